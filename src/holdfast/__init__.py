@@ -1,0 +1,1 @@
+"""Holdfast: durable background work on the PostgreSQL an application already has."""

@@ -1,0 +1,149 @@
+"""The tree of exceptions. Every error carries a stable code, an exit status, an HTTP status and a remedy.
+
+HoldfastError
+├── ConfigurationError      a setting is missing, unknown or contradicts another
+├── DatabaseUnavailable     the server cannot be reached, or is read-only
+├── EmbeddedServerError     the embedded server could not be started, adopted or stopped
+├── MigrationError          the schema is missing, older, newer or altered
+├── DriverUnsupported       a connection of an unknown driver was handed in
+├── TaskError
+│   ├── TaskUnknown         no task of that name is registered
+│   ├── ArgumentsInvalid    arguments do not fit the task's signature; nothing was enqueued
+│   └── ResultNotStorable   a handler returned what JSON in PostgreSQL cannot hold
+├── JobError
+│   ├── JobNotFound         no job of that id
+│   ├── JobFailed           a job that was waited for failed
+│   └── IllegalMove         the verb is not legal in the job's place
+├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
+└── TimedOut                a wait ran out
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class HoldfastError(Exception):
+    """Root of everything Holdfast raises on purpose.
+
+    The message says what happened and why; ``remedy`` says what to do about it.
+    """
+
+    code: ClassVar[str] = "holdfast_error"
+    exit_status: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  remedy: {self.remedy}" if self.remedy else self.message
+
+
+class ConfigurationError(HoldfastError):
+    """A setting is missing, unknown or contradicts another."""
+
+    code = "configuration"
+    exit_status = 2
+
+
+class DatabaseUnavailable(HoldfastError):
+    """The server cannot be reached, refuses the login, or is read-only."""
+
+    code = "database_unavailable"
+    exit_status = 5
+    http_status = 503
+
+
+class EmbeddedServerError(HoldfastError):
+    """The embedded server could not be started, adopted or stopped."""
+
+    code = "embedded_server"
+    exit_status = 5
+
+
+class MigrationError(HoldfastError):
+    """The schema is missing, older, newer or altered."""
+
+    code = "migration"
+    exit_status = 5
+
+
+class DriverUnsupported(HoldfastError):
+    """A connection of an unknown driver was handed in."""
+
+    code = "driver_unsupported"
+    exit_status = 2
+
+
+class TaskError(HoldfastError):
+    """Something about a task, before any job of it exists."""
+
+    code = "task"
+    exit_status = 2
+    http_status = 422
+
+
+class TaskUnknown(TaskError):
+    """No task of that name is registered."""
+
+    code = "task_unknown"
+    exit_status = 3
+    http_status = 404
+
+
+class ArgumentsInvalid(TaskError):
+    """Arguments do not fit the task's signature; nothing was enqueued."""
+
+    code = "arguments_invalid"
+
+
+class ResultNotStorable(TaskError):
+    """A handler returned what JSON in PostgreSQL cannot hold."""
+
+    code = "result_not_storable"
+
+
+class JobError(HoldfastError):
+    """Something about one job."""
+
+    code = "job"
+
+
+class JobNotFound(JobError):
+    """No job of that id is known; it may have been pruned."""
+
+    code = "job_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class JobFailed(JobError):
+    """A job that was waited for failed or was cancelled."""
+
+    code = "job_failed"
+
+
+class IllegalMove(JobError):
+    """The verb is not legal in the place the job stands in."""
+
+    code = "illegal_move"
+    exit_status = 3
+    http_status = 409
+
+
+class LeaseLost(HoldfastError):
+    """The attempt's lease ended; nothing it writes is accepted any more."""
+
+    code = "lease_lost"
+    http_status = 409
+
+
+class TimedOut(HoldfastError):
+    """A wait ran out."""
+
+    code = "timed_out"
+    exit_status = 6
+    http_status = 504
