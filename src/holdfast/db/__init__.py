@@ -3,6 +3,31 @@
 from __future__ import annotations
 
 from holdfast.db.database import Database
+from holdfast.db.faults import Fault, classify
+from holdfast.db.migrator import (
+    Migration,
+    MigrationState,
+    MigrationStatus,
+    load_migrations,
+    migrate,
+    migration_script,
+    migration_status,
+    wait_for_schema,
+)
 from holdfast.db.statements import Statement, load_statements
 
-__all__ = ["Database", "Statement", "load_statements"]
+__all__ = [
+    "Database",
+    "Fault",
+    "Migration",
+    "MigrationState",
+    "MigrationStatus",
+    "Statement",
+    "classify",
+    "load_migrations",
+    "load_statements",
+    "migrate",
+    "migration_script",
+    "migration_status",
+    "wait_for_schema",
+]

@@ -22,6 +22,8 @@ PoolName = Literal["control", "user"]
 
 _LOG_EVERY_SECONDS = 5.0
 _RELEASE_SECONDS = 5.0
+# asyncpg's 50 000 would have a busy process reconnect every few seconds.
+_STATEMENTS_PER_CONNECTION = 5_000_000
 _SAFE_TO_REPEAT = (Fault.READ_ONLY, Fault.STALE_PLAN, Fault.POOLER)
 
 
@@ -88,7 +90,12 @@ class Database:
         try:
             for name, size in self._sizes.items():
                 self._pools[name] = await asyncpg.create_pool(
-                    self.url, min_size=0, max_size=size, connect=self._connector(name), connection_class=Session
+                    self.url,
+                    min_size=0,
+                    max_size=size,
+                    max_queries=_STATEMENTS_PER_CONNECTION,
+                    connect=self._connector(name),
+                    connection_class=Session,
                 )
         except BaseException:
             await self.close(0)
