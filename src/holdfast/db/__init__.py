@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from holdfast.db.database import Database
+from holdfast.db.drivers import CallerConnection, adopt
 from holdfast.db.faults import Fault, classify
+from holdfast.db.listener import Listener
 from holdfast.db.migrator import (
     Migration,
     MigrationState,
@@ -17,12 +19,15 @@ from holdfast.db.migrator import (
 from holdfast.db.statements import Statement, load_statements
 
 __all__ = [
+    "CallerConnection",
     "Database",
     "Fault",
+    "Listener",
     "Migration",
     "MigrationState",
     "MigrationStatus",
     "Statement",
+    "adopt",
     "classify",
     "load_migrations",
     "load_statements",
