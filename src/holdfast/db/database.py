@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, Self
 
 import asyncpg
 
+from holdfast.clock import monotonic
 from holdfast.db.faults import Fault, classify, classify_connect
 from holdfast.db.sessions import Session, SessionFacts, connect_session, describe_url, inspect_session
 from holdfast.db.statements import Statement
 from holdfast.errors import DatabaseUnavailable
+from holdfast.telemetry import emit, get_logger
 
-log = logging.getLogger("holdfast.db")
+log = get_logger("db")
 
 PoolName = Literal["control", "user"]
 
@@ -87,6 +88,7 @@ class Database:
         self.server_version = facts.server_version
         if self._pooled is None:
             self._pooled = facts.pooled
+        emit("db.connected", url=describe_url(self.url), server_version=self.server_version, pooled=self.pooled)
         try:
             for name, size in self._sizes.items():
                 self._pools[name] = await asyncpg.create_pool(
@@ -252,23 +254,22 @@ class Database:
 
     async def _first_session(self, deadline_seconds: float) -> tuple[Session, SessionFacts]:
         """Connect and inspect until it works, the login is refused, or the deadline is over."""
-        clock = asyncio.get_running_loop().time
-        give_up_at, say_again_at, delay = clock() + deadline_seconds, 0.0, 0.05
+        give_up_at, say_again_at, delay = monotonic() + deadline_seconds, 0.0, 0.05
         while True:
             try:
-                async with asyncio.timeout_at(max(give_up_at, clock() + 0.05)):
+                async with asyncio.timeout(max(give_up_at - monotonic(), 0.05)):
                     return await self._connect_and_inspect()
-            except Exception as error:
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
                 fault, last = classify_connect(error), error
             if fault is Fault.LOGIN_REFUSED:
                 raise self._refused(last) from last
             if fault not in (Fault.NOT_THERE_YET, Fault.READ_ONLY):
                 raise last
-            now = clock()
+            now = monotonic()
             if now + delay >= give_up_at:
                 raise self._unavailable(deadline_seconds, fault, last) from last
             if now >= say_again_at:
-                log.warning("waiting for %s (%s): %s", describe_url(self.url), fault.value, last)
+                emit("db.unavailable", url=describe_url(self.url), fault=fault.value, error=str(last))
                 say_again_at = now + _LOG_EVERY_SECONDS
             # Jitter: after a restart of the server all processes would otherwise come back in step.
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
@@ -299,8 +300,9 @@ class Database:
     def _unavailable(self, deadline_seconds: float, fault: Fault, error: Exception) -> DatabaseUnavailable:
         if fault is Fault.READ_ONLY:
             return self._read_only()
+        why = str(error) or type(error).__name__
         return DatabaseUnavailable(
-            f"no answer from {describe_url(self.url)} within {deadline_seconds:g} s: {error or type(error).__name__}",
+            f"no answer from {describe_url(self.url)} within {deadline_seconds:g} s: {why}",
             remedy="start the server, or check host and port in HOLDFAST_DATABASE_URL",
         )
 
@@ -329,6 +331,6 @@ async def _close_pool(pool: asyncpg.Pool, deadline_seconds: float) -> None:
     try:
         async with asyncio.timeout(deadline_seconds):
             await pool.close()
-    except Exception as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         log.debug("pool cut after %g s: %r", deadline_seconds, error)
         pool.terminate()

@@ -68,7 +68,7 @@ class _Asyncpg:
     async def fetch(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
         return list(await self._connection.fetch(_text_json_only(statement), *params))
 
-    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
+    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:  # noqa: ARG002
         raise _needs_await(self.driver)
 
 
@@ -88,7 +88,7 @@ class _PsycopgAsync:
             await cursor.execute(_text_json_only(statement), _for_psycopg(params))
             return await cursor.fetchall() if cursor.description else []
 
-    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
+    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:  # noqa: ARG002
         raise _needs_await(self.driver)
 
 
@@ -113,7 +113,7 @@ class _Psycopg:
             return cursor.fetchall() if cursor.description else []
 
 
-_DRIVERS: tuple[type[_Asyncpg] | type[_PsycopgAsync] | type[_Psycopg], ...] = (_Asyncpg, _PsycopgAsync, _Psycopg)
+_DRIVERS: tuple[type[_Asyncpg | _PsycopgAsync | _Psycopg], ...] = (_Asyncpg, _PsycopgAsync, _Psycopg)
 
 
 def _is_instance(connection: Any, module: str, name: str) -> bool:
@@ -144,7 +144,7 @@ def _psycopg_cursor(kind: str, connection: Any) -> Any:
 
 
 def _for_psycopg(params: Sequence[Any]) -> Sequence[Any]:
-    """psycopg has no dumper for tuples as arrays (it makes a composite of them); asyncpg takes any sequence."""
+    """Tuples as lists: psycopg makes a composite of a tuple, where asyncpg takes any sequence for an array."""
     return [list(param) if isinstance(param, tuple) else param for param in params]
 
 

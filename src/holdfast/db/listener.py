@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import secrets
 from collections.abc import Callable
@@ -17,10 +16,11 @@ from typing import Any, Literal
 import asyncpg
 
 from holdfast.db.database import Database
-from holdfast.db.faults import Fault, classify_connect
+from holdfast.db.faults import classify_connect
 from holdfast.db.statements import load_statements
+from holdfast.telemetry import emit, get_logger
 
-log = logging.getLogger("holdfast.db.listener")
+log = get_logger("db.listener")
 
 _STATEMENTS = load_statements("holdfast.db", "listener.sql")
 _ANSWER = load_statements("holdfast.db", "database.sql")["answer"]
@@ -69,7 +69,7 @@ class Listener:
 
     @property
     def mode(self) -> Mode:
-        """ "notify" while hints arrive; "poll" while whoever listens must look for itself."""
+        """Notify while hints arrive; poll when whoever listens must look for itself."""
         return "notify" if self._connection is not None else "poll"
 
     @property
@@ -160,7 +160,7 @@ class Listener:
                     delay = 0.05
                     await self._serve(connection)
                     pause = delay
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (see below)
                 # Whatever it was, a process without hints still polls, and tries again to get them back.
                 self._say("none", f"no listening session ({classify_connect(error).value}): {error!r}")
             finally:
@@ -227,9 +227,11 @@ class Listener:
         """Look after a session until it is lost."""
         self._sessions += 1
         self._said = None
-        log.info("listening on server process %s", connection.get_server_pid())
         self._first_round.set()
-        if self._sessions > 1:
+        if self._sessions == 1:
+            emit("db.listener.started", mode=self.mode, backend_pid=self.backend_pid)
+        else:
+            emit("db.listener.restored", backend_pid=self.backend_pid)
             self._tell(self._on_reconnect)
         try:
             while not self._lost.is_set():
@@ -243,6 +245,7 @@ class Listener:
             self._held.clear()
             connection.terminate()
             if self._task is not None:
+                emit("db.listener.lost")
                 self._tell(self._on_lost)
 
     async def _keep_alive(self, connection: Any) -> None:
@@ -296,6 +299,9 @@ class Listener:
 
     def _say(self, state: str, what: str) -> None:
         """Log a state once, not at every attempt."""
-        if self._said != state:
-            self._said = state
-            log.warning("%s", what)
+        if self._said == state:
+            return
+        self._said = state
+        log.warning("%s", what)
+        if state != "none":
+            emit("db.listener.started", mode="poll")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import enum
 import hashlib
 import importlib.resources
-import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,11 +16,13 @@ from typing import Any
 
 import asyncpg
 
+from holdfast.clock import monotonic
 from holdfast.db.faults import Fault, classify, classify_connect
 from holdfast.db.statements import load_statements
 from holdfast.errors import DatabaseUnavailable, MigrationError, TimedOut
+from holdfast.telemetry import emit, get_logger
 
-log = logging.getLogger("holdfast.db.migrator")
+log = get_logger("db.migrator")
 
 _STATEMENTS = load_statements("holdfast.db", "migrator.sql")
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z][a-z0-9_]*)\.sql\Z")
@@ -66,7 +67,7 @@ class MigrationStatus:
     version: int
     name: str
     state: MigrationState
-    applied_at: datetime.datetime | None = None
+    applied_at: dt.datetime | None = None
 
 
 @cache
@@ -103,8 +104,7 @@ async def migrate(
     migration fails, or when another migrator, or a lock on a table, is in the way for ``wait_seconds``.
     """
     wanted = load_migrations() if migrations is None else tuple(migrations)
-    clock = asyncio.get_running_loop().time
-    give_up_at, done = clock() + wait_seconds, list[Migration]()
+    give_up_at, done = monotonic() + wait_seconds, list[Migration]()
     try:
         while _pending(await migration_status(connection, migrations=wanted)):
             try:
@@ -114,9 +114,9 @@ async def migrate(
                 log.info("a migration waits for a table lock: %s", error)
                 applied = None
             if applied is not None:
-                log.info("applied %s", applied.filename)
+                emit("db.migration.applied", migration=applied.filename)
                 done.append(applied)
-            elif clock() >= give_up_at:
+            elif monotonic() >= give_up_at:
                 raise await _held_up(connection, wait_seconds)
             else:
                 await asyncio.sleep(random.uniform(0.05, 0.25))
