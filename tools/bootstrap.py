@@ -225,7 +225,8 @@ def install(machine: Machine, venv: Path, extras: Sequence[str]) -> Way:
             continue
         say(f"installing holdfast[{','.join(extras)}], a minute or so the first time")
         filled = machine.work(way.fill)
-        if filled.status == 0:
+        # An exit status alone is not believed: a setting of pip's may have sent the packages elsewhere.
+        if filled.status == 0 and machine.ask([str(venv / "bin" / "python"), "-c", "import holdfast"]).status == 0:
             return way
         complaint = f"{way.name} could not install the packages:\n{tail(filled.output)}"
         if not way.may_fall_through:

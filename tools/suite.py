@@ -53,7 +53,7 @@ def static_steps(root: Path) -> list[Step]:
         Step("style", ("ruff", "check", ".")),
         Step("format", ("ruff", "format", "--check", ".")),
         Step("types", ("mypy", "conftest.py", *existing(root, PYTHON_FOLDERS))),
-        Step("floors", ("lint-imports",)),
+        Step("floors", ("lint-imports", "--no-logo")),
     ]
 
 

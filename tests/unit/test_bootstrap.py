@@ -23,6 +23,7 @@ class MadeUp(Machine):
     pips: dict[str, str] = field(default_factory=dict)
     uv: bool = False
     broken: tuple[str, ...] = ()
+    misleading: bool = False
     worked: list[str] = field(default_factory=list)
 
     def which(self, program: str) -> str | None:
@@ -31,6 +32,8 @@ class MadeUp(Machine):
 
     def ask(self, command: Sequence[str]) -> Answer:
         name = command[0].removeprefix("/bin/")
+        if command[-1] == "import holdfast":
+            return Answer(1 if self.misleading else 0, "")
         if command[1:2] == ["-c"]:
             version = self.pythons.get(name, "shim")
             return Answer(127, "no such version") if version == "shim" else Answer(0, f"{version} /bin/{name}\n")
@@ -186,6 +189,11 @@ def test_a_failed_installation_shows_the_end_of_what_was_said(root: Path) -> Non
     with pytest.raises(SetupFailed, match="for a reason"):
         set_up(machine, root, ["dev"])
     assert not (root / ".venv" / "bootstrap.json").exists()
+
+
+def test_packages_that_went_elsewhere_are_missed(root: Path) -> None:
+    with pytest.raises(SetupFailed, match="could not install"):
+        set_up(MadeUp(pythons={"python3.11": "3 11"}, misleading=True), root, ["dev"])
 
 
 @pytest.mark.parametrize(
