@@ -128,6 +128,10 @@ def test_every_way_is_constrained_and_stays_inside() -> None:
         assert way.make[-1] == ".venv"
 
 
+def test_no_extras_are_no_brackets() -> None:
+    assert bootstrap.target([]) == "."
+
+
 # --- what happens ---
 
 
