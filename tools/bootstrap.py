@@ -167,7 +167,7 @@ def ways(machine: Machine, venv: Path, extras: Sequence[str]) -> Iterator[Way]:
 
 
 def target(extras: Sequence[str]) -> str:
-    """This project with its extras, as pip writes it."""
+    """The project with its extras, as pip writes it."""
     return f".[{','.join(extras)}]" if extras else "."
 
 
