@@ -69,7 +69,7 @@ def named(machine: Machine) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "pythons,expected",
+    ("pythons", "expected"),
     [
         ({"python3.11": "3 11", "python3.13": "3 13", "python3": "3 12"}, Python("/bin/python3.13", (3, 13))),
         ({"python3.13": "shim", "python3.12": "3 12"}, Python("/bin/python3.12", (3, 12))),
@@ -170,7 +170,7 @@ def test_extras_add_up(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken,way",
+    ("broken", "way"),
     [
         ((), "uv"),
         (("uv venv",), "venv"),
@@ -201,7 +201,7 @@ def test_packages_that_went_elsewhere_are_missed(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "pythons,advice",
+    ("pythons", "advice"),
     [({}, "needs Python 3.11 or newer, and none runs here"), ({"python3.11": "3 11"}, "neither its venv nor a pip")],
     ids=["no python", "python alone"],
 )
