@@ -27,8 +27,8 @@ _SECTIONS = (
     "triggers",
     "statistics",
 )
-# In brackets, so that no comment in the body of a function is taken for one.
-_HEADING = re.compile(r"^-- \[([a-z ]+)\] (.+)$", re.MULTILINE)
+# Of a form that no comment in the body of a function has by accident.
+_HEADING = re.compile(r"^-- \[([a-z ]+)\] (holdfast\b.*)$", re.MULTILINE)
 _QUALIFIER = re.compile(r"\b\w+\.")
 _INTRODUCTION = importlib.resources.files("holdfast.db").joinpath("schema_introduction.sql")
 
