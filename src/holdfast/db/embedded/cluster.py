@@ -29,8 +29,13 @@ class Cluster:
         """Whether initdb has finished here."""
         return (self.data / "PG_VERSION").exists()
 
-    def check_version(self) -> None:
-        """Refuse data that another major version made."""
+    def check(self) -> None:
+        """Refuse data of another account or of another major version."""
+        if self.data.exists() and self.data.stat().st_uid != self.account.uid:
+            raise EmbeddedServerError(
+                f"{self.data} belongs to user {self.data.stat().st_uid}, the server would run as {self.account.uid}",
+                remedy="run as the user who made it, or use another directory",
+            )
         made_by = data_version(self.data)
         if made_by is not None and made_by != self.binaries.major:
             raise EmbeddedServerError(

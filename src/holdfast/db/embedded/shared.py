@@ -134,7 +134,6 @@ def _start_supervisor(home: Home, deadline: Deadline, binaries: Path | None, con
     options = {
         "binaries": str(binaries) if binaries else None,
         "config": dict(config),
-        "deadline_seconds": deadline.remaining_seconds,
     }
     # -P and cwd "/": a file named like one of our modules in the user's directory must not be imported instead.
     command = [sys.executable, "-P", "-m", "holdfast.db.embedded.supervisor", str(home.directory), json.dumps(options)]
