@@ -13,7 +13,8 @@ from pathlib import Path
 
 from holdfast.db.embedded.binaries import Binaries
 from holdfast.db.embedded.privileges import Account
-from holdfast.db.embedded.probe import SUPERUSER, statements
+from holdfast.db.embedded.probe import SUPERUSER
+from holdfast.db.statements import load_statements
 from holdfast.errors import EmbeddedServerError
 
 
@@ -80,7 +81,8 @@ class Cluster:
 
     def set_password(self, password: str) -> None:
         """Make the password true again where the state file lost it; the server must not run."""
-        statement = " ".join(line for line in statements()["set_password"].splitlines() if not line.startswith("--"))
+        statements = load_statements("holdfast.db.embedded", "server.sql")
+        statement = " ".join(statements["set_password"].sql.split())  # in this mode a line is a statement
         command = [self.binaries.program("postgres"), "--single", "-D", str(self.data), "postgres"]
         done = self.run(command, entered=statement.format(password=password) + "\n")
         if done.returncode != 0 or "ERROR:" in done.stderr:

@@ -10,7 +10,6 @@ home/
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -21,8 +20,9 @@ from pathlib import Path
 from holdfast.db.embedded.privileges import Account, choose_account, reachable_directory
 from holdfast.db.embedded.state import read_state
 from holdfast.errors import EmbeddedServerError
+from holdfast.telemetry import get_logger
 
-log = logging.getLogger("holdfast.db.embedded")
+log = get_logger("db.embedded")
 
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 

@@ -20,6 +20,7 @@ from holdfast.db.embedded.probe import Answer, probe
 from holdfast.db.embedded.processes import before_exec, serves
 from holdfast.db.embedded.state import ServerState, read_state, write_state
 from holdfast.errors import EmbeddedServerError
+from holdfast.telemetry import emit
 
 Config = Mapping[str, str | int]
 
@@ -72,6 +73,13 @@ class Postmaster:
                 if state is not None:
                     self.state = state
                     write_state(self.home.state, state)
+                    emit(
+                        "db.embedded.started",
+                        pid=state.pid,
+                        port=state.port,
+                        version=state.version,
+                        data_directory=state.data_directory,
+                    )
                     return address_of(state)
                 wanted = replace(wanted, port=free_port())
         except BaseException:
@@ -99,6 +107,15 @@ class Postmaster:
                 process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 continue
+        if self.state is not None:
+            emit("db.embedded.stopped", pid=self.state.pid, data_directory=self.state.data_directory)
+            self.state = None
+
+    def kill(self) -> None:
+        """End the postmaster with -9 and reap it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _prepare(self) -> tuple[Cluster, ServerState]:
         """Everything before the process: account, programs, data, password, a port to begin with."""

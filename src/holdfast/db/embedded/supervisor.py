@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import select
 import signal
@@ -22,8 +21,9 @@ from holdfast.db.embedded.lock import FileLock
 from holdfast.db.embedded.postmaster import Postmaster
 from holdfast.db.embedded.state import read_state, write_state
 from holdfast.errors import EmbeddedServerError
+from holdfast.telemetry import configure_logging, get_logger
 
-log = logging.getLogger("holdfast.db.embedded")
+log = get_logger("db.embedded")
 
 _TICK_SECONDS = 1.0
 _STOP_SECONDS = 30.0
@@ -60,7 +60,6 @@ class Supervisor:
     def start(self) -> None:
         """The first start; its failure is the starter's to report."""
         self._postmaster.start(Deadline(_START_SECONDS), give_up=lambda: self._stopping)
-        log.info("started %s", self._postmaster.state)
 
     def keep_running(self) -> None:
         """Watch until told to stop, then stop the server."""
@@ -72,7 +71,6 @@ class Supervisor:
                 self._restart()
         self._postmaster.stop(Deadline(_STOP_SECONDS))
         self._home.remove_sockets()
-        log.info("stopped")
 
     def _restart(self) -> None:
         """Start it again: at once the first time, slower and slower when it keeps ending."""
@@ -85,8 +83,6 @@ class Supervisor:
             self._postmaster.start(Deadline(_START_SECONDS), give_up=lambda: self._stopping)
         except (EmbeddedServerError, OSError) as error:
             log.warning("%s; next attempt in %g s", error, self._pause_seconds)
-        else:
-            log.info("restarted %s", self._postmaster.state)
         self._stayed_up = Deadline(_STEADY_SECONDS)
 
     def _look_after_files(self) -> None:
@@ -120,7 +116,7 @@ def main(arguments: list[str]) -> int:
     options: dict[str, Any] = json.loads(arguments[1])
     if os.fork():  # the starter waits for this process; its child belongs to nobody and leaves no zombie there
         os._exit(0)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(process)d] %(message)s")
+    configure_logging("info", "text")
     lock = FileLock(home.owner_lock)
     if not lock.acquire(Deadline(2)):
         _report(outcome="not elected")
