@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from holdfast.db import MigrationState, validate
-from holdfast.db.catalog import compare, describe_schema, read_schema, render_schema, shipped_schema
+from holdfast.db.catalog import CatalogObject, compare, describe_schema, read_schema, render_schema, shipped_schema
 
 RICH = Path(__file__).with_name("rich_schema.sql")
 
@@ -43,6 +43,14 @@ async def test_one_of_everything_survives_being_written_and_made_again(empty: An
     await outsider.execute(text)
     assert await describe_schema(outsider) == described
     assert compare(read_schema(text), described) == []
+
+
+def test_how_versions_of_postgresql_write_a_view_is_no_drift() -> None:
+    on_15 = CatalogObject("view", "holdfast.v", "create view holdfast.v as\n SELECT job.id\n   FROM holdfast.job;")
+    on_18 = CatalogObject("view", "holdfast.v", "create view holdfast.v as\n SELECT id\n   FROM holdfast.job;")
+    other = CatalogObject("view", "holdfast.v", "create view holdfast.v as\n SELECT seq\n   FROM holdfast.job;")
+    assert compare([on_18], [on_15]) == []
+    assert compare([on_18], [other]) != []
 
 
 async def test_what_differs_between_installations_is_no_drift(outsider: Any) -> None:

@@ -113,6 +113,11 @@ async def test_json_stays_text_even_where_the_caller_decodes_it(caller: Caller) 
         await caller.fetch(Statement("careless", "select $1::jsonb"), ["{}"])
 
 
+async def test_json_that_comes_back_as_such_is_text_too(caller: Caller) -> None:
+    ((one, two),) = await caller.fetch(Statement("json", "select '{\"a\": 1}'::jsonb, '[1]'::json"))
+    assert (one, two) == ('{"a": 1}', "[1]")
+
+
 async def test_numbers_may_repeat_and_come_in_any_order(caller: Caller) -> None:
     statement = Statement(
         "order",

@@ -17,7 +17,8 @@ LOCKS = "select classid::int, objid::int from pg_locks where locktype = 'advisor
 
 @pytest.fixture
 async def listener(database: Database) -> AsyncIterator[Listener]:
-    made = Listener(database, keepalive_seconds=0.2)
+    # So long a keepalive that no test passes because of it.
+    made = Listener(database, keepalive_seconds=60)
     yield made
     await made.stop()
 
@@ -97,12 +98,14 @@ async def test_calls_from_many_tasks_take_turns(listener: Listener) -> None:
     assert listener.mode == "notify"
 
 
-async def test_a_lock_held_exclusively_is_taken_when_it_is_free(listener: Listener, outsider: Any) -> None:
+async def test_a_lock_held_exclusively_is_taken_when_it_is_free(database: Database, outsider: Any) -> None:
+    listener = Listener(database, keepalive_seconds=0.1)
     await listener.start()
     await outsider.execute("select pg_advisory_lock(7, 8)")
     assert not await listener.hold_shared(7, 8)
     await outsider.execute("select pg_advisory_unlock(7, 8)")
     await eventually(lambda: listener.held == {(7, 8)})
+    await listener.stop()
 
 
 async def test_stopping_frees_the_locks_and_is_no_loss(listener: Listener, outsider: Any) -> None:
