@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.db.catalog import Validation, validate
 from holdfast.db.database import Database
 from holdfast.db.drivers import CallerConnection, adopt
 from holdfast.db.faults import DRIVER_ERRORS, Fault, classify
@@ -28,6 +29,7 @@ __all__ = [
     "MigrationState",
     "MigrationStatus",
     "Statement",
+    "Validation",
     "adopt",
     "classify",
     "load_migrations",
@@ -35,5 +37,6 @@ __all__ = [
     "migrate",
     "migration_script",
     "migration_status",
+    "validate",
     "wait_for_schema",
 ]
