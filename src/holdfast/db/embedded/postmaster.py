@@ -39,6 +39,8 @@ _DEFAULTS: Config = {
     "cluster_name": "holdfast",
 }
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.01, 0.2
+# How long the last processes of a killed server are waited for.
+_STRAGGLERS_SECONDS = 20.0
 # How many times one start may find its port taken between looking and listening.
 _PORT_ATTEMPTS = 10
 
@@ -167,6 +169,7 @@ class Postmaster:
     ) -> ServerState | None:
         """Start on one port until ready; None when the port turned out to be taken."""
         password_was_set = False
+        straggling = Deadline(min(_STRAGGLERS_SECONDS, deadline.remaining_seconds))
         while True:
             _end_orphan(cluster.data, deadline)
             self._clear_sockets(cluster, Path(wanted.socket_directory))
@@ -182,7 +185,7 @@ class Postmaster:
             if answer is Answer.WRONG_PASSWORD and not password_was_set:
                 cluster.set_password(wanted.password)
                 password_was_set = True
-            elif "still in use" in log and not deadline.passed and not give_up():
+            elif "still in use" in log and not straggling.passed and not give_up():
                 deadline.pause(0.05)  # the last processes of a killed server are still dying
             elif answer is Answer.STRANGER or not port_is_free(wanted.port):
                 return None
