@@ -85,20 +85,25 @@ class Home:
         if before.parent == outside.parent and note.is_file() and not Path(note.read_text(encoding="utf-8")).exists():
             before.rename(outside)
 
+    @property
+    def usual_socket_directory(self) -> Path:
+        """Where the sockets are unless somebody else made that directory first."""
+        temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108 (see below)
+        return temporary / f"holdfast-{self.key}"
+
     def socket_directory(self, account: Account) -> Path:
         """A short private directory for the Unix socket; socket paths may have 107 bytes, homes have more.
 
         Not the user's runtime directory: that vanishes with the last login, the shared server stays.
         """
-        temporary = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())  # noqa: S108 (checked below)
-        directory = temporary / f"holdfast-{self.key}"
+        directory = self.usual_socket_directory
         try:
             directory.mkdir(mode=0o700)
         except FileExistsError:
             found = directory.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid in (os.geteuid(), account.uid)
             if not ours or found.st_mode & 0o077:
-                directory = Path(tempfile.mkdtemp(prefix="holdfast-", dir=temporary))
+                directory = Path(tempfile.mkdtemp(prefix="holdfast-", dir=directory.parent))
         account.own(directory)
         return directory
 
@@ -128,23 +133,17 @@ class Home:
         """Bytes in the log now."""
         return self.log.stat().st_size if self.log.exists() else 0
 
-    def remove_sockets(self) -> None:
-        """Remove the socket directory of a server that has ended."""
-        state = read_state(self.state)
-        if state is not None and Path(state.socket_directory).name.startswith("holdfast-"):
-            shutil.rmtree(state.socket_directory, ignore_errors=True)
-
     def delete_data(self) -> bool:
         """Remove the cluster and its state; only for the holder of the owner lock. True if there was data."""
-        data = self.data_for(choose_account(self.data_inside, self.directory))
+        account = choose_account(self.data_inside, self.directory)
+        data = self.data_for(account)
         there = (data / "PG_VERSION").exists()
         if data.exists() and not there:
             raise EmbeddedServerError(
                 f"{data} is not a PostgreSQL data directory, so it was not deleted",
                 remedy="look at it and remove it by hand",
             )
-        self.remove_sockets()
-        for doomed in (data, data.with_name("data.unfinished")):
+        for doomed in (data, data.with_name("data.unfinished"), self.socket_directory(account)):
             shutil.rmtree(doomed, ignore_errors=True)
         if data != self.data_inside:
             shutil.rmtree(data.parent, ignore_errors=True)

@@ -68,7 +68,6 @@ class OwnedServer:
         if self._owner != os.getpid():
             return
         self._postmaster.stop(Deadline(30))
-        self._home.remove_sockets()
         if delete_data:
             self._home.delete_data()
         self._owner = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
@@ -38,6 +39,8 @@ _DEFAULTS: Config = {
     "cluster_name": "holdfast",
 }
 _POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.01, 0.2
+# How long the last processes of a killed server are waited for.
+_STRAGGLERS_SECONDS = 20.0
 # How many times one start may find its port taken between looking and listening.
 _PORT_ATTEMPTS = 10
 
@@ -50,6 +53,7 @@ class Postmaster:
         self._asked_binaries = binaries
         self._config: dict[str, str | int] = {**_DEFAULTS, **(config or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        self._sockets: Path | None = None
         self.state: ServerState | None = None
 
     @property
@@ -107,6 +111,8 @@ class Postmaster:
                 process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 continue
+        if self._sockets is not None and process.poll() is not None:
+            shutil.rmtree(self._sockets, ignore_errors=True)
         if self.state is not None:
             emit("db.embedded.stopped", pid=self.state.pid, data_directory=self.state.data_directory)
             self.state = None
@@ -163,9 +169,10 @@ class Postmaster:
     ) -> ServerState | None:
         """Start on one port until ready; None when the port turned out to be taken."""
         password_was_set = False
+        straggling = Deadline(min(_STRAGGLERS_SECONDS, deadline.remaining_seconds))
         while True:
             _end_orphan(cluster.data, deadline)
-            _clear_sockets(Path(wanted.socket_directory))
+            self._clear_sockets(cluster, Path(wanted.socket_directory))
             if not port_is_free(wanted.port):
                 return None
             log_begins = self.home.log_size()
@@ -178,7 +185,7 @@ class Postmaster:
             if answer is Answer.WRONG_PASSWORD and not password_was_set:
                 cluster.set_password(wanted.password)
                 password_was_set = True
-            elif "still in use" in log and not deadline.passed and not give_up():
+            elif "still in use" in log and not straggling.passed and not give_up():
                 deadline.pause(0.05)  # the last processes of a killed server are still dying
             elif answer is Answer.STRANGER or not port_is_free(wanted.port):
                 return None
@@ -188,6 +195,15 @@ class Postmaster:
                     f"in {cluster.data}: {detail or 'no answer'}\n{log.strip()[-1500:]}",
                     remedy=f"read {self.home.log}; a long recovery only needs a longer deadline",
                 )
+
+    def _clear_sockets(self, cluster: Cluster, directory: Path) -> None:
+        """Begin with an empty socket directory: lock files beside old sockets name pids that may be a zombie's."""
+        if not directory.exists():  # a stop, or a cleaner of temporary files, removed it
+            directory.mkdir(mode=0o700)
+            cluster.account.own(directory)
+        for left in directory.glob(".s.PGSQL.*"):
+            left.unlink(missing_ok=True)
+        self._sockets = directory
 
     def _spawn(self, cluster: Cluster, wanted: ServerState) -> None:
         command = [cluster.binaries.program("postgres"), "-D", str(cluster.data), "-p", str(wanted.port)]
@@ -227,12 +243,6 @@ class Postmaster:
         if self.exit_status is not None:
             detail = f"the server ended with status {self.exit_status}"
         return Answer.SILENT, detail, ""
-
-
-def _clear_sockets(directory: Path) -> None:
-    """Remove sockets and their lock files, which name a pid too; the directory is ours and no server lives."""
-    for left in directory.glob(".s.PGSQL.*"):
-        left.unlink(missing_ok=True)
 
 
 def _end_orphan(data: Path, deadline: Deadline) -> None:

@@ -96,21 +96,26 @@ def within_reach(binaries: Binaries, account: Account) -> Binaries:
     """These binaries, or a copy of them where the account cannot execute them in place (a wheel below /root)."""
     if account.user is None or account.can("-x", binaries.directory / "postgres"):
         return binaries
-    install, bin_name = binaries.directory.parent, binaries.directory.name
+    behind_links = binaries.directory.resolve()
+    if account.can("-x", behind_links / "postgres"):
+        return Binaries(behind_links, binaries.version, binaries.source)
+    install, bin_name = behind_links.parent, behind_links.name
     package = install.parent
     key = sha256(f"{install}\0{binaries.version}".encode()).hexdigest()[:16]
     copy = reachable_directory() / f"programs-{binaries.version}-{key}"
     if not copy.exists():
-        _copy_install(install, package, copy)
+        _copy_install(install, package, copy, (bin_name, "lib", "share"))
     directory = copy / package.name / install.name / bin_name
     return Binaries(directory, binaries.version, f"{binaries.source}, copied to {copy}")
 
 
-def _copy_install(install: Path, package: Path, copy: Path) -> None:
+def _copy_install(install: Path, package: Path, copy: Path, parts: tuple[str, ...]) -> None:
     """Copy the installation and the libraries a wheel keeps beside it; whole or not at all."""
     unfinished = Path(tempfile.mkdtemp(dir=copy.parent, prefix="unfinished-"))
     try:
-        shutil.copytree(install, unfinished / package.name / install.name, symlinks=True)
+        for part in parts:
+            if (install / part).is_dir():
+                shutil.copytree(install / part, unfinished / package.name / install.name / part, symlinks=True)
         libraries = package.with_name(package.name + ".libs")
         if libraries.is_dir():
             shutil.copytree(libraries, unfinished / libraries.name)

@@ -70,7 +70,6 @@ class Supervisor:
             else:
                 self._restart()
         self._postmaster.stop(Deadline(_STOP_SECONDS))
-        self._home.remove_sockets()
 
     def _restart(self) -> None:
         """Start it again: at once the first time, slower and slower when it keeps ending."""

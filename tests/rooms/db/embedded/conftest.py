@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-import holdfast
 from holdfast.db.embedded import Binaries, owned_server, stop_shared_server
+from holdfast.db.embedded.home import Home
 from tests.servers import reachable_directory
 
 StartProgram = Callable[..., "subprocess.Popen[str]"]
@@ -43,10 +44,12 @@ def made_home(binaries: Binaries) -> Iterator[Path]:
 
 
 @pytest.fixture
-def home(directory: Path, made_home: Path) -> Path:
+def home(directory: Path, made_home: Path) -> Iterator[Path]:
     """A home that a server has used before, and stopped."""
     copy_home(made_home, directory / "server")
-    return directory / "server"
+    yield directory / "server"
+    # What a killed owner leaves; it would be used again by the next server here.
+    shutil.rmtree(Home(directory / "server").usual_socket_directory, ignore_errors=True)
 
 
 @pytest.fixture
@@ -74,7 +77,7 @@ def start_program(binaries: Binaries) -> Iterator[StartProgram]:
             text=True,
             env={
                 **os.environ,
-                "PYTHONPATH": str(Path(holdfast.__file__).parent.parent),
+                "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path)),
                 "BINARIES": str(binaries.directory),
             },
         )

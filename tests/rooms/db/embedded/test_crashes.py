@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -40,6 +41,28 @@ def test_kill_minus_nine_and_an_immediate_restart_keep_every_row(durable_server:
         busy.close()
     assert address.url == url
     assert query(url, "SELECT count(*) FROM kept") == ROWS
+
+
+def test_a_start_waits_for_the_last_process_of_a_killed_server(home: Path, binaries: Binaries) -> None:
+    log = home / "log" / "postgres.log"
+    with owned_server(home, binaries=binaries.directory) as server:
+        busy = psycopg.connect(server.url)
+        straggler = busy.info.backend_pid
+        os.kill(straggler, signal.SIGSTOP)  # it keeps the shared memory as long as it cannot die
+        server.crash()
+
+        def let_it_die_once_it_was_in_the_way() -> None:
+            try:
+                eventually_sync(lambda: "still in use" in log.read_text(encoding="utf-8"))
+            finally:
+                os.kill(straggler, signal.SIGCONT)
+
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            waiting = beside.submit(let_it_die_once_it_was_in_the_way)
+            server.start()
+            waiting.result()
+        busy.close()
+        assert query(server.url, "SELECT 1") == 1
 
 
 def test_a_killed_backend_costs_a_moment_only(durable_server: OwnedServer) -> None:
