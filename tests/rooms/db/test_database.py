@@ -30,7 +30,7 @@ async def test_one_statement_on_either_pool(database: Database) -> None:
 
 
 SESSIONS = {
-    # setting: (control, user)
+    # What a control session shows, and what a user session shows.
     "default_transaction_isolation": ("read committed", "read committed"),
     "statement_timeout": ("30s", "0"),
     "lock_timeout": ("5s", "0"),
