@@ -151,7 +151,7 @@ async def migration_status(connection: Any, *, migrations: Sequence[Migration] |
 async def wait_for_schema(
     connect: Callable[[], Awaitable[Any]], timeout_seconds: float, *, migrations: Sequence[Migration] | None = None
 ) -> None:
-    """Return once every migration of this program is applied; ``connect`` gives a fresh asyncpg connection.
+    """Return once every migration of this program is applied; ``connect`` is ``database.connect_apart``.
 
     Waits for the server, too. Raises ``TimedOut`` naming what is missing, and ``MigrationError`` at once when waiting
     cannot help: the database is newer than the program, or an applied file was changed.
