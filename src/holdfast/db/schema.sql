@@ -699,6 +699,25 @@ BEGIN
 END $function$;
 comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
 
+-- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_ids    bigint[] := ARRAY(
+        SELECT holdfast.id_floor(holdfast.now()) | (nextval('holdfast.job_number') & 2097151)
+        FROM generate_series(1, cardinality(p_tasks)));
+    v_stored bigint[] := holdfast.enqueue_keyed_v1(
+        coalesce(p_ids, v_ids), p_queues, p_tasks, p_args, p_priorities, p_flags,
+        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+BEGIN
+    RETURN ARRAY(SELECT CASE WHEN s.id = d.id THEN s.id ELSE -s.id END
+                 FROM unnest(v_stored) WITH ORDINALITY AS s(id, at) JOIN unnest(coalesce(p_ids, v_ids)) WITH ORDINALITY AS d(id, at) USING (at)
+                 ORDER BY at);
+END $function$;
+comment on function holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
+
 -- [function] holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
 CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
  RETURNS bigint[]
@@ -1562,7 +1581,7 @@ BEGIN
     SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
     IF FOUND THEN
         PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
-        RETURN 'ready';
+        RETURN 'moved';
     END IF;
     WITH old AS (DELETE FROM holdfast.outcome o WHERE o.job_id = p_job AND o.state <> 1 RETURNING *),
          kept AS (DELETE FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.state <> 1 RETURNING *)
@@ -1589,9 +1608,9 @@ BEGIN
     VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
     PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
-    RETURN 'ready';
+    RETURN 'moved';
 END $function$;
-comment on function holdfast.retry_v1(bigint) is 'A failed or cancelled job gets one more attempt, a scheduled one runs now; otherwise nothing changes and the answer is the place it stands in, or unknown.';
+comment on function holdfast.retry_v1(bigint) is 'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
 
 -- [function] holdfast.ring_v1(text[])
 CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[])
