@@ -211,7 +211,7 @@ async def test_a_statement_ends_with_its_deadline_and_the_connection_lives_on(da
 
 
 @pytest.mark.parametrize(
-    "url, shown",
+    ("url", "shown"),
     [
         ("postgresql://me:pass@host:5/db?sslmode=require", "postgresql://me@host:5/db"),
         ("postgresql://a%40b:pass@one,two:5433/db", "postgresql://a@b@one,two:5433/db"),
