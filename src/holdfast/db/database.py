@@ -170,6 +170,18 @@ class Database:
             url, application_name=self.application_name, pooled=False, timeout_seconds=timeout_seconds
         )
 
+    async def connect_apart(self, *, timeout_seconds: float = 10.0) -> Any:
+        """A connection outside the pools for `migrate` and its kin: to the direct URL, or else through the pooler.
+
+        Call it after ``open``, which finds out whether there is a pooler.
+        """
+        direct = await self.connect_direct(timeout_seconds=timeout_seconds)
+        if direct is not None:
+            return direct
+        return await connect_session(
+            self.url, application_name=self.application_name, pooled=True, timeout_seconds=timeout_seconds
+        )
+
     def _pool(self, name: PoolName) -> asyncpg.Pool:
         try:
             return self._pools[name]

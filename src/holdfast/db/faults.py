@@ -42,6 +42,11 @@ class Fault(enum.Enum):
     OTHER = "other"
     """The statement's own business."""
 
+    @property
+    def of_connection(self) -> bool:
+        """Whether the server or the way to it is at fault, and not the statement."""
+        return self in (Fault.NOT_THERE_YET, Fault.CONNECTION_LOST, Fault.READ_ONLY, Fault.LOGIN_REFUSED)
+
 
 _NOT_THERE_YET = (
     asyncpg.CannotConnectNowError,

@@ -121,7 +121,7 @@ async def migrate(
             else:
                 await asyncio.sleep(random.uniform(0.05, 0.25))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        if classify(error) in (Fault.OTHER, Fault.STALE_PLAN):
+        if not classify(error).of_connection:
             raise
         raise DatabaseUnavailable(
             f"the connection was lost during a migration: {error}",
@@ -151,7 +151,7 @@ async def migration_status(connection: Any, *, migrations: Sequence[Migration] |
 async def wait_for_schema(
     connect: Callable[[], Awaitable[Any]], timeout_seconds: float, *, migrations: Sequence[Migration] | None = None
 ) -> None:
-    """Return once every migration of this program is applied; ``connect`` gives a fresh asyncpg connection.
+    """Return once every migration of this program is applied; ``connect`` is ``database.connect_apart``.
 
     Waits for the server, too. Raises ``TimedOut`` naming what is missing, and ``MigrationError`` at once when waiting
     cannot help: the database is newer than the program, or an applied file was changed.
@@ -218,7 +218,7 @@ async def _apply_next(connection: Any, wanted: Sequence[Migration]) -> Migration
         except asyncpg.LockNotAvailableError:
             raise
         except asyncpg.PostgresError as error:
-            if classify(error) is not Fault.OTHER:
+            if classify(error).of_connection:
                 raise
             raise MigrationError(
                 f"{migration.filename} failed and was rolled back: {error}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
@@ -27,11 +26,10 @@ async def _migrated_schema(url: str) -> str:
         await connection.close(timeout=5)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Write the schema file to standard output."""
-    if arguments:
-        sys.stdout.write(asyncio.run(_migrated_schema(arguments[0])))
-        return
+def full_schema(url: str | None = None) -> str:
+    """The text of the full schema file, from the empty database at ``url`` or one of an embedded server."""
+    if url is not None:
+        return asyncio.run(_migrated_schema(url))
     from holdfast.db.embedded import owned_server
 
     with tempfile.TemporaryDirectory(prefix="holdfast-schema-") as name:
@@ -39,9 +37,8 @@ def main(arguments: Sequence[str]) -> None:
         # Started by root, the server runs as another account, which has to pass through here.
         directory.chmod(0o711)
         with owned_server(directory / "server", delete_data=True) as server:
-            schema = asyncio.run(_migrated_schema(server.url))
-    sys.stdout.write(schema)
+            return asyncio.run(_migrated_schema(server.url))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.stdout.write(full_schema(*sys.argv[1:2]))

@@ -8,6 +8,108 @@ set check_function_bodies = off;
 -- [schema] holdfast
 create schema holdfast;
 
+-- [sequence] holdfast.job_block
+create sequence holdfast.job_block as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
+-- [sequence] holdfast.job_number
+create sequence holdfast.job_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
+-- [sequence] holdfast.ready_number
+create sequence holdfast.ready_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
+-- [table] holdfast.cancel_request
+create table holdfast.cancel_request (
+    job_id bigint not null,
+    requested_at timestamp with time zone not null,
+    reason text,
+    constraint cancel_request_pkey PRIMARY KEY (job_id)
+);
+comment on table holdfast.cancel_request is 'Somebody wants this job not to run; claims drop it, workers stop it, its outcome removes the request.';
+
+-- [table] holdfast.failed_attempt
+create table holdfast.failed_attempt (
+    job_id bigint not null,
+    attempt smallint not null,
+    lease bigint not null,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone not null,
+    error jsonb not null,
+    constraint failed_attempt_pkey PRIMARY KEY (job_id, attempt, lease)
+);
+comment on table holdfast.failed_attempt is 'The error of an attempt that was not the last; the last one stands in outcome.';
+
+-- [table] holdfast.job
+create table holdfast.job (
+    id bigint not null,
+    queue text collate "C" not null,
+    task text collate "C" not null,
+    args jsonb not null,
+    priority smallint not null,
+    flags smallint not null,
+    max_attempts smallint,
+    timeout_seconds real,
+    unique_key text,
+    trace jsonb,
+    constraint job_pkey PRIMARY KEY (id),
+    constraint job_max_attempts_check CHECK ((max_attempts > 0)),
+    constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    constraint job_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision))
+)
+partition by RANGE (id);
+comment on table holdfast.job is 'One request for a task, written once. No default partition: retention detaches concurrently.';
+comment on column holdfast.job.priority is '0 runs first, 9 last; every level is probed in every claim';
+comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+
+-- [table] holdfast.job_kept
+create table holdfast.job_kept (
+    id bigint not null,
+    queue text collate "C" not null,
+    task text collate "C" not null,
+    args jsonb not null,
+    priority smallint not null,
+    flags smallint not null,
+    max_attempts smallint,
+    timeout_seconds real,
+    unique_key text,
+    trace jsonb,
+    constraint job_kept_pkey PRIMARY KEY (id),
+    constraint job_max_attempts_check CHECK ((max_attempts > 0)),
+    constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    constraint job_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision))
+);
+comment on column holdfast.job_kept.priority is '0 runs first, 9 last; every level is probed in every claim';
+comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+
+-- [table] holdfast.lease
+create table holdfast.lease (
+    id bigint not null,
+    job_ids bigint[] not null,
+    claimed_at timestamp with time zone not null,
+    constraint lease_pkey PRIMARY KEY (id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=2000, vacuum_truncate=off);
+alter table holdfast.lease alter column job_ids set storage plain;
+comment on table holdfast.lease is 'One row per claimed batch: the right to write the results of these jobs. id = worker << 36 | number that the worker drew before it asked.';
+
+-- [table] holdfast.lease_exit
+create table holdfast.lease_exit (
+    lease bigint not null,
+    job_id bigint not null,
+    constraint lease_exit_pkey PRIMARY KEY (lease, job_id)
+)
+with (vacuum_truncate=off);
+comment on table holdfast.lease_exit is 'Every way out of a lease that is no outcome: retry, snooze, return. Outstanding = job_ids - outcomes - exits.';
+
+-- [table] holdfast.loss
+create table holdfast.loss (
+    job_id bigint not null,
+    lease bigint not null,
+    lost_at timestamp with time zone not null,
+    counted boolean not null,
+    constraint loss_pkey PRIMARY KEY (job_id, lease)
+);
+comment on table holdfast.loss is 'A job lost with its worker. Counted only when it alone can have been the cause.';
+
 -- [table] holdfast.migration
 create table holdfast.migration (
     version integer not null,
@@ -19,6 +121,1105 @@ create table holdfast.migration (
 );
 comment on table holdfast.migration is 'Migrations applied to this schema, with the sha256 of the file each came from.';
 
+-- [table] holdfast.outcome
+create table holdfast.outcome (
+    job_id bigint not null,
+    lease bigint not null,
+    state smallint not null,
+    attempt smallint not null,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone not null,
+    result jsonb,
+    error jsonb,
+    constraint outcome_pkey PRIMARY KEY (job_id),
+    constraint outcome_state_check CHECK ((state = ANY (ARRAY[1, 2, 3])))
+)
+partition by RANGE (job_id);
+CREATE INDEX outcome_unwell ON holdfast.outcome USING btree (job_id) WHERE (state <> 1);
+comment on table holdfast.outcome is 'How a job ended, for good: state 1 completed, 2 failed, 3 cancelled. Lease 0: it ended without running.';
+
+-- [table] holdfast.outcome_kept
+create table holdfast.outcome_kept (
+    job_id bigint not null,
+    lease bigint not null,
+    state smallint not null,
+    attempt smallint not null,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone not null,
+    result jsonb,
+    error jsonb,
+    constraint outcome_kept_pkey PRIMARY KEY (job_id),
+    constraint outcome_state_check CHECK ((state = ANY (ARRAY[1, 2, 3])))
+);
+CREATE INDEX outcome_kept_job_id_idx ON holdfast.outcome_kept USING btree (job_id) WHERE (state <> 1);
+
+-- [table] holdfast.queue_pause
+create table holdfast.queue_pause (
+    queue text collate "C" not null,
+    paused_at timestamp with time zone not null,
+    reason text,
+    constraint queue_pause_pkey PRIMARY KEY (queue)
+);
+comment on table holdfast.queue_pause is 'Queues that no claim looks into.';
+
+-- [table] holdfast.ready
+create table holdfast.ready (
+    queue text collate "C" not null,
+    priority smallint not null,
+    seq bigint default nextval('holdfast.ready_number'::regclass) not null,
+    job_id bigint not null,
+    attempt smallint not null,
+    flags smallint not null
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE UNIQUE INDEX ready_keyed ON holdfast.ready USING btree (job_id) WHERE (((flags)::integer & 2) <> 0);
+CREATE UNIQUE INDEX ready_order ON holdfast.ready USING btree (queue, priority, seq);
+comment on table holdfast.ready is 'May be claimed now, in the order (queue, priority, seq). flags as in job, and 4 = suspected of killing its worker.';
+
+-- [table] holdfast.scheduled
+create table holdfast.scheduled (
+    due_at timestamp with time zone not null,
+    job_id bigint not null,
+    queue text collate "C" not null,
+    priority smallint not null,
+    attempt smallint not null,
+    flags smallint not null
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, vacuum_truncate=off);
+CREATE INDEX scheduled_due ON holdfast.scheduled USING btree (due_at);
+CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled USING btree (job_id);
+comment on table holdfast.scheduled is 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
+
+-- [table] holdfast.storage
+create table holdfast.storage (
+    one boolean default true not null,
+    lowest_id bigint not null,
+    ceiling_id bigint not null,
+    partition_days integer not null,
+    constraint storage_pkey PRIMARY KEY (one),
+    constraint storage_one_check CHECK (one),
+    constraint storage_partition_days_check CHECK (((partition_days >= 1) AND (partition_days <= 366)))
+);
+comment on table holdfast.storage is 'Ids in [lowest_id, ceiling_id) have a partition; below, job_kept and outcome_kept take over.';
+
+-- [table] holdfast.tally
+create table holdfast.tally (
+    queue text collate "C" not null,
+    minute timestamp with time zone not null,
+    enqueued bigint default 0 not null,
+    completed bigint default 0 not null,
+    failed bigint default 0 not null,
+    cancelled bigint default 0 not null,
+    retried bigint default 0 not null,
+    lost bigint default 0 not null,
+    reopened bigint default 0 not null,
+    took_us bigint default 0 not null,
+    constraint tally_pkey PRIMARY KEY (queue, minute)
+);
+comment on table holdfast.tally is 'Moves per queue and minute. Unfinished = enqueued + reopened - completed - failed - cancelled, over all minutes.';
+
+-- [table] holdfast.tally_delta
+create table holdfast.tally_delta (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    queue text collate "C" not null,
+    completed integer default 0 not null,
+    failed integer default 0 not null,
+    cancelled integer default 0 not null,
+    retried integer default 0 not null,
+    lost integer default 0 not null,
+    reopened integer default 0 not null,
+    took_us bigint default 0 not null,
+    constraint tally_delta_pkey PRIMARY KEY (id)
+)
+with (vacuum_truncate=off);
+
+-- [table] holdfast.tally_mark
+create table holdfast.tally_mark (
+    one boolean default true not null,
+    folded_id bigint not null,
+    pending_id bigint,
+    pending_fence text[],
+    constraint tally_mark_pkey PRIMARY KEY (one),
+    constraint tally_mark_one_check CHECK (one)
+);
+comment on table holdfast.tally_mark is 'Jobs with ids up to folded_id are counted as enqueued; pending_id follows once the writers of then have ended.';
+
+-- [table] holdfast.task
+create table holdfast.task (
+    name text collate "C" not null,
+    queue text not null,
+    priority smallint not null,
+    flags smallint not null,
+    max_attempts smallint not null,
+    timeout_seconds real,
+    declared_at timestamp with time zone not null,
+    constraint task_pkey PRIMARY KEY (name)
+);
+comment on table holdfast.task is 'What workers declared about their tasks, so that SQL callers need to name only the task.';
+
+-- [table] holdfast.unique_key
+create table holdfast.unique_key (
+    hash uuid not null,
+    generation bigint not null,
+    job_id bigint not null,
+    constraint unique_key_pkey PRIMARY KEY (hash, generation)
+)
+with (vacuum_truncate=off);
+comment on table holdfast.unique_key is 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over.';
+
+-- [table] holdfast.worker
+create table holdfast.worker (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    name text not null,
+    state text not null,
+    host text not null,
+    pid integer not null,
+    incarnation text not null,
+    version text not null,
+    queues text[] not null,
+    concurrency integer not null,
+    has_session boolean not null,
+    started_at timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    end_reason text,
+    constraint worker_pkey PRIMARY KEY (id),
+    constraint worker_state_check CHECK ((state = ANY (ARRAY['live'::text, 'dead'::text])))
+);
+comment on column holdfast.worker.incarnation is 'boot id, pid namespace, pid and start time: on the same machine it proves whether that very process still exists';
+comment on column holdfast.worker.has_session is 'a session of its own holds the advisory lock (1212568, id) for as long as it lives';
+
+-- [table] holdfast.worker_beat
+create table holdfast.worker_beat (
+    worker bigint not null,
+    beat bigint not null,
+    beaten_at timestamp with time zone not null,
+    running bigint[] default '{}'::bigint[] not null,
+    constraint worker_beat_pkey PRIMARY KEY (worker)
+)
+with (autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=200, fillfactor=50, vacuum_truncate=off);
+comment on table holdfast.worker_beat is 'Apart from worker, so that the row locks of claims never meet the updates of beats.';
+
+-- [view] holdfast.every_job
+create view holdfast.every_job as
+ SELECT job.id,
+    job.queue,
+    job.task,
+    job.args,
+    job.priority,
+    job.flags,
+    job.max_attempts,
+    job.timeout_seconds,
+    job.unique_key,
+    job.trace
+   FROM holdfast.job
+UNION ALL
+ SELECT job_kept.id,
+    job_kept.queue,
+    job_kept.task,
+    job_kept.args,
+    job_kept.priority,
+    job_kept.flags,
+    job_kept.max_attempts,
+    job_kept.timeout_seconds,
+    job_kept.unique_key,
+    job_kept.trace
+   FROM holdfast.job_kept;
+comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers.';
+
+-- [view] holdfast.every_outcome
+create view holdfast.every_outcome as
+ SELECT outcome.job_id,
+    outcome.lease,
+    outcome.state,
+    outcome.attempt,
+    outcome.started_at,
+    outcome.finished_at,
+    outcome.result,
+    outcome.error
+   FROM holdfast.outcome
+UNION ALL
+ SELECT outcome_kept.job_id,
+    outcome_kept.lease,
+    outcome_kept.state,
+    outcome_kept.attempt,
+    outcome_kept.started_at,
+    outcome_kept.finished_at,
+    outcome_kept.result,
+    outcome_kept.error
+   FROM holdfast.outcome_kept;
+comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
+
+-- [function] holdfast.anyone_idle_v1(text[],integer)
+CREATE OR REPLACE FUNCTION holdfast.anyone_idle_v1(p_queues text[], p_except integer)
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM pg_catalog.pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = 1212567 AND l.objsubid = 2 AND l.mode = 'ShareLock' AND l.granted
+          AND l.pid <> p_except
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+          AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q))
+$function$;
+comment on function holdfast.anyone_idle_v1(text[],integer) is 'Is another worker idle on one of these queues? Then prefetched jobs that wait are better given back.';
+
+-- [function] holdfast.audit_movers_v1()
+CREATE OR REPLACE FUNCTION holdfast.audit_movers_v1()
+ RETURNS TABLE(job_id bigint, place text, trouble text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT h.job_id, 'lease', 'its worker is not live'
+    FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+    WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = l.id >> 36 AND w.state = 'live')
+      AND NOT holdfast.is_finished_v1(h.job_id)
+      AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
+    UNION ALL
+    SELECT s.job_id, 'scheduled', 'overdue by more than 5 s' FROM holdfast.scheduled s WHERE s.due_at < holdfast.now() - interval '5 seconds'
+    UNION ALL
+    SELECT r.job_id, 'ready', 'no live worker listens to its queue' FROM holdfast.ready r
+    WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND r.queue = ANY (w.queues))
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = r.queue)
+$function$;
+comment on function holdfast.audit_movers_v1() is 'The next-mover law: unfinished jobs that nobody is going to move. Empty is well.';
+
+-- [function] holdfast.audit_v1()
+CREATE OR REPLACE FUNCTION holdfast.audit_v1()
+ RETURNS TABLE(job_id bigint, places text[])
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH standing AS (
+        SELECT r.job_id, 'ready' AS place FROM holdfast.ready r
+        UNION ALL SELECT s.job_id, 'scheduled' FROM holdfast.scheduled s
+        UNION ALL SELECT o.job_id, 'outcome' FROM holdfast.every_outcome o
+        UNION ALL SELECT h.job_id, 'lease' FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+            WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
+              AND NOT EXISTS (SELECT FROM holdfast.every_outcome o WHERE o.job_id = h.job_id AND o.lease = l.id)
+    )
+    SELECT coalesce(j.id, s.job_id), coalesce(array_agg(s.place ORDER BY s.place) FILTER (WHERE s.place IS NOT NULL), '{}')
+           || CASE WHEN j.id IS NULL THEN ARRAY['no job row'] ELSE '{}' END
+    FROM (SELECT DISTINCT id FROM holdfast.every_job) j FULL JOIN standing s ON s.job_id = j.id
+    GROUP BY coalesce(j.id, s.job_id), j.id
+    HAVING count(s.place) <> 1 OR j.id IS NULL
+$function$;
+comment on function holdfast.audit_v1() is 'The conservation law: every job that stands in no place or in more than one. Empty is well.';
+
+-- [function] holdfast.beat_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.beat_v1(p_worker bigint)
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.worker_beat SET beat = beat + 1, beaten_at = holdfast.now() WHERE worker = p_worker;
+    SELECT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live')
+$function$;
+comment on function holdfast.beat_v1(bigint) is 'One more beat; false: this worker was declared dead and must stop at once.';
+
+-- [function] holdfast.cancel_v1(bigint[],text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text)
+ RETURNS TABLE(job_id bigint, answer text)
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_open bigint[];
+    v_ended bigint[];
+BEGIN
+    SELECT array_agg(j.id) INTO v_open FROM holdfast.every_job j
+    WHERE j.id = ANY (p_jobs) AND NOT holdfast.is_finished_v1(j.id);
+    INSERT INTO holdfast.cancel_request (job_id, requested_at, reason)
+    SELECT j, holdfast.now(), p_reason FROM unnest(v_open) AS j ORDER BY j ON CONFLICT DO NOTHING;
+    WITH later AS (
+        DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
+        RETURNING s.job_id, s.queue, s.attempt
+    ), now_ready AS (
+        DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.ready x
+            WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_open))
+              AND x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
+        RETURNING r.job_id, r.queue, r.attempt
+    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM now_ready),
+    ended AS (
+        SELECT array_agg(w.job_id) AS jobs, array_agg(w.queue::text) AS queues, array_agg(w.attempt) AS attempts FROM waiting w
+    )
+    SELECT e.jobs INTO v_ended FROM ended e, LATERAL (
+        SELECT holdfast.end_cancelled_v1(0, e.jobs, e.queues, e.attempts) WHERE e.jobs IS NOT NULL) AS done;
+    IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
+        PERFORM pg_notify('holdfast_cancel', '');
+    END IF;
+    RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
+                                   WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
+    FROM unnest(p_jobs) AS i(id);
+END $function$;
+comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+
+-- [function] holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.claim_v1(p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
+ RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_jobs       bigint[];
+    v_leases     bigint[];
+    v_queues     text[];
+    v_priorities smallint[];
+    v_seqs       bigint[];
+    v_attempts   smallint[];
+    v_flags      smallint[];
+    v_alone      boolean;
+BEGIN
+    PERFORM FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live' FOR KEY SHARE;
+    IF NOT FOUND THEN
+        kind := 2;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    WITH found AS MATERIALIZED (
+        SELECT r.place
+        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
+        CROSS JOIN LATERAL (
+            SELECT x.ctid AS place FROM holdfast.ready x
+            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
+              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
+            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
+        ) AS r
+        LIMIT p_limit
+    ), taken AS (
+        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (ARRAY(SELECT f.place FROM found f))
+        RETURNING x.queue, x.priority, x.seq, x.job_id, x.attempt, x.flags
+    )
+    SELECT array_agg(t.job_id), array_agg(t.queue), array_agg(t.priority), array_agg(t.seq), array_agg(t.attempt), array_agg(t.flags),
+           bool_or(t.flags & 5 <> 0)
+    INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags, v_alone
+    FROM (SELECT * FROM taken ORDER BY taken.priority, taken.seq) AS t;
+    IF v_jobs IS NULL THEN
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = ANY (v_jobs)) THEN
+        SELECT s.jobs, s.queues, s.priorities, s.seqs, s.attempts, s.flags
+        INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags
+        FROM holdfast.drop_cancelled_v1(v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags) AS s;
+        IF v_jobs IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF v_alone THEN
+        -- Transactional tasks and suspects get a lease of their own (p_lease + 1 …); all others share p_lease.
+        SELECT array_agg(n.lease ORDER BY n.at) INTO v_leases FROM (
+            SELECT i.at, CASE WHEN i.flags & 5 <> 0
+                              THEN p_lease + count(*) FILTER (WHERE i.flags & 5 <> 0) OVER (ROWS UNBOUNDED PRECEDING)
+                              ELSE p_lease END AS lease
+            FROM unnest(v_flags) WITH ORDINALITY AS i(flags, at)) AS n;
+        INSERT INTO holdfast.lease (id, job_ids, claimed_at)
+        SELECT i.lease, array_agg(i.job_id), holdfast.now()
+        FROM unnest(v_leases, v_jobs) AS i(lease, job_id) GROUP BY i.lease;
+    ELSE
+        v_leases := array_fill(p_lease, ARRAY[cardinality(v_jobs)]);
+        INSERT INTO holdfast.lease (id, job_ids, claimed_at) VALUES (p_lease, v_jobs, holdfast.now());
+    END IF;
+    RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+END $function$;
+comment on function holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[]) is 'Takes up to p_limit ready jobs, in the order of the given (queue, priority, mark) triples, into leases of this worker. kind 0: a job; kind 2: this worker was declared dead.';
+
+-- [function] holdfast.count_held_v1(bigint[],bigint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.count_held_v1(p_live bigint[], p_leases bigint[], p_jobs bigint[])
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT count(*) FROM (
+        SELECT i.lease, i.job_id FROM unnest(p_leases, p_jobs) AS i(lease, job_id)
+        INTERSECT
+        SELECT l.id, h.job_id FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id) WHERE l.id = ANY (p_live)) AS both_say
+$function$;
+comment on function holdfast.count_held_v1(bigint[],bigint[],bigint[]) is 'How many of these jobs are named by these locked leases: by hashing, since comparing every pair costs 60 ms for 500.';
+
+-- [function] holdfast.declare_dead_v1(bigint,text)
+CREATE OR REPLACE FUNCTION holdfast.declare_dead_v1(p_worker bigint, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    -- A claim in flight holds KEY SHARE on this row: it must end before, so that no lease appears after.
+    PERFORM FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live' FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live');
+    END IF;
+    UPDATE holdfast.worker SET state = 'dead', ended_at = holdfast.now(), end_reason = p_reason WHERE id = p_worker;
+    RETURN true;
+END $function$;
+comment on function holdfast.declare_dead_v1(bigint,text) is 'True: the worker is dead from now on, it claims nothing more. False: a claim of it is in flight, ask again.';
+
+-- [function] holdfast.detach_statements_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.detach_statements_v1(p_name text)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT format('ALTER TABLE holdfast.%I DETACH PARTITION holdfast.%I %s', parent.relname, child.relname,
+                  CASE WHEN i.inhdetachpending THEN 'FINALIZE' ELSE 'CONCURRENTLY' END)
+    FROM pg_catalog.pg_inherits i
+    JOIN pg_catalog.pg_class parent ON parent.oid = i.inhparent
+    JOIN pg_catalog.pg_class child ON child.oid = i.inhrelid
+    WHERE i.inhparent IN ('holdfast.job'::regclass, 'holdfast.outcome'::regclass)
+      AND child.relname IN ('job_' || p_name, 'outcome_' || p_name)
+    ORDER BY i.inhdetachpending DESC, parent.relname
+$function$;
+comment on function holdfast.detach_statements_v1(text) is 'What is left to do to detach a partition, outside of a transaction; an interrupted detach is finalized first.';
+
+-- [function] holdfast.detached_partitions_v1()
+CREATE OR REPLACE FUNCTION holdfast.detached_partitions_v1()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT substr(j.relname, 5) FROM pg_catalog.pg_class j
+    WHERE j.relnamespace = 'holdfast'::regnamespace AND j.relkind = 'r' AND j.relname ~ '^job_\d{8}$' AND NOT j.relispartition
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_class o WHERE o.relnamespace = j.relnamespace
+                      AND o.relname = 'outcome_' || substr(j.relname, 5) AND o.relispartition)
+$function$;
+comment on function holdfast.detached_partitions_v1() is 'Partitions detached but not dropped, because somebody was still reading or retention was interrupted.';
+
+-- [function] holdfast.draw_ids_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.draw_ids_v1(p_blocks integer)
+ RETURNS SETOF bigint
+ LANGUAGE sql
+AS $function$
+    SELECT holdfast.id_floor(holdfast.now()) | (1 << 21) | ((nextval('holdfast.job_block') & 2047) << 10)
+    FROM generate_series(1, p_blocks)
+$function$;
+comment on function holdfast.draw_ids_v1(integer) is 'First ids of blocks of 1024, drawn before sending so that a repeated enqueue is recognised. Stale after a minute.';
+
+-- [function] holdfast.drop_cancelled_v1(bigint[],text[],smallint[],bigint[],smallint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.drop_cancelled_v1(p_jobs bigint[], p_queues text[], p_priorities smallint[], p_seqs bigint[], p_attempts smallint[], p_flags smallint[], OUT jobs bigint[], OUT queues text[], OUT priorities smallint[], OUT seqs bigint[], OUT attempts smallint[], OUT flags smallint[])
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM holdfast.end_cancelled_v1(0, array_agg(i.job_id), array_agg(i.queue), array_agg(i.attempt))
+    FROM unnest(p_jobs, p_queues, p_attempts) AS i(job_id, queue, attempt)
+    JOIN holdfast.cancel_request c ON c.job_id = i.job_id;
+    SELECT array_agg(i.job_id ORDER BY i.at), array_agg(i.queue ORDER BY i.at), array_agg(i.priority ORDER BY i.at),
+           array_agg(i.seq ORDER BY i.at), array_agg(i.attempt ORDER BY i.at), array_agg(i.flags ORDER BY i.at)
+    INTO jobs, queues, priorities, seqs, attempts, flags
+    FROM unnest(p_jobs, p_queues, p_priorities, p_seqs, p_attempts, p_flags) WITH ORDINALITY
+         AS i(job_id, queue, priority, seq, attempt, flags, at)
+    WHERE NOT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = i.job_id)
+      AND NOT EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = i.job_id);
+END $function$;
+comment on function holdfast.drop_cancelled_v1(bigint[],text[],smallint[],bigint[],smallint[],smallint[]) is 'Ends those of the just claimed jobs that somebody cancelled while they waited; returns the others.';
+
+-- [function] holdfast.drop_detached_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.drop_detached_v1(p_name text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_kept integer;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1212570, 0);
+    -- Decided again, now that nothing is written there any more: whoever is unfinished must stand in job_kept; a straggler
+    -- copied before that has finished meanwhile takes its outcome along.
+    EXECUTE format(
+        'INSERT INTO holdfast.outcome_kept SELECT o.* FROM holdfast.%I o
+         WHERE EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = o.job_id) ON CONFLICT DO NOTHING', 'outcome_' || p_name);
+    EXECUTE format(
+        'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
+         WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
+    GET DIAGNOSTICS v_kept = ROW_COUNT;
+    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
+                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
+                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
+    RETURN v_kept;
+END $function$;
+comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_now timestamptz := holdfast.now();
+BEGIN
+    PERFORM holdfast.write_outcome_v1(i.job_id, p_lease, 3::smallint, i.attempt, v_now,
+        jsonb_build_object('type', 'Cancelled', 'message', coalesce(c.reason, 'cancelled on request')))
+    FROM unnest(p_jobs, p_attempts) AS i(job_id, attempt)
+    LEFT JOIN holdfast.cancel_request c ON c.job_id = i.job_id;
+    INSERT INTO holdfast.tally_delta (queue, cancelled) SELECT q, count(*) FROM unnest(p_queues) AS q GROUP BY q;
+    DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs);
+END $function$;
+comment on function holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[]) is 'Ends jobs that nobody runs any more as cancelled. The caller has taken them out of their place.';
+
+-- [function] holdfast.end_leases_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.end_leases_v1(p_done bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF cardinality(p_done) > 0 THEN
+        DELETE FROM holdfast.lease l WHERE l.id = ANY (p_done);
+        DELETE FROM holdfast.lease_exit e WHERE e.lease = ANY (p_done);
+    END IF;
+END $function$;
+comment on function holdfast.end_leases_v1(bigint[]) is 'Ends leases of which the worker knows that every job has left.';
+
+-- [function] holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real)
+CREATE OR REPLACE FUNCTION holdfast.enqueue(p_task text, p_args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_key text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, timeout_seconds real DEFAULT NULL::real)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_task  holdfast.task;
+    v_queue text;
+BEGIN
+    IF jsonb_typeof(p_args) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION 'the arguments of % must be a JSON object that names them, not %', p_task, coalesce(jsonb_typeof(p_args), 'null')
+            USING ERRCODE = 'HF004', HINT = 'Write {"user_id": 42}.';
+    END IF;
+    SELECT * INTO v_task FROM holdfast.task t WHERE t.name = p_task;
+    v_queue := coalesce(queue, v_task.queue);
+    IF v_queue IS NULL THEN
+        RAISE EXCEPTION 'no worker has declared a task named "%" yet', p_task
+            USING ERRCODE = 'HF005', HINT = 'Start a worker of the application once, or say queue => ''…''.';
+    END IF;
+    RETURN (holdfast.enqueue_keyed_v1(
+        NULL, ARRAY[v_queue], ARRAY[p_task], ARRAY[p_args],
+        ARRAY[coalesce(priority, v_task.priority, 5)::smallint], ARRAY[coalesce(v_task.flags, 0)::smallint],
+        NULL, CASE WHEN run_at IS NOT NULL THEN ARRAY[run_at] END,
+        ARRAY[max_attempts::smallint], ARRAY[coalesce(timeout_seconds, v_task.timeout_seconds)],
+        ARRAY[p_task || ':' || unique_key], NULL))[1];
+END $function$;
+comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
+
+-- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_ids    bigint[] := ARRAY(
+        SELECT holdfast.id_floor(holdfast.now()) | (nextval('holdfast.job_number') & 2097151)
+        FROM generate_series(1, cardinality(p_tasks)));
+    v_stored bigint[] := holdfast.enqueue_keyed_v1(
+        coalesce(p_ids, v_ids), p_queues, p_tasks, p_args, p_priorities, p_flags,
+        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+BEGIN
+    RETURN ARRAY(SELECT CASE WHEN s.id = d.id THEN s.id ELSE -s.id END
+                 FROM unnest(v_stored) WITH ORDINALITY AS s(id, at) JOIN unnest(coalesce(p_ids, v_ids)) WITH ORDINALITY AS d(id, at) USING (at)
+                 ORDER BY at);
+END $function$;
+comment on function holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
+
+-- [function] holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_ids    bigint[] := p_ids;
+    v_answer bigint[];
+    v_base   bigint := holdfast.id_floor(holdfast.now());
+    v_row    record;
+    v_owner  bigint;
+    v_at     integer;
+BEGIN
+    IF v_ids IS NULL THEN
+        SELECT array_agg(v_base | (nextval('holdfast.job_number') & 2097151)) INTO v_ids
+        FROM generate_series(1, cardinality(p_tasks));
+    END IF;
+    v_answer := v_ids;
+    -- Sorted by hash, so that two callers with overlapping keys never deadlock; a key repeated in the input is taken once.
+    FOR v_row IN
+        SELECT k.key, array_agg(k.at ORDER BY k.at) AS positions
+        FROM unnest(p_keys) WITH ORDINALITY AS k(key, at) WHERE k.key IS NOT NULL
+        GROUP BY k.key ORDER BY holdfast.key_hash_v1(k.key)
+    LOOP
+        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_row.positions[1]]);
+        FOREACH v_at IN ARRAY v_row.positions LOOP
+            v_answer[v_at] := v_owner;
+        END LOOP;
+    END LOOP;
+    PERFORM holdfast.enqueue_v1(
+        array_agg(v_ids[n]), array_agg(p_queues[n]), array_agg(p_tasks[n]), array_agg(p_args[n]), array_agg(p_priorities[n]),
+        array_agg((p_flags[n] | CASE WHEN p_keys[n] IS NULL THEN 0 ELSE 2 END)::smallint),
+        CASE WHEN p_delays_us IS NOT NULL THEN array_agg(p_delays_us[n]) END,
+        CASE WHEN p_due_at IS NOT NULL THEN array_agg(p_due_at[n]) END,
+        array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]))
+    FROM generate_subscripts(p_tasks, 1) AS n
+    WHERE v_answer[n] = v_ids[n]
+      AND NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = v_ids[n])     -- repeated after a lost answer
+    HAVING count(*) > 0;
+    RETURN v_answer;
+END $function$;
+comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_v1, for jobs with unique keys: where an unfinished job holds the key, its id is returned and nothing is inserted.';
+
+-- [function] holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now   timestamptz := holdfast.now();
+    v_base  bigint;
+    v_ids   bigint[] := p_ids;
+    v_limit bigint;
+    v_soon  text[];
+BEGIN
+    SELECT s.ceiling_id INTO v_limit FROM holdfast.storage s;
+    v_base := holdfast.id_floor(v_now);
+    IF v_base + (60000::bigint << 22) >= v_limit THEN
+        PERFORM holdfast.make_partitions_v1();              -- last resort: workers make them days ahead
+    END IF;
+    IF v_ids IS NULL THEN
+        SELECT array_agg(v_base | (nextval('holdfast.job_number') & 2097151)) INTO v_ids
+        FROM generate_series(1, cardinality(p_tasks));
+    ELSIF v_ids[1] < v_base - (60000::bigint << 22) THEN
+        RAISE EXCEPTION 'these ids were drawn more than a minute ago' USING ERRCODE = 'HF002';
+    END IF;
+    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, unique_key, trace)
+    SELECT i.id, i.queue, i.task, i.args, i.priority, i.flags, i.max_attempts, i.timeout, i.key, i.trace
+    FROM unnest(v_ids, p_queues, p_tasks, p_args, p_priorities, p_flags, p_max_attempts, p_timeouts, p_keys, p_traces)
+         AS i(id, queue, task, args, priority, flags, max_attempts, timeout, key, trace);
+    IF p_delays_us IS NULL AND p_due_at IS NULL THEN
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT i.queue, i.priority, i.id, 1, i.flags
+        FROM unnest(v_ids, p_queues, p_priorities, p_flags) AS i(id, queue, priority, flags);
+        v_soon := p_queues;
+    ELSE
+        v_soon := holdfast.place_v1(v_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at, v_now);
+    END IF;
+    IF cardinality(v_soon) > 1 THEN
+        v_soon := ARRAY(SELECT DISTINCT q FROM unnest(v_soon) AS q);
+    END IF;
+    IF cardinality(v_soon) > 0 THEN
+        PERFORM holdfast.ring_v1(v_soon);
+    END IF;
+    RETURN v_ids;
+END $function$;
+comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
+
+-- [function] holdfast.expired_partitions_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.expired_partitions_v1(p_keep interval)
+ RETURNS TABLE(name text, until_id bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT substr(c.relname, 5), (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''?(\d+)''?\)'))[1]::bigint AS until_id
+    FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'holdfast.job'::regclass
+      AND (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''?(\d+)''?\)'))[1]::bigint <= holdfast.id_floor(holdfast.now() - p_keep)
+    ORDER BY 2
+$function$;
+comment on function holdfast.expired_partitions_v1(interval) is 'Partitions all of whose jobs are older than what is kept, oldest first.';
+
+-- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_lowest bigint := (SELECT s.lowest_id FROM holdfast.storage s);
+    v_job    record;
+    v_refused bigint[] := '{}';
+BEGIN
+    FOR v_job IN
+        SELECT * FROM unnest(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors, p_queue_at)
+            AS i(lease, job_id, state, attempt, ago_us, took_us, result, error, queue_at)
+    LOOP
+        IF EXISTS (SELECT FROM holdfast.every_outcome o WHERE o.job_id = v_job.job_id AND o.lease = v_job.lease) THEN
+            CONTINUE;                                       -- mine already: the answer to the first try was lost
+        ELSIF holdfast.is_finished_v1(v_job.job_id)
+           OR NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = v_job.lease AND l.id = ANY (p_live) AND v_job.job_id = ANY (l.job_ids))
+           OR EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = v_job.lease AND e.job_id = v_job.job_id) THEN
+            v_refused := v_refused || v_job.job_id;
+            CONTINUE;
+        ELSIF v_job.job_id >= v_lowest THEN
+            INSERT INTO holdfast.outcome (job_id, lease, state, attempt, started_at, finished_at, result, error)
+            VALUES (v_job.job_id, v_job.lease, v_job.state, v_job.attempt, p_now - v_job.ago_us * interval '1 microsecond',
+                    p_now - (v_job.ago_us - v_job.took_us) * interval '1 microsecond', v_job.result, v_job.error);
+        ELSE
+            INSERT INTO holdfast.outcome_kept (job_id, lease, state, attempt, started_at, finished_at, result, error)
+            VALUES (v_job.job_id, v_job.lease, v_job.state, v_job.attempt, p_now - v_job.ago_us * interval '1 microsecond',
+                    p_now - (v_job.ago_us - v_job.took_us) * interval '1 microsecond', v_job.result, v_job.error);
+        END IF;
+        INSERT INTO holdfast.tally_delta (queue, completed, failed, cancelled, took_us)
+        VALUES (p_queues[v_job.queue_at], (v_job.state = 1)::integer, (v_job.state = 2)::integer, (v_job.state = 3)::integer, v_job.took_us);
+    END LOOP;
+    RETURN v_refused;
+END $function$;
+comment on function holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[]) is 'As finish_v1, job by job, for batches of which some may be finished already, lost, or older than the oldest partition.';
+
+-- [function] holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text)
+CREATE OR REPLACE FUNCTION holdfast.finish_solo_v1(p_lease bigint, p_job bigint, p_attempt smallint, p_took_us bigint, p_result jsonb, p_queue text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now timestamptz := holdfast.now();
+BEGIN
+    DELETE FROM holdfast.lease l WHERE l.id = p_lease AND p_job = ANY (l.job_ids);
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    IF p_job >= (SELECT s.lowest_id FROM holdfast.storage s) THEN
+        INSERT INTO holdfast.outcome (job_id, lease, state, attempt, started_at, finished_at, result)
+        VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result);
+    ELSE
+        INSERT INTO holdfast.outcome_kept (job_id, lease, state, attempt, started_at, finished_at, result)
+        VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result);
+    END IF;
+    INSERT INTO holdfast.tally_delta (queue, completed, took_us) VALUES (p_queue, 1, p_took_us);
+    RETURN true;
+END $function$;
+comment on function holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text) is 'Last statement of a job''s own transaction: fence, outcome and end of the solo lease are one with the effects. False: the lease is lost, roll back.';
+
+-- [function] holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean)
+CREATE OR REPLACE FUNCTION holdfast.finish_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean)
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now     timestamptz := holdfast.now();
+    v_live    bigint[];
+    v_refused bigint[];
+BEGIN
+    IF cardinality(p_jobs) = 0 THEN
+        PERFORM holdfast.end_leases_v1(p_done);
+        RETURN '{}';
+    END IF;
+    -- The fence. Locked in one statement; what the leases still hold is read in the next.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE) AS l;
+    IF NOT p_again
+       AND holdfast.count_held_v1(v_live, p_leases, p_jobs) = cardinality(p_jobs)
+       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = ANY (v_live))
+       AND NOT EXISTS (SELECT FROM unnest(p_jobs) AS j WHERE j < (SELECT s.lowest_id FROM holdfast.storage s)) THEN
+        INSERT INTO holdfast.outcome (job_id, lease, state, attempt, started_at, finished_at, result, error)
+        SELECT i.job_id, i.lease, i.state, i.attempt, v_now - i.ago_us * interval '1 microsecond',
+               v_now - (i.ago_us - i.took_us) * interval '1 microsecond', i.result, i.error
+        FROM unnest(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors)
+             AS i(lease, job_id, state, attempt, ago_us, took_us, result, error);
+        INSERT INTO holdfast.tally_delta (queue, completed, failed, cancelled, took_us)
+        SELECT p_queues[i.queue_at], count(*) FILTER (WHERE i.state = 1), count(*) FILTER (WHERE i.state = 2),
+               count(*) FILTER (WHERE i.state = 3), sum(i.took_us)
+        FROM unnest(p_queue_at, p_states, p_took_us) AS i(queue_at, state, took_us) GROUP BY i.queue_at;
+    ELSE
+        v_refused := holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
+                                                  p_results, p_errors, p_queues, p_queue_at);
+    END IF;
+    IF EXISTS (SELECT FROM holdfast.cancel_request) THEN
+        DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs) AND holdfast.is_finished_v1(c.job_id);
+    END IF;
+    PERFORM holdfast.end_leases_v1(p_done);
+    RETURN coalesce(v_refused, '{}');
+END $function$;
+comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted.';
+
+-- [function] holdfast.fold_v1()
+CREATE OR REPLACE FUNCTION holdfast.fold_v1()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_minute  timestamptz := date_trunc('minute', holdfast.now());
+    v_mark    holdfast.tally_mark;
+    v_writers text[];
+    v_next    bigint;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1212572, 0) THEN
+        RETURN false;
+    END IF;
+    WITH gone AS (
+        DELETE FROM holdfast.tally_delta d WHERE d.id IN (SELECT x.id FROM holdfast.tally_delta x ORDER BY x.id LIMIT 20000) RETURNING d.*
+    ), summed AS (
+        SELECT g.queue, m.minute, sum(g.completed) AS completed, sum(g.failed) AS failed, sum(g.cancelled) AS cancelled,
+               sum(g.retried) AS retried, sum(g.lost) AS lost, sum(g.reopened) AS reopened, sum(g.took_us) AS took_us
+        FROM gone g, (VALUES (v_minute), ('-infinity')) AS m(minute) GROUP BY g.queue, m.minute
+    )
+    INSERT INTO holdfast.tally AS t (queue, minute, completed, failed, cancelled, retried, lost, reopened, took_us)
+    SELECT s.queue, s.minute, s.completed, s.failed, s.cancelled, s.retried, s.lost, s.reopened, s.took_us FROM summed s
+    ON CONFLICT (queue, minute) DO UPDATE SET
+        completed = t.completed + excluded.completed, failed = t.failed + excluded.failed, cancelled = t.cancelled + excluded.cancelled,
+        retried = t.retried + excluded.retried, lost = t.lost + excluded.lost, reopened = t.reopened + excluded.reopened,
+        took_us = t.took_us + excluded.took_us;
+    -- Arrivals are counted from settled ranges of job: ids are refused when older than a minute, and the writers of then must have ended.
+    SELECT * INTO v_mark FROM holdfast.tally_mark;
+    v_next := holdfast.id_floor(holdfast.now() - interval '65 seconds');
+    SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.job'::regclass AND l.granted AND l.mode = 'RowExclusiveLock'
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    IF v_mark.pending_id IS NULL THEN
+        UPDATE holdfast.tally_mark SET pending_id = v_next, pending_fence = v_writers;
+    ELSIF NOT v_mark.pending_fence && v_writers THEN
+        EXECUTE 'WITH arrived AS (
+                     SELECT j.queue, m.minute, count(*) AS enqueued
+                     FROM holdfast.job j, (VALUES ($3), (''-infinity''::timestamptz)) AS m(minute)
+                     WHERE j.id > $1 AND j.id <= $2 GROUP BY j.queue, m.minute)
+                 INSERT INTO holdfast.tally AS t (queue, minute, enqueued) SELECT a.queue, a.minute, a.enqueued FROM arrived a
+                 ON CONFLICT (queue, minute) DO UPDATE SET enqueued = t.enqueued + excluded.enqueued'
+        USING v_mark.folded_id, v_mark.pending_id, v_minute;
+        UPDATE holdfast.tally_mark SET folded_id = v_mark.pending_id, pending_id = v_next, pending_fence = v_writers;
+    END IF;
+    RETURN true;
+END $function$;
+comment on function holdfast.fold_v1() is 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
+
+-- [function] holdfast.forget_workers_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
+ RETURNS integer
+ LANGUAGE sql
+AS $function$
+    WITH gone AS (
+        DELETE FROM holdfast.worker w
+        WHERE w.state = 'dead' AND w.ended_at < holdfast.now() - p_after
+          AND NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id >= w.id << 36 AND l.id < (w.id + 1) << 36)
+        RETURNING w.id
+    ), silent AS (DELETE FROM holdfast.worker_beat b USING gone WHERE b.worker = gone.id)
+    SELECT count(*)::integer FROM gone
+$function$;
+comment on function holdfast.forget_workers_v1(interval) is 'Deletes workers dead for longer than any statement can last and named by no lease.';
+
+-- [function] holdfast.hold_waiting_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.hold_waiting_v1(p_job bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_old boolean := holdfast.id_time(p_job) < holdfast.now() - interval '5 seconds';
+BEGIN
+    IF v_old THEN
+        BEGIN
+            PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR UPDATE NOWAIT;
+            RAISE EXCEPTION 'only looking' USING ERRCODE = 'HF003';
+        EXCEPTION
+            WHEN lock_not_available THEN RETURN 'held';
+            WHEN SQLSTATE 'HF003' THEN NULL;                -- rolls the exclusive lock back
+        END;
+    END IF;
+    PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;
+    IF FOUND THEN RETURN 'waiting'; END IF;
+    PERFORM FROM holdfast.scheduled s WHERE s.job_id = p_job FOR KEY SHARE;
+    IF FOUND THEN RETURN 'waiting'; END IF;
+    PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
+    IF FOUND THEN RETURN 'waiting'; END IF;
+    IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    RETURN 'running';
+END $function$;
+comment on function holdfast.hold_waiting_v1(bigint) is 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
+
+-- [function] holdfast.id_floor(timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.id_floor(p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+    SELECT ((date_part('epoch', p_at) * 1000)::bigint - 1704067200000) << 22
+$function$;
+comment on function holdfast.id_floor(timestamp with time zone) is 'The lowest id that could have been drawn at that moment.';
+
+-- [function] holdfast.id_time(bigint)
+CREATE OR REPLACE FUNCTION holdfast.id_time(p_id bigint)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT to_timestamp(((p_id >> 22) + 1704067200000) / 1000.0)
+$function$;
+comment on function holdfast.id_time(bigint) is 'The moment (milliseconds) at which an id was drawn.';
+
+-- [function] holdfast.idle_key_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.idle_key_v1(p_queue text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ SELECT hashtext(p_queue COLLATE "C") $function$;
+comment on function holdfast.idle_key_v1(text) is 'Idle workers hold (1212567, this) shared on their LISTEN session; a collision of hashes costs one needless wake-up.';
+
+-- [function] holdfast.is_finished_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.is_finished_v1(p_job bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job)
+        OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job)
+$function$;
+
+-- [function] holdfast.keep_stragglers_v1(text,bigint)
+CREATE OR REPLACE FUNCTION holdfast.keep_stragglers_v1(p_name text, p_until bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_kept integer;
+BEGIN
+    -- From now on outcomes of these ids go to outcome_kept; retries of finished jobs wait for this decision.
+    PERFORM pg_advisory_xact_lock(1212570, 0);
+    EXECUTE format(
+        'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
+         WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
+    GET DIAGNOSTICS v_kept = ROW_COUNT;
+    UPDATE holdfast.storage SET lowest_id = p_until WHERE lowest_id < p_until;
+    RETURN v_kept;
+END $function$;
+comment on function holdfast.keep_stragglers_v1(text,bigint) is 'Copies the unfinished jobs of a partition aside, before the partition is detached.';
+
+-- [function] holdfast.key_hash_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.key_hash_v1(p_key text)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ SELECT md5(p_key)::uuid $function$;
+
+-- [function] holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.leave_v1(p_leases bigint[], p_jobs bigint[], p_moves smallint[], p_delays_us bigint[], p_attempts smallint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_errors jsonb[], p_ago_us bigint[], p_took_us bigint[], p_done bigint[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now     timestamptz := holdfast.now();
+    v_live    bigint[];
+    v_left    bigint[];
+    v_cancel  bigint[];
+    v_refused bigint[];
+BEGIN
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE) AS l;
+    WITH held AS (
+        SELECT l.id AS lease, h.job_id FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id) WHERE l.id = ANY (v_live)
+    ), gone AS (
+        INSERT INTO holdfast.lease_exit (lease, job_id)
+        SELECT i.lease, i.job_id FROM unnest(p_leases, p_jobs) AS i(lease, job_id)
+        JOIN held h ON h.lease = i.lease AND h.job_id = i.job_id
+        WHERE NOT holdfast.is_finished_v1(i.job_id)
+        ON CONFLICT DO NOTHING RETURNING job_id
+    )
+    SELECT array_agg(job_id) INTO v_left FROM gone;
+    IF cardinality(v_left) > 0 THEN
+        SELECT array_agg(c.job_id) INTO v_cancel FROM holdfast.cancel_request c WHERE c.job_id = ANY (v_left);
+        INSERT INTO holdfast.failed_attempt (job_id, attempt, lease, started_at, finished_at, error)
+        SELECT i.job_id, i.attempt - 1, i.lease, v_now - i.ago_us * interval '1 microsecond',
+               v_now - (i.ago_us - i.took_us) * interval '1 microsecond', i.error
+        FROM unnest(p_leases, p_jobs, p_attempts, p_errors, p_ago_us, p_took_us) AS i(lease, job_id, attempt, error, ago_us, took_us)
+        WHERE i.error IS NOT NULL AND i.job_id = ANY (v_left);
+        INSERT INTO holdfast.tally_delta (queue, retried)
+        SELECT i.queue, count(*) FROM unnest(p_jobs, p_queues, p_moves) AS i(job_id, queue, move)
+        WHERE i.move = 1 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}')) GROUP BY i.queue;
+        INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+        SELECT v_now + i.delay_us * interval '1 microsecond', i.job_id, i.queue, i.priority, i.attempt, i.flags
+        FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
+             AS i(job_id, delay_us, queue, priority, attempt, flags)
+        WHERE i.delay_us > 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT i.queue, i.priority, i.job_id, i.attempt, i.flags
+        FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
+             AS i(job_id, delay_us, queue, priority, attempt, flags)
+        WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        IF cardinality(v_cancel) > 0 THEN
+            PERFORM holdfast.end_cancelled_v1(i.lease, array_agg(i.job_id), array_agg(i.queue), array_agg(i.attempt))
+            FROM unnest(p_leases, p_jobs, p_queues, p_attempts) AS i(lease, job_id, queue, attempt)
+            WHERE i.job_id = ANY (v_cancel) GROUP BY i.lease;
+        END IF;
+        PERFORM holdfast.ring_v1(ARRAY(
+            SELECT DISTINCT i.queue FROM unnest(p_jobs, p_queues, p_delays_us) AS i(job_id, queue, delay_us)
+            WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left)));
+    END IF;
+    SELECT array_agg(i.job_id) INTO v_refused FROM unnest(p_leases, p_jobs) AS i(lease, job_id)
+    WHERE i.job_id <> ALL (coalesce(v_left, '{}'))
+      AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = i.lease AND e.job_id = i.job_id);
+    PERFORM holdfast.end_leases_v1(p_done);
+    RETURN coalesce(v_refused, '{}');
+END $function$;
+comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
+
+-- [function] holdfast.make_partitions_v1()
+CREATE OR REPLACE FUNCTION holdfast.make_partitions_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_span  bigint;
+    v_from  bigint;
+    v_until bigint;
+    v_name  text;
+    v_made  integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1212571, 0);
+    SELECT s.partition_days * (86400000::bigint << 22), s.ceiling_id INTO v_span, v_from FROM holdfast.storage s;
+    v_until := holdfast.id_floor(holdfast.now() + interval '8 days');
+    IF v_from < holdfast.id_floor(holdfast.now()) - 8 * v_span THEN
+        v_from := holdfast.id_floor(holdfast.now()) / v_span * v_span;      -- nobody ran for weeks: leave the gap
+    END IF;
+    WHILE v_from <= v_until LOOP
+        v_name := to_char(holdfast.id_time(v_from) AT TIME ZONE 'UTC', 'YYYYMMDD');
+        -- CREATE … PARTITION OF would lock the parent against everybody; ATTACH lets inserts go on.
+        EXECUTE format('CREATE TABLE holdfast.%I (LIKE holdfast.job INCLUDING ALL)', 'job_' || v_name);
+        EXECUTE format('ALTER TABLE holdfast.job ATTACH PARTITION holdfast.%I FOR VALUES FROM (%s) TO (%s)', 'job_' || v_name, v_from, v_from + v_span);
+        EXECUTE format('CREATE TABLE holdfast.%I (LIKE holdfast.outcome INCLUDING ALL)', 'outcome_' || v_name);
+        EXECUTE format('ALTER TABLE holdfast.outcome ATTACH PARTITION holdfast.%I FOR VALUES FROM (%s) TO (%s)', 'outcome_' || v_name, v_from, v_from + v_span);
+        v_from := v_from + v_span;
+        v_made := v_made + 1;
+    END LOOP;
+    UPDATE holdfast.storage SET ceiling_id = v_from WHERE ceiling_id < v_from;
+    RETURN v_made;
+END $function$;
+comment on function holdfast.make_partitions_v1() is 'Partitions of job and outcome for at least eight days ahead. Any worker does it; an enqueue does as a last resort.';
+
+-- [function] holdfast.marks_v1(text[],smallint[],bigint[],bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.marks_v1(p_queues text[], p_priorities smallint[], p_marks bigint[], p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[], OUT marks bigint[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_writers text[];
+BEGIN
+    -- First the sequence, then the writers: a number drawn before belongs to one of them or to somebody who has ended.
+    SELECT o.last_value INTO pending FROM holdfast.ready_number o;
+    SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.ready'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    fence := v_writers;
+    marks := p_marks;
+    IF p_pending IS NULL THEN
+        RETURN;
+    END IF;
+    IF p_fence && v_writers THEN
+        pending := p_pending;                               -- somebody of then still writes: wait for these, not for newer ones
+        fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
+        RETURN;
+    END IF;
+    settled := p_pending;
+    SELECT array_agg(least(coalesce(
+               (SELECT r.seq FROM holdfast.ready r WHERE r.queue = m.queue AND r.priority = m.priority AND r.seq >= m.mark
+                ORDER BY r.seq LIMIT 1), settled + 1), settled + 1) ORDER BY m.at)
+    INTO marks FROM unnest(p_queues, p_priorities, p_marks) WITH ORDINALITY AS m(queue, priority, mark, at);
+END $function$;
+comment on function holdfast.marks_v1(text[],smallint[],bigint[],bigint,text[]) is 'The settled watermark: below a mark no row of (queue, priority) exists or can ever appear, so that claims need not wade through dead index entries.';
+
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
  RETURNS timestamp with time zone
@@ -29,3 +1230,518 @@ AS $function$
          + coalesce(nullif(pg_catalog.current_setting('holdfast.clock_offset', true), ''), '0')::interval
 $function$;
 comment on function holdfast.now() is 'The time by which everything in this schema is judged; tests move it with holdfast.clock_offset.';
+
+-- [function] holdfast.observe_v1()
+CREATE OR REPLACE FUNCTION holdfast.observe_v1()
+ RETURNS TABLE(worker bigint, beat bigint, has_session boolean, session_held boolean, host text, incarnation text, server_age_seconds double precision)
+ LANGUAGE sql
+AS $function$
+    SELECT w.id, b.beat, w.has_session,
+           EXISTS (SELECT FROM pg_catalog.pg_locks l
+                   WHERE l.locktype = 'advisory' AND l.classid = 1212568 AND l.objid = w.id::oid AND l.objsubid = 2 AND l.granted
+                     AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())),
+           w.host, w.incarnation,
+           extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision
+    FROM holdfast.worker w JOIN holdfast.worker_beat b ON b.worker = w.id WHERE w.state = 'live'
+$function$;
+comment on function holdfast.observe_v1() is 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
+
+-- [function] holdfast.pause_queue_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text)
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+    WITH done AS (
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        ON CONFLICT DO NOTHING RETURNING queue
+    ) SELECT EXISTS (SELECT FROM done)
+$function$;
+comment on function holdfast.pause_queue_v1(text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
+
+-- [function] holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.payload_v1(p_jobs bigint[], p_leases bigint[], p_queues text[], p_priorities smallint[], p_seqs bigint[], p_attempts smallint[], p_flags smallint[])
+ RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_nestloop TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_span bigint;
+    v_low  bigint;
+    v_from bigint;
+    v_to   bigint;
+BEGIN
+    -- Joining 400 partitions costs 20 ms, one partition 0.1: so the bounds are given as values, a partition's worth at a time.
+    SELECT s.partition_days * (86400000::bigint << 22), s.lowest_id INTO v_span, v_low FROM holdfast.storage s;
+    SELECT min(j), max(j) INTO v_from, v_to FROM unnest(p_jobs) AS j;
+    IF v_from < v_low THEN
+        RETURN QUERY
+        SELECT 0::smallint, i.job_id, i.lease, i.queue, i.priority, i.seq, i.attempt, i.flags,
+               j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
+        FROM unnest(p_jobs, p_leases, p_queues, p_priorities, p_seqs, p_attempts, p_flags)
+             AS i(job_id, lease, queue, priority, seq, attempt, flags)
+        LEFT JOIN holdfast.job_kept j ON j.id = i.job_id WHERE i.job_id < v_low;
+        SELECT min(j) INTO v_from FROM unnest(p_jobs) AS j WHERE j >= v_low;
+    END IF;
+    WHILE v_from IS NOT NULL LOOP
+        v_to := (v_from / v_span + 1) * v_span;             -- where the partition of v_from ends
+        RETURN QUERY EXECUTE
+            'SELECT 0::smallint, i.job_id, i.lease, i.queue, i.priority, i.seq, i.attempt, i.flags,
+                    j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
+             FROM unnest($1, $2, $3, $4, $5, $6, $7) AS i(job_id, lease, queue, priority, seq, attempt, flags)
+             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY ($1) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
+             WHERE i.job_id >= $8 AND i.job_id < $9'
+            USING p_jobs, p_leases, p_queues, p_priorities, p_seqs, p_attempts, p_flags, v_from, v_to;
+        SELECT min(j) INTO v_from FROM unnest(p_jobs) AS j WHERE j >= v_to;
+    END LOOP;
+END $function$;
+comment on function holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[]) is 'What to run for each claimed job; task is NULL where the payload is missing, so that it can be failed instead of vanishing.';
+
+-- [function] holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.place_v1(p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_now timestamp with time zone)
+ RETURNS text[]
+ LANGUAGE sql
+AS $function$
+    WITH input AS (
+        SELECT i.id, i.queue, i.priority, i.flags,
+               coalesce(i.due_at, p_now + i.delay_us * interval '1 microsecond', p_now) AS due_at
+        FROM unnest(p_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at)
+             AS i(id, queue, priority, flags, delay_us, due_at)
+    ), later AS (
+        INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+        SELECT due_at, id, queue, priority, 1, flags FROM input WHERE due_at > p_now
+    ), at_once AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now
+    )
+    SELECT coalesce(array_agg(queue), '{}') FROM input WHERE due_at <= p_now + interval '2 seconds'
+$function$;
+comment on function holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone) is 'Puts new jobs into ready or scheduled; returns the queues worth waking somebody for (due now, or sooner than workers look again).';
+
+-- [function] holdfast.places_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.places_v1(p_jobs bigint[])
+ RETURNS TABLE(job_id bigint, place text, attempt smallint, lease bigint, worker bigint, due_at timestamp with time zone, started_at timestamp with time zone, finished_at timestamp with time zone, result jsonb, error jsonb, cancel_requested boolean)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH held AS (
+        SELECT h.job_id, l.id AS lease, l.claimed_at FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+        WHERE h.job_id = ANY (p_jobs)
+          AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
+    )
+    SELECT j.id,
+           CASE WHEN o.state = 1 THEN 'completed' WHEN o.state = 2 THEN 'failed' WHEN o.state = 3 THEN 'cancelled'
+                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
+           coalesce(o.attempt, s.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
+           coalesce(h.lease, o.lease), nullif(coalesce(h.lease, o.lease) >> 36, 0), s.due_at,
+           coalesce(o.started_at, h.claimed_at), o.finished_at, o.result, o.error, c.job_id IS NOT NULL
+    FROM holdfast.every_job j
+    LEFT JOIN holdfast.every_outcome o ON o.job_id = j.id AND o.job_id = ANY (p_jobs)
+    LEFT JOIN holdfast.scheduled s ON s.job_id = j.id
+    LEFT JOIN held h ON h.job_id = j.id AND o.job_id IS NULL
+    LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
+    WHERE j.id = ANY (p_jobs)
+$function$;
+comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
+
+-- [function] holdfast.promote_v1(timestamp with time zone,integer)
+CREATE OR REPLACE FUNCTION holdfast.promote_v1(p_mark timestamp with time zone, p_limit integer)
+ RETURNS TABLE(promoted integer, last_due timestamp with time zone, next_due_us bigint)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now    timestamptz := holdfast.now();
+    v_queues text[];
+BEGIN
+    WITH due AS MATERIALIZED (
+        SELECT s.ctid AS place FROM holdfast.scheduled s
+        WHERE s.due_at > p_mark AND s.due_at <= v_now ORDER BY s.due_at LIMIT p_limit FOR UPDATE SKIP LOCKED
+    ), taken AS (
+        DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(SELECT d.place FROM due d))
+        RETURNING s.due_at, s.job_id, s.queue, s.priority, s.attempt, s.flags
+    ), placed AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t ORDER BY t.due_at
+    )
+    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text) INTO promoted, last_due, v_queues FROM taken t;
+    IF promoted > 0 THEN
+        PERFORM holdfast.ring_v1(v_queues);
+    END IF;
+    SELECT greatest(0, (extract(epoch FROM s.due_at - v_now) * 1000000))::bigint INTO next_due_us
+    FROM holdfast.scheduled s WHERE s.due_at > p_mark ORDER BY s.due_at LIMIT 1;
+    RETURN NEXT;
+END $function$;
+comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, in the order they were due, and says how long until the next one.';
+
+-- [function] holdfast.queue_depths_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.queue_depths_v1(p_most integer)
+ RETURNS TABLE(queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, running bigint, paused_at timestamp with time zone, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint, unfinished_about bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH RECURSIVE waiting(queue) AS (      -- the distinct queues by one index descent each
+        (SELECT r.queue FROM holdfast.ready r ORDER BY r.queue LIMIT 1)
+        UNION ALL
+        SELECT (SELECT r.queue FROM holdfast.ready r WHERE r.queue > w.queue ORDER BY r.queue LIMIT 1) FROM waiting w WHERE w.queue IS NOT NULL
+    ), busy AS (
+        SELECT j.queue, count(*) AS n FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+        JOIN holdfast.every_job j ON j.id = h.job_id
+        WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
+          AND NOT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = h.job_id)
+        GROUP BY j.queue
+    ), later AS (
+        SELECT s.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.scheduled x LIMIT p_most) AS s GROUP BY s.queue
+    ), names AS (
+        SELECT queue FROM waiting WHERE queue IS NOT NULL UNION SELECT queue FROM busy UNION SELECT queue FROM later
+        UNION SELECT queue FROM holdfast.queue_pause UNION SELECT queue FROM holdfast.tally WHERE minute = '-infinity'
+        UNION SELECT unnest(queues) FROM holdfast.worker WHERE state = 'live'
+    )
+    SELECT n.queue, c.ready, c.ready < p_most, extract(epoch FROM holdfast.now() - holdfast.id_time(c.oldest))::double precision,
+           coalesce(l.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
+           coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.cancelled, 0), coalesce(t.retried, 0), coalesce(t.lost, 0),
+           greatest(0, coalesce(t.enqueued + t.reopened - t.completed - t.failed - t.cancelled, 0))
+    FROM names n
+    CROSS JOIN LATERAL (SELECT count(*) AS ready, min(x.job_id) AS oldest
+                        FROM (SELECT r.job_id FROM holdfast.ready r WHERE r.queue = n.queue LIMIT p_most) AS x) AS c
+    LEFT JOIN busy b ON b.queue = n.queue
+    LEFT JOIN later l ON l.queue = n.queue
+    LEFT JOIN holdfast.queue_pause p ON p.queue = n.queue
+    LEFT JOIN holdfast.tally t ON t.queue = n.queue AND t.minute = '-infinity'
+    ORDER BY n.queue
+$function$;
+comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
+
+-- [function] holdfast.register_worker_v1(text,text,integer,text,text,text[],integer,boolean)
+CREATE OR REPLACE FUNCTION holdfast.register_worker_v1(p_name text, p_host text, p_pid integer, p_incarnation text, p_version text, p_queues text[], p_concurrency integer, p_has_session boolean)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    WITH born AS (
+        INSERT INTO holdfast.worker (name, state, host, pid, incarnation, version, queues, concurrency, has_session, started_at)
+        VALUES (p_name, 'live', p_host, p_pid, p_incarnation, p_version, p_queues, p_concurrency, p_has_session, holdfast.now())
+        RETURNING id
+    ), beating AS (
+        INSERT INTO holdfast.worker_beat (worker, beat, beaten_at) SELECT id, 0, holdfast.now() FROM born
+    )
+    SELECT id FROM born
+$function$;
+comment on function holdfast.register_worker_v1(text,text,integer,text,text,text[],integer,boolean) is 'A number never used before and never used again.';
+
+-- [function] holdfast.release_lease_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.release_lease_v1(p_lease bigint)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_jobs bigint[];
+BEGIN
+    PERFORM FROM holdfast.lease l WHERE l.id = p_lease FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT array_agg(h.job_id) INTO v_jobs
+    FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+    WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
+      AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
+    PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint,
+           (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint
+    FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+          UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j;
+    RETURN coalesce(cardinality(v_jobs), 0);
+END $function$;
+comment on function holdfast.release_lease_v1(bigint) is 'A live worker gives back a lease that nobody executes; nothing ran, so nothing is counted.';
+
+-- [function] holdfast.report_running_v1(bigint,bigint[])
+CREATE OR REPLACE FUNCTION holdfast.report_running_v1(p_worker bigint, p_running bigint[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.worker_beat SET running = p_running WHERE worker = p_worker
+$function$;
+comment on function holdfast.report_running_v1(bigint,bigint[]) is 'What is really executing, told at most once a second, for people who look.';
+
+-- [function] holdfast.rescue_lease_v1(bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.rescue_lease_v1(p_lease bigint, p_max_losses integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now  timestamptz := holdfast.now();
+    v_jobs bigint[];
+    v_job  record;
+BEGIN
+    SELECT array_agg(h.job_id) INTO v_jobs
+    FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+    WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
+      AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
+    PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    IF v_jobs IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- The first loss only makes a suspect: it shared its worker with others. A suspect runs as the only suspect of
+    -- its worker, so a second loss is its own, and counts.
+    INSERT INTO holdfast.loss (job_id, lease, lost_at, counted)
+    SELECT j, p_lease, v_now, EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j) FROM unnest(v_jobs) AS j;
+    FOR v_job IN
+        SELECT j.id, j.queue, j.priority, j.flags, c.job_id IS NOT NULL AS cancelled,
+               (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
+               (SELECT count(*) FROM holdfast.loss o WHERE o.job_id = j.id AND o.counted) AS losses
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+        LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
+        ORDER BY j.id
+    LOOP
+        INSERT INTO holdfast.tally_delta (queue, lost) VALUES (v_job.queue, 1);
+        IF v_job.cancelled THEN
+            PERFORM holdfast.end_cancelled_v1(p_lease, ARRAY[v_job.id], ARRAY[v_job.queue::text], ARRAY[v_job.attempt]);
+        ELSIF v_job.losses >= p_max_losses THEN
+            PERFORM holdfast.write_outcome_v1(v_job.id, p_lease, 2::smallint, v_job.attempt, v_now, jsonb_build_object(
+                'type', 'LostTooOften', 'message', format('its worker died %s times while this job ran alone under suspicion', v_job.losses)));
+            INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
+        ELSE
+            INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+            VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+        END IF;
+    END LOOP;
+    PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.job j WHERE j.id = ANY (v_jobs)));
+    RETURN cardinality(v_jobs);
+END $function$;
+comment on function holdfast.rescue_lease_v1(bigint,integer) is 'Ends one lease, already locked by the caller: what is outstanding goes back, or ends as cancelled or lost too often.';
+
+-- [function] holdfast.rescue_v1(bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.rescue_v1(p_worker bigint, p_max_losses integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_lease bigint;
+    v_count integer := 0;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'rescue decides after waiting and needs READ COMMITTED' USING ERRCODE = 'HF006';
+    END IF;
+    IF EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live') THEN
+        RETURN 0;
+    END IF;
+    LOOP
+        -- Lock in one statement, decide in the next: a completion that commits while we wait is seen below.
+        SELECT l.id INTO v_lease FROM holdfast.lease l
+        WHERE l.id >= p_worker << 36 AND l.id < (p_worker + 1) << 36
+        ORDER BY l.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN NOT FOUND;
+        v_count := v_count + holdfast.rescue_lease_v1(v_lease, p_max_losses);
+    END LOOP;
+    RETURN v_count;
+END $function$;
+comment on function holdfast.rescue_v1(bigint,integer) is 'Puts back what a dead worker held and had not finished; returns how many jobs. Leases locked by others are left for the next round.';
+
+-- [function] holdfast.resume_queue_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.resume_queue_v1(p_queue text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    DELETE FROM holdfast.queue_pause q WHERE q.queue = p_queue;
+    IF FOUND THEN
+        PERFORM holdfast.ring_v1(ARRAY[p_queue]);
+        RETURN true;
+    END IF;
+    RETURN false;
+END $function$;
+comment on function holdfast.resume_queue_v1(text) is 'Claims look into the queue again. False: it was not paused.';
+
+-- [function] holdfast.retry_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.retry_v1(p_job bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_job     holdfast.job;
+    v_outcome record;
+    v_flags   smallint;
+    v_attempt smallint;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1212570, 0);       -- retention decides what is finished under the exclusive side
+    SELECT * INTO v_job FROM holdfast.every_job j WHERE j.id = p_job;
+    IF NOT FOUND THEN RETURN 'unknown'; END IF;
+    WITH due AS (DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags)
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
+    IF FOUND THEN
+        PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
+        RETURN 'moved';
+    END IF;
+    WITH old AS (DELETE FROM holdfast.outcome o WHERE o.job_id = p_job AND o.state <> 1 RETURNING *),
+         kept AS (DELETE FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.state <> 1 RETURNING *)
+    SELECT * INTO v_outcome FROM (SELECT * FROM old UNION ALL SELECT * FROM kept) AS o;
+    IF v_outcome.job_id IS NULL THEN
+        RETURN (SELECT p.place FROM holdfast.places_v1(ARRAY[p_job]) p);
+    END IF;
+    IF v_outcome.state = 2 AND v_outcome.error IS NOT NULL THEN
+        INSERT INTO holdfast.failed_attempt (job_id, attempt, lease, started_at, finished_at, error)
+        VALUES (p_job, v_outcome.attempt, v_outcome.lease, v_outcome.started_at, v_outcome.finished_at, v_outcome.error)
+        ON CONFLICT DO NOTHING;
+    END IF;
+    IF v_outcome.lease <> 0 THEN
+        -- The old lease may still be there for its other jobs: this one has left it, or a rescue would run it twice.
+        INSERT INTO holdfast.lease_exit (lease, job_id) VALUES (v_outcome.lease, p_job) ON CONFLICT DO NOTHING;
+    END IF;
+    v_attempt := 1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = p_job);
+    DELETE FROM holdfast.loss l WHERE l.job_id = p_job;
+    v_flags := v_job.flags;
+    IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
+        v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
+    END IF;
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
+    INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
+    PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
+    RETURN 'moved';
+END $function$;
+comment on function holdfast.retry_v1(bigint) is 'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
+
+-- [function] holdfast.ring_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_queue text;
+    v_key   integer;
+    v_pid   integer;
+BEGIN
+    FOREACH v_queue IN ARRAY p_queues LOOP
+        v_key := holdfast.idle_key_v1(v_queue);
+        IF pg_try_advisory_lock(1212567, v_key) THEN
+            PERFORM pg_advisory_unlock(1212567, v_key);     -- nobody holds it: nobody is idle, nobody needs waking
+        ELSE
+            SELECT l.pid INTO v_pid FROM pg_catalog.pg_locks l
+            WHERE l.locktype = 'advisory' AND l.classid = 1212567 AND l.objid = (v_key::bigint & 4294967295)::oid
+              AND l.objsubid = 2 AND l.mode = 'ShareLock' AND l.granted
+              AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+            ORDER BY random() LIMIT 1;
+            IF v_pid IS NOT NULL THEN
+                PERFORM pg_notify('holdfast_' || v_pid, v_queue);
+            END IF;
+        END IF;
+    END LOOP;
+END $function$;
+comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
+
+-- [function] holdfast.sweep_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_rows  integer;
+    v_total integer := 0;
+BEGIN
+    DELETE FROM holdfast.unique_key k WHERE (k.hash, k.generation) IN (
+        SELECT x.hash, x.generation FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
+        LIMIT p_most FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_rows;
+    DELETE FROM holdfast.cancel_request c WHERE c.job_id IN (
+        SELECT x.job_id FROM holdfast.cancel_request x WHERE holdfast.is_finished_v1(x.job_id) LIMIT p_most FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_total := v_total + v_rows;
+    DELETE FROM holdfast.lease_exit e WHERE NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease);
+    DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
+    RETURN v_total;
+END $function$;
+comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+
+-- [function] holdfast.take_key_v1(text,bigint)
+CREATE OR REPLACE FUNCTION holdfast.take_key_v1(p_key text, p_job bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_hash       uuid := holdfast.key_hash_v1(p_key);
+    v_generation bigint;
+    v_holder     bigint;
+BEGIN
+    LOOP
+        v_generation := 0;
+        SELECT k.generation, k.job_id INTO v_generation, v_holder
+        FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
+        IF v_holder = p_job THEN RETURN p_job; END IF;
+        IF v_holder IS NOT NULL AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
+            RETURN v_holder;
+        END IF;
+        INSERT INTO holdfast.unique_key (hash, generation, job_id)
+        VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
+        IF FOUND THEN RETURN p_job; END IF;
+        -- Somebody else took that generation while we waited: look again, in a new statement.
+    END LOOP;
+END $function$;
+comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
+
+-- [function] holdfast.unknown_leases_v1(bigint,bigint,bigint[])
+CREATE OR REPLACE FUNCTION holdfast.unknown_leases_v1(p_worker bigint, p_from bigint, p_known bigint[])
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT l.id FROM holdfast.lease l
+    WHERE l.id >= greatest(p_from, p_worker << 36) AND l.id < (p_worker + 1) << 36 AND l.id <> ALL (p_known)
+$function$;
+comment on function holdfast.unknown_leases_v1(bigint,bigint,bigint[]) is 'Leases of a live worker that it does not know of: the answer of a claim was lost.';
+
+-- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
+ RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_refused bigint[];
+BEGIN
+    v_refused := holdfast.finish_v1(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors,
+                                    p_finish_queues, p_queue_at, p_done, p_again);
+    IF cardinality(v_refused) > 0 THEN
+        RETURN QUERY SELECT 1::smallint, r, NULL::bigint, NULL::text, NULL::smallint, NULL::bigint, NULL::smallint,
+            NULL::smallint, NULL::text, NULL::text, NULL::smallint, NULL::real, NULL::jsonb FROM unnest(v_refused) AS r;
+    END IF;
+    RETURN QUERY SELECT * FROM holdfast.claim_v1(p_worker, p_lease, p_limit, p_queues, p_priorities, p_marks);
+END $function$;
+comment on function holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[]) is 'finish_v1 and claim_v1 in one round trip and one commit. kind 1: a completion that was refused, its lease is lost.';
+
+-- [function] holdfast.workers_to_rescue_v1()
+CREATE OR REPLACE FUNCTION holdfast.workers_to_rescue_v1()
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT DISTINCT l.id >> 36 FROM holdfast.lease l
+    WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = l.id >> 36 AND w.state = 'live')
+$function$;
+comment on function holdfast.workers_to_rescue_v1() is 'Everybody who is not live and whom a lease still names. Asked again and again, because a claim may commit after the first look.';
+
+-- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF p_job >= (SELECT s.lowest_id FROM holdfast.storage s) THEN
+        INSERT INTO holdfast.outcome (job_id, lease, state, attempt, finished_at, error)
+        VALUES (p_job, p_lease, p_state, p_attempt, p_at, p_error);
+    ELSE
+        INSERT INTO holdfast.outcome_kept (job_id, lease, state, attempt, finished_at, error)
+        VALUES (p_job, p_lease, p_state, p_attempt, p_at, p_error);
+    END IF;
+END $function$;
+comment on function holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb) is 'One outcome off the hot path: cancelled while waiting, or lost too often.';

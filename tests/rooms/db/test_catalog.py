@@ -64,7 +64,7 @@ async def test_what_differs_between_installations_is_no_drift(outsider: Any) -> 
 
 
 @pytest.mark.parametrize(
-    "change, finding",
+    ("change", "finding"),
     [
         ("alter table holdfast.migration add column extra text", "table holdfast.migration differs"),
         ("alter table holdfast.migration alter column name drop not null", "table holdfast.migration differs"),

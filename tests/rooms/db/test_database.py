@@ -29,24 +29,25 @@ async def test_one_statement_on_either_pool(database: Database) -> None:
     assert await database.fetchval(PID, pool="control") != await database.fetchval(PID)
 
 
-@pytest.mark.parametrize(
-    "setting, control, user",
-    [
-        ("default_transaction_isolation", "read committed", "read committed"),
-        ("statement_timeout", "30s", "0"),
-        ("lock_timeout", "5s", "0"),
-        ("client_connection_check_interval", "500ms", "500ms"),
-        ("tcp_keepalives_idle", "5", "5"),
-        ("tcp_keepalives_interval", "2", "2"),
-        ("tcp_keepalives_count", "3", "3"),
-        ("jit", "off", "off"),
-        ("application_name", "holdfast", "holdfast"),
-    ],
-)
-async def test_sessions_are_set_up(database: Database, setting: str, control: str, user: str) -> None:
-    show = Statement("show", f"select current_setting('{setting}')")
-    assert await database.fetchval(show, pool="control") == control
-    assert await database.fetchval(show, pool="user") == user
+SESSIONS = {
+    # What a control session shows, and what a user session shows.
+    "default_transaction_isolation": ("read committed", "read committed"),
+    "statement_timeout": ("30s", "0"),
+    "lock_timeout": ("5s", "0"),
+    "client_connection_check_interval": ("500ms", "500ms"),
+    "tcp_keepalives_idle": ("5", "5"),
+    "tcp_keepalives_interval": ("2", "2"),
+    "tcp_keepalives_count": ("3", "3"),
+    "jit": ("off", "off"),
+    "application_name": ("holdfast", "holdfast"),
+}
+
+
+async def test_sessions_are_set_up(database: Database) -> None:
+    for setting, (control, user) in SESSIONS.items():
+        show = Statement("show", f"select current_setting('{setting}')")
+        assert await database.fetchval(show, pool="control") == control, setting
+        assert await database.fetchval(show, pool="user") == user, setting
 
 
 async def test_the_isolation_is_ours_whatever_the_role_has(database_url: str, outsider: Any) -> None:
@@ -210,7 +211,7 @@ async def test_a_statement_ends_with_its_deadline_and_the_connection_lives_on(da
 
 
 @pytest.mark.parametrize(
-    "url, shown",
+    ("url", "shown"),
     [
         ("postgresql://me:pass@host:5/db?sslmode=require", "postgresql://me@host:5/db"),
         ("postgresql://a%40b:pass@one,two:5433/db", "postgresql://a@b@one,two:5433/db"),

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from holdfast.db import Database, Listener, Statement, migrate
+from holdfast.db import Database, Listener, Statement, migrate, wait_for_schema
 from holdfast.errors import ConfigurationError
 
 STATEMENTS = [Statement(f"number_{number}", f"select $1::bigint + {number}") for number in range(5)]
@@ -87,6 +87,20 @@ async def test_a_pooler_given_as_direct_url_is_found_out_by_the_probe(
             assert held == 0
             await listener.stop()
     assert sum("did not come back" in record.message for record in caplog.records) == 1
+
+
+async def test_migrations_find_a_way_with_or_without_a_direct_url(pooler: Pooler, empty_database_url: str) -> None:
+    with pooler(empty_database_url) as url:
+        async with Database(url) as database:
+            connection = await database.connect_apart()
+            assert await migrate(connection)
+            await connection.close(timeout=5)
+            await wait_for_schema(database.connect_apart, 5)
+        async with Database(url, direct_url=empty_database_url) as database:
+            connection = await database.connect_apart()
+            assert await connection.fetchval("select pg_backend_pid()") == connection.get_server_pid()
+            assert await migrate(connection) == []
+            await connection.close(timeout=5)
 
 
 async def test_many_migrators_through_a_pooler(pooler: Pooler, empty_database_url: str) -> None:

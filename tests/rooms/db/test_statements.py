@@ -36,7 +36,7 @@ def test_sections_become_statements_that_carry_their_name(package: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "text, complaint",
+    ("text", "complaint"),
     [
         ("-- name: a\n-- p\nselect 1\n-- name: a\n-- p\nselect 2\n", "'a' appears twice"),
         ("-- name: a\nselect 1\n", "does not say in a comment what it promises"),
