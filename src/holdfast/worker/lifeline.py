@@ -106,7 +106,7 @@ class ThreadLifeline:
         rescue: Rescue | None = None,
         open_seconds: float = 30.0,
     ) -> None:
-        """``rescue`` runs in this thread's loop; without one holdfast.rescue_v1 is called as it is."""
+        """``rescue`` runs in the thread's loop, on its database; without one holdfast.rescue_v1 is called as it is."""
         self._station = Station(
             url, direct_url=direct_url, pooled=pooled, limits=limits, max_losses=max_losses, rescue=rescue
         )
@@ -174,7 +174,9 @@ class ThreadLifeline:
             liveness = await self._register(station, facts)
             self._started.set_result(liveness.worker)
             await self._leave.wait()
-            await liveness.retire("stopped", self._leave_seconds * 0.6)
+            if await liveness.retire("stopped", self._leave_seconds * 0.6):
+                # What could not be given back in order goes back now, even if nobody else is there to see it.
+                station.observer.begin_rescue(liveness.worker)
         except BaseException as error:
             if self._started.done():
                 raise
