@@ -10,7 +10,7 @@ from holdfast.clock import monotonic
 from holdfast.db import Database
 from holdfast.leases.limits import Limits
 from holdfast.leases.observer import Observer
-from holdfast.leases.session import STATEMENTS, LivenessSession
+from holdfast.leases.session import LivenessSession
 
 Rescue = Callable[[Database, int], Awaitable[int]]
 """Puts back what a dead worker held, on the database it is given; returns how many jobs."""
@@ -29,10 +29,9 @@ class Station:
         direct_url: str | None = None,
         pooled: bool | None = None,
         limits: Limits | None = None,
-        max_losses: int = 3,
-        rescue: Rescue | None = None,
+        rescue: Rescue,
     ) -> None:
-        """``rescue`` replaces the plain one; both use the control pool of this station, in its event loop."""
+        """``rescue`` gets the database of this station and runs in its event loop."""
         self.limits = limits or Limits()
         self.database = Database(
             url,
@@ -43,7 +42,6 @@ class Station:
             user_size=1,
         )
         self._rescue = rescue
-        self._max_losses = max_losses
         self._session: LivenessSession | None = None
         self._observer: Observer | None = None
 
@@ -89,6 +87,4 @@ class Station:
         await asyncio.shield(self.close())
 
     async def _put_back(self, worker: int) -> int:
-        if self._rescue is not None:
-            return await self._rescue(self.database, worker)
-        return int(await self.database.fetchval(STATEMENTS["rescue"], worker, self._max_losses, pool="control"))
+        return await self._rescue(self.database, worker)

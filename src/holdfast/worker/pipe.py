@@ -43,6 +43,7 @@ class PipeLifeline:
         self._gone: Future[None] = Future()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._judge_seconds = TICK_SECONDS
 
     def set_callbacks(
         self,
@@ -86,7 +87,7 @@ class PipeLifeline:
             if now >= tick_at:
                 tick_at = now + TICK_SECONDS
                 self._send(type="tick")
-            readable, _, _ = select.select([self._socket], [], [], max(tick_at - now, 0.0))
+            readable, _, _ = select.select([self._socket], [], [], min(max(tick_at - now, 0.0), self._judge_seconds))
             if readable and not self._read():
                 # Not sys.exit: the supervisor is gone, others may run these jobs any moment now.
                 os._exit(ORPHANED_STATUS)
@@ -113,6 +114,8 @@ class PipeLifeline:
             # The supervisor tells of every beat; late news first stop the work, before anybody else takes it over.
             self._standing = Standing(silence_seconds=silence, grace_seconds=silence, cut_off_seconds=silence * 0.9)
             self._standing.begin(float(message["at"]))
+            # Several times between being cut off and being lost.
+            self._judge_seconds = min(TICK_SECONDS, silence * 0.02)
             if not self._registered.done():
                 self._registered.set_result(int(message["worker"]))
         elif kind == "gone":

@@ -19,6 +19,9 @@ from holdfast.leases import ProcessLook
 from holdfast.worker.messages import Lines, encode
 
 _PR_SET_PDEATHSIG = 1
+_MEASURED_OVER_SECONDS = 1.0
+# Of one core. A thread that waits for the interpreter's lock wakes up 200 times a second and uses about 0.5 %.
+_BUSY_SHARE = 0.05
 # Loaded here, because between fork and exec nothing may be loaded any more.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
 
@@ -147,16 +150,17 @@ class Finding:
 class ChildWatch:
     """Decides whether a child that says nothing is stopped, hung or only busy. Pure: no process, no clock.
 
-    A C call that holds the interpreter silences the child's ticker and still uses the CPU; a stopped process uses
-    none. Time in which the supervisor itself did not run counts for nobody.
+    A C call that holds the interpreter silences the child's ticker and still uses the CPU, far more of it than the
+    other threads do while they wait for the interpreter. Time in which the supervisor itself did not run counts for
+    nobody.
     """
 
     def __init__(self, at: float, *, silence_seconds: float, hung_limit_seconds: float) -> None:
         self._silence_seconds = silence_seconds
         self._hung_limit_seconds = hung_limit_seconds
         self._quiet_seconds = min(2.0, silence_seconds / 3)
-        self._heard_at = self._moved_at = self._judged_at = at
-        self._cpu_ticks = -1
+        self._heard_at = self._moved_at = self._judged_at = self._measured_at = at
+        self._cpu_seconds = 0.0
 
     def heard(self, at: float) -> None:
         """The child's ticker spoke."""
@@ -169,9 +173,8 @@ class ChildWatch:
         if gap > self._quiet_seconds:
             self._heard_at += gap
             self._moved_at += gap
-        if look is None or look.cpu_ticks != self._cpu_ticks:
-            self._moved_at = now
-            self._cpu_ticks = look.cpu_ticks if look is not None else -1
+            self._measured_at = now
+        self._measure(now, look)
         silent, idle = now - self._heard_at, now - max(self._moved_at, self._heard_at)
         if silent <= self._quiet_seconds:
             return Finding(beat=True)
@@ -183,3 +186,14 @@ class ChildWatch:
         if silent > self._hung_limit_seconds:
             return Finding(beat=False, end=f"its process did not answer for {silent:.1f} s")
         return Finding(beat=True)
+
+    def _measure(self, now: float, look: ProcessLook | None) -> None:
+        """Has it moved? Measured over a second or more, because the kernel counts in hundredths."""
+        if look is None:
+            self._moved_at = now
+            return
+        passed = now - self._measured_at
+        if passed >= _MEASURED_OVER_SECONDS:
+            if look.cpu_seconds - self._cpu_seconds >= _BUSY_SHARE * passed:
+                self._moved_at = now
+            self._measured_at, self._cpu_seconds = now, look.cpu_seconds

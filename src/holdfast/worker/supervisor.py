@@ -16,6 +16,7 @@ from holdfast.clock import monotonic
 from holdfast.errors import DatabaseUnavailable
 from holdfast.leases import Limits, Liveness, Rescue, Station, look_at
 from holdfast.telemetry import emit, get_logger
+from holdfast.worker.lifeline import rescuing
 from holdfast.worker.messages import facts_from_message
 from holdfast.worker.processes import Child, ChildWatch
 
@@ -58,8 +59,7 @@ class Supervisor:
             direct_url=options.direct_url,
             pooled=options.pooled,
             limits=options.limits,
-            max_losses=options.max_losses,
-            rescue=options.rescue,
+            rescue=options.rescue or rescuing(options.max_losses),
         )
         self._opened = asyncio.Event()
         self._stopping = asyncio.Event()

@@ -116,8 +116,9 @@ def test_a_verdict_is_repeated_until_the_worker_is_gone() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """What happens, in (from, for) seconds: the server is down, the observer does not run, nobody runs; and when its
-    clock jumps by how much.
+    """What happens, each (from, for) seconds: the server is down, the observer does not run, nobody runs.
+
+    And when the server's clock jumps, by how much.
     """
 
     workers: tuple[Worker, ...]
@@ -189,7 +190,9 @@ class Player:
             return False
         stepped = sum(step for when, step in self.world.clock_steps if when <= at)
         looks = [
-            seen(number, beat=beats[number], session=worker.session, held=worker.session and at >= missing_until[number])
+            seen(
+                number, beat=beats[number], session=worker.session, held=worker.session and at >= missing_until[number]
+            )
             for number, worker in enumerate(self.world.workers)
             if number not in self.dead
         ]
