@@ -9,15 +9,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.1
 
 
-async def eventually(check: Callable[[], Awaitable[T] | T], *, within_seconds: float = 10) -> T:
+@overload
+async def eventually(check: Callable[[], Coroutine[Any, Any, T]], *, within_seconds: float = 10) -> T: ...
+
+
+@overload
+async def eventually(check: Callable[[], T], *, within_seconds: float = 10) -> T: ...
+
+
+async def eventually(check: Callable[[], Any], *, within_seconds: float = 10) -> Any:
     wait = _Wait(check, within_seconds)
     while True:
         try:

@@ -6,10 +6,10 @@ from holdfast.leases.identity import ProcessLook, WorkerFacts, incarnation_of, l
 from holdfast.leases.judgement import Judgement, Seen, Verdict
 from holdfast.leases.limits import Limits
 from holdfast.leases.liveness import Liveness
-from holdfast.leases.observer import Observer, Rescue
+from holdfast.leases.observer import Observer
 from holdfast.leases.session import LivenessSession
 from holdfast.leases.standing import Standing, State
-from holdfast.leases.station import Station
+from holdfast.leases.station import Rescue, Station
 
 __all__ = [
     "Judgement",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import socket
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 _LINUX = sys.platform.startswith("linux")
 _ENDED = ("Z", "X", "x")
@@ -17,10 +17,10 @@ _ENDED = ("Z", "X", "x")
 
 @dataclass(frozen=True, slots=True)
 class ProcessLook:
-    """What the kernel says about a process: its state letter, CPU time used and start, both in clock ticks."""
+    """What the kernel says about a process: its state letter, CPU time used, and start in clock ticks since boot."""
 
     state: str
-    cpu_ticks: int
+    cpu_seconds: float
     start_ticks: int
 
     @property
@@ -34,33 +34,6 @@ class ProcessLook:
         return self.state in _ENDED
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFacts:
-    """What a worker says about itself when it registers."""
-
-    name: str
-    queues: tuple[str, ...]
-    concurrency: int
-    version: str
-    host: str
-    pid: int
-    incarnation: str
-
-    @classmethod
-    def of_this_process(cls, *, name: str, queues: tuple[str, ...], concurrency: int, version: str) -> Self:
-        """The facts of a worker that runs in this process."""
-        pid = os.getpid()
-        return cls(
-            name=name,
-            queues=queues,
-            concurrency=concurrency,
-            version=version,
-            host=socket.gethostname(),
-            pid=pid,
-            incarnation=incarnation_of(pid),
-        )
-
-
 def look_at(pid: int) -> ProcessLook | None:
     """Look at a process of this pid namespace; ``None`` when there is none, or the platform does not tell."""
     try:
@@ -69,7 +42,8 @@ def look_at(pid: int) -> ProcessLook | None:
         return None
     # The name in parentheses may itself hold blanks and parentheses.
     fields = stat.rpartition(")")[2].split()
-    return ProcessLook(state=fields[0], cpu_ticks=int(fields[11]) + int(fields[12]), start_ticks=int(fields[19]))
+    cpu_ticks = int(fields[11]) + int(fields[12])
+    return ProcessLook(fields[0], cpu_ticks / os.sysconf("SC_CLK_TCK"), int(fields[19]))
 
 
 def incarnation_of(pid: int) -> str:
@@ -103,6 +77,27 @@ def still_exists(host: str, incarnation: str) -> bool | None:  # noqa: ARG001  (
     if look is None:
         return None
     return look.start_ticks == start_ticks and not look.ended
+
+
+@cache
+def _version() -> str:
+    try:
+        return importlib.metadata.version("holdfast")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"  # run from its sources
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What a worker says about itself when it registers; the rest is found out about this process."""
+
+    name: str
+    queues: tuple[str, ...]
+    concurrency: int
+    version: str = field(default_factory=_version)
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    incarnation: str = field(default_factory=lambda: incarnation_of(os.getpid()))
 
 
 @cache

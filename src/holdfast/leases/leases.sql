@@ -22,10 +22,6 @@ select holdfast.declare_dead_v1($1::bigint, $2::text) as dead
 -- Promise: everybody who is not live and whom a lease still names.
 select worker from holdfast.workers_to_rescue_v1() as worker
 
--- name: rescue
--- Promise: puts back what worker $1, not live, held and had not finished; how many jobs. Skips what others lock.
-select holdfast.rescue_v1($1::bigint, $2::integer) as jobs
-
 -- name: take
 -- Promise: true when this session now holds (class $1, key $2) alone; never waits.
 select pg_catalog.pg_try_advisory_lock($1::integer, $2::integer) as taken

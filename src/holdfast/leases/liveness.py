@@ -69,6 +69,11 @@ class Liveness:
         return self._worker
 
     @property
+    def registered(self) -> bool:
+        """Whether it has a number."""
+        return self._worker is not None
+
+    @property
     def has_session(self) -> bool:
         """Whether a direct session of its own says that it lives."""
         return self._has_session
@@ -193,7 +198,7 @@ class Liveness:
         if not live:
             self._change(lambda: self._standing.refused(_DECLARED_DEAD))
             return
-        self._change(lambda: self._standing.beaten(sent_at))
+        self._change(lambda: self._standing.beaten(sent_at, monotonic()))
         if self._standing.state is State.LIVE:
             self._on_beat(sent_at)
 

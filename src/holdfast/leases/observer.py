@@ -18,7 +18,7 @@ log = get_logger("leases")
 OBSERVER_LOCK_CLASS = 1212569
 _RESCUE_SECONDS = 60.0
 
-Rescue = Callable[[int], Awaitable[int]]
+PutBack = Callable[[int], Awaitable[int]]
 
 
 class Observer:
@@ -30,7 +30,7 @@ class Observer:
     """
 
     def __init__(
-        self, session: LivenessSession, rescue: Rescue, limits: Limits, *, exists: Exists = still_exists
+        self, session: LivenessSession, rescue: PutBack, limits: Limits, *, exists: Exists = still_exists
     ) -> None:
         self._session = session
         self._rescue = rescue
@@ -74,7 +74,7 @@ class Observer:
         dead = bool(await self._session.value("declare_dead", worker, reason))
         if dead:
             emit("worker.declared_dead", worker=worker, reason=reason)
-            self._begin_rescue(worker)
+            self.begin_rescue(worker)
         return dead
 
     async def _run(self) -> None:
@@ -102,7 +102,7 @@ class Observer:
         if now >= self._sweep_at:
             self._sweep_at = now + self._limits.sweep_seconds
             for row in await self._session.call("workers_to_rescue"):
-                self._begin_rescue(int(row["worker"]))
+                self.begin_rescue(int(row["worker"]))
 
     async def _lead(self) -> bool:
         """Whether the lock is ours, in the session that stands now."""
@@ -116,7 +116,8 @@ class Observer:
                 log.info("this process observes the workers now")
         return self._leader
 
-    def _begin_rescue(self, worker: int) -> None:
+    def begin_rescue(self, worker: int) -> None:
+        """Put back, beside everything else, what a worker held that does not live any more."""
         if worker not in self._rescues:
             task = self._rescues[worker] = asyncio.create_task(self._put_back(worker), name=f"holdfast-rescue-{worker}")
             task.add_done_callback(lambda _: self._rescues.pop(worker, None))

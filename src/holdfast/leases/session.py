@@ -136,6 +136,8 @@ class LivenessSession:
 
     async def let_go(self, class_id: int, key: int) -> None:
         """Let go of a lock; if the session is away it is gone already."""
+        if (class_id, key) not in self._wanted:
+            return
         self._wanted.discard((class_id, key))
         if self.direct:
             with contextlib.suppress(DatabaseUnavailable):

@@ -57,10 +57,11 @@ class Standing:
         """The session stands again and holds the number."""
         self._missed_since = None
 
-    def beaten(self, sent_at: float) -> None:
-        """A beat sent at ``sent_at`` was accepted: the worker is live in the eyes of the database."""
+    def beaten(self, sent_at: float, now: float) -> None:
+        """A beat sent at ``sent_at`` was accepted: the worker was live then. Old news brings nobody back."""
         self._beat_at = max(self._beat_at, sent_at)
-        if self.state is State.CUT_OFF and self._missed_since is None:
+        fresh = self.silent_for(now) <= (self._cut_off_seconds or self._silence_seconds)
+        if self.state is State.CUT_OFF and self._missed_since is None and fresh:
             self._become(State.LIVE, "back")
 
     def refused(self, reason: str) -> None:

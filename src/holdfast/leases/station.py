@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from holdfast.clock import monotonic
 from holdfast.db import Database
 from holdfast.leases.limits import Limits
-from holdfast.leases.observer import Observer, Rescue
-from holdfast.leases.session import STATEMENTS, LivenessSession
+from holdfast.leases.observer import Observer
+from holdfast.leases.session import LivenessSession
+
+Rescue = Callable[[Database, int], Awaitable[int]]
+"""Puts back what a dead worker held, on the database it is given; returns how many jobs."""
 
 
 class Station:
@@ -25,10 +29,9 @@ class Station:
         direct_url: str | None = None,
         pooled: bool | None = None,
         limits: Limits | None = None,
-        max_losses: int = 3,
-        rescue: Rescue | None = None,
+        rescue: Rescue,
     ) -> None:
-        """``rescue`` replaces the plain one, which calls holdfast.rescue_v1 on the control pool."""
+        """``rescue`` gets the database of this station and runs in its event loop."""
         self.limits = limits or Limits()
         self.database = Database(
             url,
@@ -38,8 +41,7 @@ class Station:
             control_size=1,
             user_size=1,
         )
-        self._rescue = rescue or self._plain_rescue
-        self._max_losses = max_losses
+        self._rescue = rescue
         self._session: LivenessSession | None = None
         self._observer: Observer | None = None
 
@@ -66,7 +68,7 @@ class Station:
             await self.database.close(0)
             raise
         self._session = session
-        self._observer = Observer(session, self._rescue, self.limits)
+        self._observer = Observer(session, self._put_back, self.limits)
         self._observer.start()
 
     async def close(self, deadline_seconds: float = 3.0) -> None:
@@ -84,5 +86,5 @@ class Station:
     async def __aexit__(self, *exc_info: object) -> None:
         await asyncio.shield(self.close())
 
-    async def _plain_rescue(self, worker: int) -> int:
-        return int(await self.database.fetchval(STATEMENTS["rescue"], worker, self._max_losses, pool="control"))
+    async def _put_back(self, worker: int) -> int:
+        return await self._rescue(self.database, worker)

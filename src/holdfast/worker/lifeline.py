@@ -6,15 +6,22 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Protocol
 
 from holdfast.errors import DatabaseUnavailable
+from holdfast.jobs import rescue as rescue_jobs
 from holdfast.leases import Limits, Liveness, Rescue, Station, WorkerFacts
 from holdfast.telemetry import get_logger
 
 log = get_logger("worker")
 
 _SUBMIT_SECONDS = 1.0
+
+
+def rescuing(max_losses: int) -> Rescue:
+    """What is done about the jobs of a dead worker, if the caller does not say otherwise."""
+    return partial(rescue_jobs, max_losses=max_losses)
 
 
 class Lifeline(Protocol):
@@ -106,9 +113,9 @@ class ThreadLifeline:
         rescue: Rescue | None = None,
         open_seconds: float = 30.0,
     ) -> None:
-        """``rescue`` runs in this thread's loop; without one holdfast.rescue_v1 is called as it is."""
+        """``rescue`` runs in the thread's loop, on its database; without one it is that of the jobs."""
         self._station = Station(
-            url, direct_url=direct_url, pooled=pooled, limits=limits, max_losses=max_losses, rescue=rescue
+            url, direct_url=direct_url, pooled=pooled, limits=limits, rescue=rescue or rescuing(max_losses)
         )
         self._limits = limits or Limits()
         self._open_seconds = open_seconds
@@ -174,7 +181,9 @@ class ThreadLifeline:
             liveness = await self._register(station, facts)
             self._started.set_result(liveness.worker)
             await self._leave.wait()
-            await liveness.retire("stopped", self._leave_seconds * 0.6)
+            if await liveness.retire("stopped", self._leave_seconds * 0.6):
+                # What could not be given back in order goes back now, even if nobody else is there to see it.
+                station.observer.begin_rescue(liveness.worker)
         except BaseException as error:
             if self._started.done():
                 raise
