@@ -13,7 +13,9 @@ from pathlib import Path
 from .packages import Dependency, InstalledPackage, Source
 
 STATUS_FILE = Path("/var/lib/dpkg/status")
-_RELATION = re.compile(r"^\s*([a-z0-9][a-z0-9+.-]+)(?::[a-z0-9-]+)?\s*(?:\(\s*([<>=]+)\s*([^)\s]+)\s*\))?", re.IGNORECASE)
+_RELATION = re.compile(
+    r"^\s*([a-z0-9][a-z0-9+.-]+)(?::[a-z0-9-]+)?\s*(?:\(\s*([<>=]+)\s*([^)\s]+)\s*\))?", re.IGNORECASE
+)
 _SOURCE = re.compile(r"^(\S+)(?:\s+\(.*\))?$")
 
 

@@ -63,7 +63,6 @@ class History:
 
     repository: str
     name: str
-    origin: str | None
     contributions: tuple[Contribution, ...]
     latest_commit_at: datetime
 
@@ -72,7 +71,7 @@ def read_history(path: Path, now: datetime) -> History:
     """Read the last 24 months; HistoryUnavailable when there is no repository or not a single commit in it."""
     if not path.is_dir():
         raise HistoryUnavailable(f"missing repository: {path} is no directory")
-    top = _git(path, "rev-parse", "--show-toplevel", missing="missing repository: ")
+    _git(path, "rev-parse", "--git-dir", missing="missing repository: ")
     reference = _reference(path)
     since = f"--since={_months_before(now, WINDOW_MONTHS).isoformat()}"
     recent = parse_log(_git(path, "log", "--no-merges", f"--format={_FORMAT}", since, reference, "--"))
@@ -81,8 +80,9 @@ def read_history(path: Path, now: datetime) -> History:
     if latest is None:
         raise HistoryUnavailable(f"empty history: no readable commit at {reference} of {path}")
     origin = _origin(path)
+    top = _try_git(path, "rev-parse", "--show-toplevel").stdout.rstrip("\n")  # a bare repository has none
     place = Path(top) if top else path
-    return History(history_id(place, origin), _name(place, origin), origin, contributions(recent), latest)
+    return History(history_id(place, origin), _name(place, origin), contributions(recent), latest)
 
 
 def parse_log(text: str) -> list[Commit]:
@@ -171,4 +171,5 @@ def _try_git(path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     except FileNotFoundError as problem:
         raise HistoryUnavailable("git is not installed") from problem
     except subprocess.TimeoutExpired as problem:
-        raise HistoryUnavailable(f"{path}: git did not answer within {_TIMEOUT_SECONDS} seconds") from problem
+        # Not HistoryUnavailable: a slow disk is worth another attempt.
+        raise TimeoutError(f"{path}: git did not answer within {_TIMEOUT_SECONDS} seconds") from problem

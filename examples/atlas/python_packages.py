@@ -7,7 +7,7 @@ from email.utils import parseaddr
 from functools import cache
 from importlib.metadata import Distribution, PackageMetadata, distributions
 
-from license_expression import ExpressionError, Licensing, get_spdx_licensing
+from license_expression import ExpressionError, Licensing, get_spdx_licensing  # type: ignore[import-untyped]
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -40,7 +40,7 @@ def installed_python_packages(found: Iterable[Distribution] | None = None) -> So
 def _name_of(distribution: Distribution) -> str | None:
     """An interrupted uninstall leaves directories without METADATA; they have neither name nor version."""
     metadata: PackageMetadata | None = distribution.metadata
-    name = metadata["Name"] if metadata is not None and "Name" in metadata else None
+    name = _field(metadata, "Name") if metadata is not None else None
     return name if name and distribution.version else None
 
 
@@ -76,7 +76,7 @@ def _dependencies(name: str, requires: Iterable[str], versions: Mapping[str, str
 def _licence(metadata: PackageMetadata) -> str | None:
     """Only what is a licence expression: the old free-text field may hold a whole licence, or nothing of use."""
     for field in ("License-Expression", "License"):
-        text = metadata[field] if field in metadata else None
+        text = _field(metadata, field)
         if not text or len(text) > 200:
             continue
         try:
@@ -100,14 +100,17 @@ def _homepage(metadata: PackageMetadata) -> str | None:
     for label in _HOME_LABELS:
         if labelled.get(label):
             return labelled[label]
-    return metadata["Home-page"] if "Home-page" in metadata and metadata["Home-page"] != "UNKNOWN" else None
+    home = _field(metadata, "Home-page")
+    return None if home == "UNKNOWN" else home
+
+
+def _field(metadata: PackageMetadata, name: str) -> str | None:
+    return next(iter(metadata.get_all(name) or ()), None)
 
 
 def _supplier(metadata: PackageMetadata) -> str | None:
     for people, address in (("Author", "Author-email"), ("Maintainer", "Maintainer-email")):
-        name = metadata[people] if people in metadata else None
-        if not name and address in metadata:
-            name = parseaddr(metadata[address])[0]
+        name = _field(metadata, people) or parseaddr(_field(metadata, address) or "")[0]
         if name:
             return " ".join(name.split())
     return None

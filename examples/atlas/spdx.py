@@ -169,9 +169,9 @@ def read_sbom(raw: bytes, repository: str) -> Sbom:
 
 def _validated(loaded: dict[str, Any]) -> Document:
     try:
-        document = JsonLikeDictParser().parse(loaded)
+        document = JsonLikeDictParser().parse(loaded)  # type: ignore[no-untyped-call]
     except SPDXParsingError as problem:
-        raise SbomRejected(_summary(problem.get_messages())) from problem
+        raise SbomRejected(_summary(problem.get_messages())  # type: ignore[no-untyped-call]) from problem
     except Exception as problem:  # the parser trusts the shape of nested values and trips over wrong ones
         raise SbomRejected(f"not parseable as SPDX 2.3: {type(problem).__name__}: {problem}") from problem
     messages = [found.validation_message for found in validate_full_spdx_document(document, "SPDX-2.3")]
@@ -236,9 +236,7 @@ def _described(
     return frozenset(roots), frozenset(described - roots)
 
 
-def _edges(
-    document: Document, names: Mapping[str, str], repository: str, listed: frozenset[str]
-) -> tuple[Edge, ...]:
+def _edges(document: Document, names: Mapping[str, str], repository: str, listed: frozenset[str]) -> tuple[Edge, ...]:
     """DEPENDS_ON as declared (DEPENDENCY_OF is its mirror); a document that relates nothing is a flat list."""
     edges: dict[tuple[str, str], str | None] = {(repository, names[spdx_id]): None for spdx_id in listed & names.keys()}
     related = False
