@@ -171,7 +171,8 @@ def _validated(loaded: dict[str, Any]) -> Document:
     try:
         document = JsonLikeDictParser().parse(loaded)  # type: ignore[no-untyped-call]
     except SPDXParsingError as problem:
-        raise SbomRejected(_summary(problem.get_messages())  # type: ignore[no-untyped-call]) from problem
+        messages = problem.get_messages()  # type: ignore[no-untyped-call]
+        raise SbomRejected(_summary(messages)) from problem
     except Exception as problem:  # the parser trusts the shape of nested values and trips over wrong ones
         raise SbomRejected(f"not parseable as SPDX 2.3: {type(problem).__name__}: {problem}") from problem
     messages = [found.validation_message for found in validate_full_spdx_document(document, "SPDX-2.3")]
