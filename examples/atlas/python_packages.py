@@ -80,7 +80,8 @@ def _licence(metadata: PackageMetadata) -> str | None:
         if not text or len(text) > 200:
             continue
         try:
-            return str(_licensing().parse(text, validate=True, strict=True))
+            _licensing().parse(text, validate=True, strict=True)
+            return text
         except ExpressionError:
             continue
     return None
