@@ -20,9 +20,10 @@ _RELAXATION_STEPS = 80
 _GAP = 0.004
 
 
-def ring_radius(criticality: float, highest: float) -> float:
+def ring_radius(criticality: int, highest: int) -> float:
     """From 1 for what nobody needs towards 0 for what is needed most: a logarithm, bent to leave the middle room."""
-    return 1.0 - 0.97 * (math.log1p(criticality) / math.log1p(max(highest, 1.0))) ** 1.3
+    share = math.log1p(criticality) / math.log1p(max(highest, 1))
+    return 1.0 - 0.97 * math.pow(share, 1.3)
 
 
 def essential_edges(graph: nx.DiGraph[str], criticality: Mapping[str, int]) -> list[tuple[str, str]]:
@@ -60,7 +61,8 @@ def place(
     highest = max((criticality[node] for node in nodes), default=1)
     angles = _angles(nodes, parents)
     distance = np.array([ring_radius(criticality[node], highest) for node in nodes])
-    angle = np.array([angles[node] for node in nodes])
+    # Members of a cycle share angle and radius; without a hint of a difference nothing could push them apart.
+    angle = np.array([angles[node] + position * 1e-6 for position, node in enumerate(nodes)])
     start = np.column_stack([distance * np.cos(angle), distance * np.sin(angle)])
     final = _spread(start, distance, np.array([radii[node] for node in nodes]))
     return {node: (float(final[index, 0]), float(final[index, 1])) for index, node in enumerate(nodes)}
@@ -99,7 +101,7 @@ def _alternating(ordered: list[str]) -> list[str]:
 
 
 def _spread(start: Positions, distance: NDArray[np.float64], radii: NDArray[np.float64]) -> Positions:
-    """Push overlapping circles apart, the smaller one further, and pull each back towards its ring, until it settles."""
+    """Push overlapping circles apart, the smaller one further, pull each back towards its ring."""
     x, y = start[:, 0].copy(), start[:, 1].copy()
     wanted = radii[:, None] + radii[None, :] + _GAP
     np.fill_diagonal(wanted, 0.0)

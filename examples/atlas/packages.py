@@ -81,8 +81,7 @@ def project_id(purl: str, homepage: str | None) -> str:
     if github is not None:
         return github
     parsed = PackageURL.from_string(purl)
-    qualifiers = parsed.qualifiers if isinstance(parsed.qualifiers, dict) else {}
-    upstream = qualifiers.get("upstream", parsed.name)
+    upstream = parsed.qualifiers.get("upstream", parsed.name)
     return PackageURL(parsed.type, parsed.namespace, upstream).to_string()
 
 

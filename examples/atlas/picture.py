@@ -10,18 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import networkx as nx
+from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection, PathCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from matplotlib.path import Path as Curve
 
 from .labels import FADED, INK, PAPER, NamedCircle, halo, write_names
 from .layout import essential_edges, place, ring_radius, spanning_parents
-
-mpl.use("Agg")
-from matplotlib.axes import Axes  # noqa: E402  (the backend is chosen before anything of it is loaded)
-from matplotlib.collections import EllipseCollection, PathCollection  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.patches import Circle  # noqa: E402
-from matplotlib.path import Path as Curve  # noqa: E402
 
 _RING = "#e3e4df"
 _COLOURS = {"deb": "#1f6f8b", "pypi": "#d9772b", "github": "#6a4c93", "generic": "#6a4c93"}
@@ -95,9 +92,7 @@ def _discs(marks: Iterable[Mark]) -> list[Disc]:
     return discs
 
 
-def _draw_disc(
-    figure: Figure, disc: Disc, graph: nx.DiGraph[str], criticality: Mapping[str, int], colour: str
-) -> None:
+def _draw_disc(figure: Figure, disc: Disc, graph: nx.DiGraph[str], criticality: Mapping[str, int], colour: str) -> None:
     axes = figure.add_axes(disc.box)
     axes.set_axis_off()
     axes.set_aspect("equal")
@@ -139,7 +134,9 @@ def _rings(axes: Axes, highest: int) -> None:
     for order, level in enumerate(_levels(highest)):
         radius = ring_radius(level, highest)
         shade = "#f9f8f4" if order % 2 == 0 else "#f4f4ef"
-        axes.add_patch(Circle((0, 0), radius, facecolor=shade, edgecolor=_RING, linewidth=0.9, zorder=0.1 + order / 100))
+        axes.add_patch(
+            Circle((0, 0), radius, facecolor=shade, edgecolor=_RING, linewidth=0.9, zorder=0.1 + order / 100)
+        )
 
 
 def _levels(highest: int) -> list[int]:
@@ -195,7 +192,9 @@ def _title(figure: Figure, marks: Iterable[Mark], graph: nx.DiGraph[str], histor
     counts: dict[str, int] = {}
     for mark in marks:
         counts[mark.ecosystem] = counts.get(mark.ecosystem, 0) + 1
-    parts = [f"{count:,} {_TITLES.get(name, name)}" for name, count in sorted(counts.items(), key=lambda item: -item[1])]
+    parts = [
+        f"{count:,} {_TITLES.get(name, name)}" for name, count in sorted(counts.items(), key=lambda item: -item[1])
+    ]
     if histories:
         parts.append(f"{len(histories)} git {'history' if len(histories) == 1 else 'histories'}")
     figure.text(0.022, 0.958, "What this machine stands on", fontsize=24, color=INK, weight="bold", va="center")

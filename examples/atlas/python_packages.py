@@ -94,7 +94,7 @@ def _licensing() -> Licensing:
 
 
 def _homepage(metadata: PackageMetadata) -> str | None:
-    labelled = {}
+    labelled: dict[str, str] = {}
     for entry in metadata.get_all("Project-URL") or ():
         label, _, address = entry.partition(",")
         labelled[label.strip().lower()] = address.strip()
@@ -106,7 +106,8 @@ def _homepage(metadata: PackageMetadata) -> str | None:
 
 
 def _field(metadata: PackageMetadata, name: str) -> str | None:
-    return next(iter(metadata.get_all(name) or ()), None)
+    values: list[str] = metadata.get_all(name) or []
+    return values[0] if values else None
 
 
 def _supplier(metadata: PackageMetadata) -> str | None:

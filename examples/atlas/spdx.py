@@ -226,11 +226,13 @@ def _described(
 
     One described element is the repository. Of several, those that bear its name are; the others are a plain list.
     """
-    described = {
-        str(link.related_spdx_element_id)
-        for link in document.relationships
-        if link.relationship_type == RelationshipType.DESCRIBES and link.spdx_element_id == _DOCUMENT
-    }
+    described = set()
+    for link in document.relationships:
+        ends = (link.spdx_element_id, str(link.related_spdx_element_id))
+        if link.relationship_type == RelationshipType.DESCRIBES and ends[0] == _DOCUMENT:
+            described.add(ends[1])
+        elif link.relationship_type == RelationshipType.DESCRIBED_BY and ends[1] == _DOCUMENT:
+            described.add(ends[0])
     if len(described) == 1:
         return frozenset(described), frozenset()
     roots = {spdx_id for spdx_id in described & packages.keys() if packages[spdx_id].canonical == repository}

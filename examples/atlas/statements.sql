@@ -23,7 +23,7 @@ RETURNING id, repository, status;
 
 -- name: pending_submissions
 -- Every document that still waits, whoever handed it in: what a crash left between recording and enqueueing is found.
-SELECT id, repository FROM atlas.sbom_submission WHERE status = 'pending' ORDER BY id;
+SELECT id FROM atlas.sbom_submission WHERE status = 'pending' ORDER BY id;
 
 -- name: submission
 -- One submission as it stands, without a lock.
@@ -172,7 +172,7 @@ GROUP BY vertex_id, figure ORDER BY vertex_id, figure;
 
 -- name: latest_snapshot
 -- The newest scores and the inputs they were made of.
-SELECT id, inputs_hash FROM atlas.snapshot ORDER BY id DESC LIMIT 1;
+SELECT id, inputs_hash, made_at FROM atlas.snapshot ORDER BY id DESC LIMIT 1;
 
 -- name: add_snapshot
 -- A new, still empty set of scores.

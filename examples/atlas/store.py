@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
 from typing import Any, Protocol
+
+from holdfast.db import load_statements
 
 from .gitlog import WINDOW_MONTHS, Contribution, History
 from .packages import project_id
@@ -17,23 +17,32 @@ from .spdx import Edge, Sbom, SbomPackage
 class Transaction(Protocol):
     """The part of an asyncpg connection used here; ``job.transaction()`` hands out the same."""
 
-    async def execute(self, query: str, /, *args: Any) -> str: ...
-    async def fetch(self, query: str, /, *args: Any) -> Sequence[Mapping[str, Any]]: ...
-    async def fetchrow(self, query: str, /, *args: Any) -> Mapping[str, Any] | None: ...
-    async def fetchval(self, query: str, /, *args: Any) -> Any: ...
+    async def execute(self, query: str, /, *args: Any) -> str:
+        """Run a statement; its command tag."""
+        ...
+
+    async def fetch(self, query: str, /, *args: Any) -> Sequence[Mapping[str, Any]]:
+        """All rows."""
+        ...
+
+    async def fetchrow(self, query: str, /, *args: Any) -> Mapping[str, Any] | None:
+        """The first row, if any."""
+        ...
+
+    async def fetchval(self, query: str, /, *args: Any) -> Any:
+        """The first value of the first row, if any."""
+        ...
 
 
 @cache
-def statements(filename: str = "statements.sql") -> Mapping[str, str]:
-    """The named sections of one .sql file."""
-    text = files(__package__).joinpath(filename).read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
+def statements() -> Mapping[str, str]:
+    """The text of every statement by its name."""
+    return {name: statement.sql for name, statement in load_statements(__package__, "statements.sql").items()}
 
 
 async def install(connection: Transaction) -> None:
     """Make the schema if it is missing (several statements without parameters run as one transaction)."""
-    await connection.execute(statements("schema.sql")["install"])
+    await connection.execute(load_statements(__package__, "schema.sql")["install"].sql)
 
 
 async def submit(tx: Transaction, actor: str, documents: Iterable[tuple[str, str, str]]) -> Sequence[Mapping[str, Any]]:
@@ -43,6 +52,14 @@ async def submit(tx: Transaction, actor: str, documents: Iterable[tuple[str, str
     return await tx.fetch(statements()["submit"], columns[0], actor, columns[1], columns[2])
 
 
+async def submission(
+    connection: Transaction, submission_id: int, *, reprocess_failed: bool = False
+) -> Mapping[str, Any] | None:
+    """Repository and artifact path of a submission that is still to be processed."""
+    row = await connection.fetchrow(statements()["submission"], submission_id)
+    return row if row is not None and row["status"] in _open_statuses(reprocess_failed=reprocess_failed) else None
+
+
 async def apply_sbom(tx: Transaction, submission_id: int, sbom: Sbom, *, reprocess_failed: bool = False) -> str:
     """Make the graph say what the document says; returns the final status, or "unchanged" if it already had one.
 
@@ -50,7 +67,7 @@ async def apply_sbom(tx: Transaction, submission_id: int, sbom: Sbom, *, reproce
     """
     sql = statements()
     row = await tx.fetchrow(sql["lock_submission"], submission_id)
-    if row is None or row["status"] not in (("pending", "failed") if reprocess_failed else ("pending",)):
+    if row is None or row["status"] not in _open_statuses(reprocess_failed=reprocess_failed):
         return "unchanged"
     repository = sbom.repository
     project = project_id(repository.purl, repository.homepage)
@@ -119,9 +136,45 @@ async def record_figure(tx: Transaction, canonical: str, figure: str, source: st
     await tx.execute(statements()["record_figure"], canonical, figure, source, value)
 
 
+async def server_time(connection: Transaction) -> datetime:
+    """The clock that rows are stamped with."""
+    moment: datetime = await connection.fetchval(statements()["server_time"])
+    return moment
+
+
+async def pending_submissions(connection: Transaction) -> list[int]:
+    """Every document that still waits, oldest first."""
+    return [row["id"] for row in await connection.fetch(statements()["pending_submissions"])]
+
+
+async def current_scores(
+    connection: Transaction, since: datetime
+) -> tuple[int, Sequence[Mapping[str, Any]], list[tuple[str, str]], Sequence[Mapping[str, Any]]]:
+    """Of the newest snapshot: how many scores changed since then, the nodes, the edges by name, the projects."""
+    sql = statements()
+    snapshot = await connection.fetchrow(sql["latest_snapshot"])
+    if snapshot is None:
+        return 0, (), [], ()
+    is_new = snapshot["made_at"] >= since
+    changed = int(await connection.fetchval(sql["changed_scores"], snapshot["id"])) if is_new else 0
+    nodes = await connection.fetch(sql["nodes"], snapshot["id"])
+    names = {row["id"]: row["canonical_id"] for row in nodes}
+    edges = [
+        (names[row["in_vertex_id"]], names[row["out_vertex_id"]])
+        for row in await connection.fetch(sql["edges"])
+        if row["in_vertex_id"] in names and row["out_vertex_id"] in names
+    ]
+    return changed, nodes, edges, await connection.fetch(sql["projects"], snapshot["id"])
+
+
 async def failures_since(connection: Transaction, moment: datetime) -> Sequence[Mapping[str, Any]]:
     """kind, item and reason of everything that failed from that moment on."""
     return await connection.fetch(statements()["failures_since"], moment)
+
+
+def _open_statuses(*, reprocess_failed: bool) -> tuple[str, ...]:
+    """A failed submission is final too, unless somebody asks for it by that status."""
+    return ("pending", "failed") if reprocess_failed else ("pending",)
 
 
 async def _own_vertex(tx: Transaction, packages: Sequence[SbomPackage], own: str) -> int:
