@@ -16,7 +16,8 @@ _DOWNLOADS = {"pypi": ("data", "last_month"), "npm": ("downloads",), "cargo": ("
 def popularity(response: Mapping[str, Any]) -> dict[str, int]:
     """Stars and forks of a repository, as code hosting answers; what is absent or no count is left out."""
     named = {"stars": response.get("stargazers_count"), "forks": response.get("forks_count")}
-    return {figure: value for figure, value in named.items() if _is_count(value)}
+    counts = {figure: _count(value) for figure, value in named.items()}
+    return {figure: count for figure, count in counts.items() if count is not None}
 
 
 def downloads(ecosystem: str, response: Mapping[str, Any]) -> int | None:
@@ -24,8 +25,8 @@ def downloads(ecosystem: str, response: Mapping[str, Any]) -> int | None:
     found: Any = response
     for step in _DOWNLOADS.get(ecosystem, ()):
         found = found.get(step) if isinstance(found, Mapping) else None
-    return found if _is_count(found) else None
+    return _count(found)
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

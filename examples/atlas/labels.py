@@ -13,6 +13,8 @@ from matplotlib.text import Text
 PAPER, INK, FADED = "#fcfbf8", "#22303c", "#7a8791"
 _ALWAYS_NAMED = 24
 _TOLERATED_COVER = 0.06
+# So few circles leave room for the names of those that nobody needs: the applications.
+_FEW = 150
 
 Box = tuple[float, float, float, float]
 
@@ -44,7 +46,7 @@ def write_names(axes: Axes, ranked: Sequence[NamedCircle], room_for: int) -> Non
     heaviest = max((circle.weight for circle in ranked), default=1) or 1
     taken: list[Box] = []
     for rank, circle in enumerate(ranked):
-        if len(taken) >= room_for or circle.weight == 0:
+        if len(taken) >= room_for or (circle.weight == 0 and len(ranked) > _FEW):
             return
         size = 7.2 + 4.3 * math.sqrt(circle.weight / heaviest)
         if rank < _ALWAYS_NAMED and _inside(axes, circle, size, taken):

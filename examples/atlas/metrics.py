@@ -14,6 +14,7 @@ import networkx as nx
 
 Node = TypeVar("Node", bound=Hashable)
 Group = TypeVar("Group", bound=Hashable)
+Person = TypeVar("Person", bound=Hashable)
 ADOPTION_FIGURES = ("downloads", "stars", "forks")
 
 
@@ -30,9 +31,9 @@ def pony_factor(counts: Iterable[int], threshold: float = 0.5) -> int:
     return 0
 
 
-def pooled_pony_factor(counts_by_person: Iterable[Mapping[Hashable, int]]) -> int | None:
+def pooled_pony_factor(counts_by_person: Iterable[Mapping[Person, int]]) -> int | None:
     """The pony factor of a project: people pooled over its repositories; None when it has none."""
-    pooled: dict[Hashable, int] = {}
+    pooled: dict[Person, int] = {}
     repositories = 0
     for counts in counts_by_person:
         repositories += 1
@@ -106,7 +107,7 @@ def transitive_dependents(graph: nx.DiGraph[Node]) -> dict[Node, int]:
 
 def criticality(graph: nx.DiGraph[Node], active: Collection[Node]) -> dict[Node, int]:
     """How many packages of the active subgraph need a node, directly or not; 0 outside that subgraph."""
-    dependents = transitive_dependents(active_subgraph(graph, active))
+    dependents: dict[Node, int] = transitive_dependents(active_subgraph(graph, active))
     return {node: dependents[node].bit_count() if node in dependents else 0 for node in graph}
 
 
@@ -114,7 +115,7 @@ def project_criticality(
     graph: nx.DiGraph[Node], active: Collection[Node], projects: Mapping[Group, Collection[Node]]
 ) -> dict[Group, int]:
     """Distinct dependents of all repositories of a project: one that needs two of them counts once."""
-    dependents = transitive_dependents(active_subgraph(graph, active))
+    dependents: dict[Node, int] = transitive_dependents(active_subgraph(graph, active))
     scores: dict[Group, int] = {}
     for project, members in projects.items():
         union = 0

@@ -24,7 +24,7 @@ _RING = "#e3e4df"
 _COLOURS = {"deb": "#1f6f8b", "pypi": "#d9772b", "github": "#6a4c93", "generic": "#6a4c93"}
 _OTHER_COLOURS = ("#4f8a3d", "#b5446e", "#8a6d3b", "#5c6bc0")
 _TITLES = {"deb": "Debian packages", "pypi": "Python distributions"}
-_LABELS_ON_LARGEST, _LABELS_ON_SMALLER = 60, 22
+_LABELS_ON_LARGEST, _LABELS_ON_SMALLER = 64, 40
 _MOST_NEEDED = 8
 
 

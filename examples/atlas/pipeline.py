@@ -60,8 +60,9 @@ class Atlas:
 
 @asynccontextmanager
 async def open_app() -> AsyncIterator[Holdfast]:
-    """Open the app; the one place that decides where the database is. The server named by the environment, else one
-    that this process owns and that ends with it.
+    """Open the app: the one place that decides where the database is.
+
+    It is the server named by the environment, else one that this process owns and that ends with it.
     """
     async with app:
         yield app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -88,9 +88,7 @@ def compute(inputs: Inputs) -> tuple[dict[int, Score], dict[int, Score]]:
     graph.add_nodes_from(vertex for vertex, _, _, _ in inputs.vertices)
     graph.add_edges_from(inputs.edges)
     active = [vertex for vertex, _, is_active, _ in inputs.vertices if is_active]
-    counts: dict[int, dict[Hashable, int]] = {
-        vertex: {} for vertex, _, _, has_history in inputs.vertices if has_history
-    }
+    counts: dict[int, dict[int, int]] = {vertex: {} for vertex, _, _, has_history in inputs.vertices if has_history}
     for vertex, person, commits in inputs.commits:
         counts.setdefault(vertex, {})[person] = commits
     figures: dict[int, dict[str, float | None]] = {vertex: {} for vertex, _, _, _ in inputs.vertices}
@@ -116,7 +114,7 @@ def _projects(
     graph: nx.DiGraph[int],
     active: list[int],
     members: Mapping[int, list[int]],
-    counts: Mapping[int, Mapping[Hashable, int]],
+    counts: Mapping[int, Mapping[int, int]],
     adoption: Mapping[int, Decimal | None],
 ) -> dict[int, Score]:
     criticality = metrics.project_criticality(graph, active, members)

@@ -19,8 +19,8 @@ NAMES = st.sampled_from([f"n{number}" for number in range(8)])
 GRAPHS = st.lists(st.tuples(NAMES, NAMES).filter(lambda edge: edge[0] != edge[1]), max_size=24)
 
 
-def scored(edges: list[tuple[str, str]]) -> tuple[nx.DiGraph, dict[str, int]]:
-    graph = nx.DiGraph()
+def scored(edges: list[tuple[str, str]]) -> tuple[nx.DiGraph[str], dict[str, int]]:
+    graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(f"n{number}" for number in range(8))
     graph.add_edges_from(edges)
     return graph, criticality(graph, list(graph))
@@ -50,7 +50,7 @@ def test_edges_lead_inwards_and_parents_form_a_forest(edges: list[tuple[str, str
     assert parents.keys() == {node for node in graph if graph.out_degree(node)} - outermost_of_cycles(graph, parents)
 
 
-def outermost_of_cycles(graph: nx.DiGraph, parents: dict[str, str]) -> set[str]:
+def outermost_of_cycles(graph: nx.DiGraph[str], parents: dict[str, str]) -> set[str]:
     """Of a cycle that needs nothing outside itself, one member has to be the root."""
     return {node for part in nx.strongly_connected_components(graph) if len(part) > 1 for node in part} - parents.keys()
 

@@ -84,7 +84,10 @@ def test_the_hash_differs_by_version_repository_and_edge() -> None:
     assert len({semantic_hash(raw(found)) for found in documents}) == len(documents)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"{}", b'{"spdxVersion": 3}', b'{"spdxVersion": "x", "name": 1, "packages": 7}'])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xfe", b"[]", b"{}", b'{"spdxVersion": 3}', b'{"spdxVersion": "x", "name": 1, "packages": 7}'],
+)
 def test_what_is_no_document_is_hashed_as_it_is(content: bytes) -> None:
     assert semantic_hash(content) == semantic_hash(content)
     assert semantic_hash(content) != semantic_hash(content + b" ")
@@ -144,7 +147,7 @@ def changed(**values: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    "content, reason",
     [
         (b"no json", "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),
