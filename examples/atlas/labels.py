@@ -84,7 +84,7 @@ def _beside(
     for preference, (x, y) in enumerate(_spots(circle, width, height)):
         box = (x, y - height / 2, x + width, y + height / 2)
         # An upright box around a name is taller than its letters; names may stand close above each other.
-        if any(_shared(box, other) > 0.12 * width * height for other in taken) or not _on_sheet(box):
+        if any(_shared(box, other) > 0.04 * width * height for other in taken) or not _on_sheet(box):
             continue
         covered = sum(_shared(box, other) for other in others) / (width * height)
         if best is None or (covered, preference) < best[:2]:

@@ -14,7 +14,7 @@ from typing import Any
 from packageurl import PackageURL
 from rich.progress import Progress, TaskID
 
-from holdfast import Holdfast
+from holdfast import GiveUp, Holdfast
 
 from . import store
 from .artifacts import store_artifact
@@ -81,10 +81,7 @@ async def run(request: Request, progress: Progress) -> Atlas:
         jobs_failed += await _drain(opened, [SCORES], progress)
         async with opened.database.user.acquire() as connection:
             await _collect(connection, atlas, started)
-    reasons = [failure.reason for failure in atlas.failures]
-    atlas.failures += [
-        failure for failure in jobs_failed if not any(reason in failure.reason for reason in reasons if reason)
-    ]
+    atlas.failures += jobs_failed
     return atlas
 
 
@@ -182,7 +179,22 @@ async def _drain(opened: Holdfast, queues: list[str], progress: Progress) -> lis
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
     progress.update(stage, completed=max(waiting, 1))
-    return [Failure("job", f"{failed.task} {failed.job_id}", str(failed.error)) for failed in report.failures]
+    found = [(failed, _described(failed.error)) for failed in report.failures]
+    # A job that gave up has noted why beside its item, and is listed by that.
+    return [
+        Failure("job", f"{failed.task} {failed.job_id}", f"{kind}: {message}")
+        for failed, (kind, message) in found
+        if kind != GiveUp.__name__
+    ]
+
+
+def _described(error: str) -> tuple[str, str]:
+    """Type and message of a stored error."""
+    try:
+        stored = json.loads(error)
+        return str(stored["type"]), str(stored["message"])
+    except (ValueError, TypeError, KeyError):
+        return "error", error
 
 
 async def _watch(opened: Holdfast, progress: Progress, stage: TaskID, total: int) -> None:

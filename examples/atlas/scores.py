@@ -70,15 +70,14 @@ async def materialise(tx: Transaction) -> Snapshot:
 
 
 async def _inputs(tx: Transaction) -> Inputs:
+    """Vertices are read last: they are never deleted, so whatever the other rows name is among them."""
     sql = statements()
-    vertices = [
-        (row["id"], row["project_id"], row["active"], row["has_history"])
-        for row in await tx.fetch(sql["scored_vertices"])
-    ]
     edges = [(row["in_vertex_id"], row["out_vertex_id"]) for row in await tx.fetch(sql["edges"])]
     counts = await tx.fetch(sql["commit_counts"])
     commits = [(row["vertex_id"], row["contributor_id"], row["number_of_commits"]) for row in counts]
     usage = [(row["vertex_id"], row["figure"], row["value"]) for row in await tx.fetch(sql["usage_totals"])]
+    found = await tx.fetch(sql["scored_vertices"])
+    vertices = [(row["id"], row["project_id"], row["active"], row["has_history"]) for row in found]
     return Inputs(vertices, edges, commits, usage)
 
 

@@ -27,6 +27,7 @@ from .packages import InstalledPackage, canonical_id
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _NAMESPACE = uuid.UUID("6f1b3c0a-52f5-5d0c-9a53-6d2f2f0a7c11")
 _MAX_PROBLEMS_SHOWN = 5
+LONGEST_NAME = 512
 
 Edge = tuple[str, str, str | None]
 """Who needs, what is needed, in which range: canonical names."""
@@ -125,7 +126,7 @@ def semantic_hash(raw: bytes) -> str:
     try:
         document = unwrap(json.loads(raw))
         canonical = _canonical(document) if isinstance(document, dict) and "spdxVersion" in document else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         canonical = None
     return hashlib.sha256(raw if canonical is None else canonical).hexdigest()
 
@@ -147,10 +148,7 @@ def read_sbom(raw: bytes, repository: str) -> Sbom:
 
     Whoever submits is the root, whatever name the document gives to its own subject.
     """
-    try:
-        loaded = unwrap(json.loads(raw))
-    except ValueError as problem:
-        raise SbomRejected(f"not JSON: {problem}") from problem
+    loaded = _loaded(raw)
     if not isinstance(loaded, dict) or loaded.get("spdxVersion") != "SPDX-2.3":
         version = loaded.get("spdxVersion") if isinstance(loaded, dict) else None
         raise SbomRejected(f"not an SPDX 2.3 document (spdxVersion is {version!r})")
@@ -165,6 +163,17 @@ def read_sbom(raw: bytes, repository: str) -> Sbom:
         packages=tuple(sorted(others, key=lambda package: (package.canonical, package.purl))),
         edges=_edges(document, names, repository, listed),
     )
+
+
+def _loaded(raw: bytes) -> object:
+    try:
+        loaded = unwrap(json.loads(raw))
+        storable = json.dumps(loaded, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as problem:
+        raise SbomRejected(f"not JSON: {problem}") from problem
+    if b"\\u0000" in storable:
+        raise SbomRejected("holds the character U+0000, which no name has and PostgreSQL cannot store")
+    return loaded
 
 
 def _validated(loaded: dict[str, Any]) -> Document:
@@ -198,6 +207,8 @@ def _packages(document: Document) -> dict[str, SbomPackage]:
                 canonical = canonical_id(reference.locator)
             except ValueError as problem:
                 raise SbomRejected(f"{package.spdx_id}: {problem}") from problem
+            if len(canonical) > LONGEST_NAME:
+                raise SbomRejected(f"{package.spdx_id}: its purl is longer than {LONGEST_NAME} characters")
             packages[package.spdx_id] = SbomPackage(
                 canonical=canonical,
                 purl=reference.locator,

@@ -97,7 +97,9 @@ async def fail_submission(
     connection: Transaction, submission_id: int, reason: str, *, reprocess_failed: bool = False
 ) -> None:
     """Note why a document cannot be used; a submission that is final already stays as it is."""
-    await connection.fetchval(statements()["end_submission"], submission_id, "failed", reason, reprocess_failed)
+    await connection.fetchval(
+        statements()["end_submission"], submission_id, "failed", _storable(reason), reprocess_failed
+    )
 
 
 async def apply_history(tx: Transaction, path: str, history: History) -> None:
@@ -128,7 +130,7 @@ async def _contributions(tx: Transaction, vertex_id: int, people: Sequence[Contr
 
 async def fail_history(connection: Transaction, path: str, reason: str) -> None:
     """Note why a history could not be read; what was known of the repository stays."""
-    await connection.execute(statements()["record_gitlog"], path, None, WINDOW_MONTHS, "failed", reason)
+    await connection.execute(statements()["record_gitlog"], path, None, WINDOW_MONTHS, "failed", _storable(reason))
 
 
 async def record_figure(tx: Transaction, canonical: str, figure: str, source: str, value: int) -> None:
@@ -170,6 +172,11 @@ async def current_scores(
 async def failures_since(connection: Transaction, moment: datetime) -> Sequence[Mapping[str, Any]]:
     """kind, item and reason of everything that failed from that moment on."""
     return await connection.fetch(statements()["failures_since"], moment)
+
+
+def _storable(reason: str) -> str:
+    """Reasons quote what was wrong, and that may be what PostgreSQL cannot hold either."""
+    return reason.replace("\x00", "\\0").encode("utf-8", "replace").decode()
 
 
 def _open_statuses(*, reprocess_failed: bool) -> tuple[str, ...]:

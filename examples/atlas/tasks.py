@@ -24,12 +24,12 @@ app = Holdfast()
 
 
 @app.task(queue=SBOM, retry=Retry(max_attempts=3), transactional=True)
-async def process_sbom(job: Job, submission_id: int, directory: str, *, reprocess_failed: bool = False) -> str:
+async def process_sbom(job: Job, submission_id: int, directory: str, *, reprocess_failed: bool = False) -> None:
     """Take one submitted document over into the graph."""
     async with app.database.user.acquire() as connection:
         row = await store.submission(connection, submission_id, reprocess_failed=reprocess_failed)
     if row is None:
-        return "unchanged"
+        return  # it is final already: another attempt, or a run before this one, was faster
     try:
         raw = await asyncio.to_thread(read_artifact, Path(directory), row["artifact_path"])
         sbom = await asyncio.to_thread(read_sbom, raw, row["repository"])
@@ -38,12 +38,12 @@ async def process_sbom(job: Job, submission_id: int, directory: str, *, reproces
             await store.fail_submission(connection, submission_id, str(problem), reprocess_failed=reprocess_failed)
         raise GiveUp(f"{row['repository']}: {problem}") from problem
     async with job.transaction() as tx:
-        return await store.apply_sbom(tx, submission_id, sbom, reprocess_failed=reprocess_failed)
+        tx.result = await store.apply_sbom(tx, submission_id, sbom, reprocess_failed=reprocess_failed)
 
 
 @app.task(queue=GITLOG, retry=Retry(max_attempts=3), transactional=True)
-async def process_gitlog(job: Job, path: str) -> int:
-    """Take the last 24 months of one repository over; returns how many people contributed."""
+async def process_gitlog(job: Job, path: str) -> None:
+    """Take the last 24 months of one repository over; its result is how many people contributed."""
     try:
         history = await asyncio.to_thread(read_history, Path(path), datetime.now(UTC))
     except HistoryUnavailable as problem:
@@ -52,12 +52,11 @@ async def process_gitlog(job: Job, path: str) -> int:
         raise GiveUp(str(problem)) from problem
     async with job.transaction() as tx:
         await store.apply_history(tx, path, history)
-    return len(history.contributions)
+        tx.result = len(history.contributions)
 
 
 @app.task(queue=SCORES, retry=Retry(max_attempts=3), transactional=True)
-async def compute_scores(job: Job) -> int:
-    """Bring criticality, pony factor and adoption up to date; returns how many vertices changed."""
+async def compute_scores(job: Job) -> None:
+    """Bring criticality, pony factor and adoption up to date; its result is how many vertices changed."""
     async with job.transaction() as tx:
-        snapshot = await materialise(tx)
-    return snapshot.changed
+        tx.result = (await materialise(tx)).changed

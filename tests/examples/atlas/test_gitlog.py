@@ -71,7 +71,7 @@ def test_any_text_is_survived(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, email",
+    ("name", "email"),
     [
         ("dependabot[bot]", "49699333+dependabot[bot]@users.noreply.github.com"),
         ("anything[bot]", "x@example.org"),
@@ -87,7 +87,7 @@ def test_bots_are_known(name: str, email: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, email",
+    ("name", "email"),
     [
         ("Ann Abbott", "abbott@example.org"),
         ("Botond", "botond@example.org"),

@@ -124,7 +124,7 @@ def test_project_criticality_equals_brute_force(
 
 
 @pytest.mark.parametrize(
-    "counts, expected",
+    ("counts", "expected"),
     [
         ([5], 1),
         ([], 0),

@@ -147,7 +147,7 @@ def test_python_requirements_are_those_that_hold_here(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "lines, licence, homepage, supplier",
+    ("lines", "licence", "homepage", "supplier"),
     [
         (["License-Expression: MIT OR Apache-2.0", "Home-page: UNKNOWN"], "MIT OR Apache-2.0", None, None),
         (["License: BSD licence, see file", "Author-email: Ann <ann@example.org>"], None, None, "Ann"),
@@ -188,7 +188,7 @@ def test_the_first_distribution_of_a_name_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "purl, expected",
+    ("purl", "expected"),
     [
         ("pkg:pypi/Foo_Bar@1.0", "pkg:pypi/foo-bar"),
         ("pkg:npm/%40scope/name@1.0?x=y#sub", "pkg:npm/%40scope/name"),

@@ -147,10 +147,13 @@ def changed(**values: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "content, reason",
+    ("content", "reason"),
     [
         (b"no json", "not JSON"),
         (b"\xff\xfe\x00", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (raw(changed(name="odd \x00")), "U\\+0000"),
+        (raw(changed(name="odd \ud800")), "not JSON"),
         (b"[1]", "not an SPDX 2.3 document"),
         (raw(changed(spdxVersion="SPDX-2.2")), "not an SPDX 2.3 document"),
         (raw(without("creationInfo")), "CreationInfo"),
@@ -171,6 +174,14 @@ def test_a_bad_purl_is_refused() -> None:
     bad["packages"][1]["externalRefs"][0]["referenceLocator"] = "left@1.5"
 
     with pytest.raises(SbomRejected):
+        read_sbom(raw(bad), APP)
+
+
+def test_an_endless_purl_is_refused() -> None:
+    bad = document("left")
+    bad["packages"][1]["externalRefs"][0]["referenceLocator"] = f"pkg:pypi/{'x' * 600}"
+
+    with pytest.raises(SbomRejected, match="longer than 512"):
         read_sbom(raw(bad), APP)
 
 
