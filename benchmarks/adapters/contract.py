@@ -26,6 +26,7 @@ QUEUE = "bench"
 PAYLOAD_BYTES = 100
 SETTINGS = "BENCHMARK_SETTINGS"
 DSN = "BENCHMARK_DSN"
+MEASURE = "BENCHMARK_MEASURE"
 
 
 class Unsupported(Exception):
@@ -44,6 +45,7 @@ class Adapter(abc.ABC):
 
     def __init__(self, dsn: str, overrides: dict[str, Any] | None = None) -> None:
         self.dsn = dsn
+        self.measure = os.environ.get(MEASURE, "")
         self.settings: dict[str, Any] = {**self.defaults, **(overrides or {})}
 
     @abc.abstractmethod
@@ -113,9 +115,9 @@ def percent_encoded(dsn: str) -> str:
     return f"{parts.scheme}://{user}{quote(query['host'], safe='')}:{query.get('port', 5432)}{parts.path}"
 
 
-def sql(name: str) -> str:
-    """One named section of `checks.sql`, beside this file."""
-    text = (Path(__file__).parent / "checks.sql").read_text(encoding="utf-8")
+def sql(name: str, file: str = "checks.sql") -> str:
+    """One named section of a `.sql` file beside this one."""
+    text = (Path(__file__).parent / file).read_text(encoding="utf-8")
     for section in text.split("-- name: ")[1:]:
         head, _, body = section.partition("\n")
         if head.strip() == name:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from contract import DSN, SETTINGS, Adapter, make_payload, run, settings_from_environment, stop_when_input_closes
+from contract import DSN, MEASURE, SETTINGS, Adapter, make_payload, run, settings_from_environment, stop_when_input_closes
 from tally import RECORD_LATENCY, TALLY_DIRECTORY, Board, Tally
 
 BULK = 1000
@@ -44,6 +44,7 @@ class Workers:
 
     def __enter__(self) -> Workers:
         environment = {**os.environ, TALLY_DIRECTORY: self._directory.name, DSN: self._adapter.dsn}
+        environment[MEASURE] = self._adapter.measure
         environment[SETTINGS] = json.dumps(self._adapter.settings)
         environment["PYTHONPATH"] = str(Path(__file__).parent)
         if self._latency:
@@ -282,6 +283,9 @@ def main(kind: type[Adapter]) -> None:
     options = parser.parse_args()
     overrides = settings_from_environment()
     overrides.update({name: json.loads(value) for name, _, value in (item.partition("=") for item in options.set)})
+    if options.measure != "work":
+        # Read by adapters at import and by everything they start.
+        os.environ[MEASURE] = options.measure
     adapter = kind(options.dsn, overrides)
     if options.measure == "work":
         run(adapter, lambda: _work(adapter))
