@@ -1,0 +1,38 @@
+"""The database room: pools, statements, callers' connections, the listener, migrations."""
+
+from __future__ import annotations
+
+from holdfast.db.database import Database
+from holdfast.db.drivers import CallerConnection, adopt
+from holdfast.db.faults import Fault, classify
+from holdfast.db.listener import Listener
+from holdfast.db.migrator import (
+    Migration,
+    MigrationState,
+    MigrationStatus,
+    load_migrations,
+    migrate,
+    migration_script,
+    migration_status,
+    wait_for_schema,
+)
+from holdfast.db.statements import Statement, load_statements
+
+__all__ = [
+    "CallerConnection",
+    "Database",
+    "Fault",
+    "Listener",
+    "Migration",
+    "MigrationState",
+    "MigrationStatus",
+    "Statement",
+    "adopt",
+    "classify",
+    "load_migrations",
+    "load_statements",
+    "migrate",
+    "migration_script",
+    "migration_status",
+    "wait_for_schema",
+]

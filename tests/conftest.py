@@ -1,0 +1,87 @@
+"""Fixtures every test may ask for: a server, a fresh migrated database, a durable server to crash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.db.embedded import Binaries, OwnedServer
+from tests.servers import (
+    DURABLE,
+    FORGETFUL,
+    DatabaseServer,
+    binaries_for,
+    described_server,
+    run_migrations,
+    throwaway_server,
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        choices=("embedded", "system"),
+        default="embedded",
+        help="which PostgreSQL to start: the embedded default, or the newest of the system's own "
+        "(HOLDFAST_TEST_DSN names a running one instead)",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return described_server(config.getoption("--server"))
+
+
+@pytest.fixture(scope="session")
+def binaries(request: pytest.FixtureRequest) -> Binaries:
+    """The programs that this session's servers are started from."""
+    return binaries_for(request.config.getoption("--server"))
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[DatabaseServer]:
+    """One server for the whole session."""
+    given = os.environ.get("HOLDFAST_TEST_DSN")
+    if given is not None:
+        databases = DatabaseServer(given)
+        yield databases
+        databases.close()
+        return
+    with throwaway_server(binaries_for(request.config.getoption("--server")), FORGETFUL) as owned:
+        databases = DatabaseServer(owned.url)
+        yield databases
+        databases.close()
+
+
+@pytest.fixture
+def database_url(server: DatabaseServer) -> Iterator[str]:
+    """A database of this test's own, migrated."""
+    url = server.create_database()
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture
+def empty_database_url(server: DatabaseServer) -> Iterator[str]:
+    """A database of this test's own with nothing in it."""
+    url = server.create_database(migrated=False)
+    yield url
+    server.drop_database(url)
+
+
+@pytest.fixture
+def durable_server(binaries: Binaries) -> Iterator[OwnedServer]:
+    """A server of this test's own that keeps what it committed: `crash()` kills it, `start()` recovers it.
+
+    Its `url` stays the same over a restart. Its database is empty; `durable_database_url` is migrated.
+    """
+    with throwaway_server(binaries, DURABLE) as owned:
+        yield owned
+
+
+@pytest.fixture
+def durable_database_url(durable_server: OwnedServer) -> str:
+    """The migrated database of `durable_server`."""
+    run_migrations(durable_server.url)
+    return durable_server.url

@@ -1,0 +1,137 @@
+"""The PostgreSQL servers that tests run on, and the fresh databases they get there."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import psycopg
+from psycopg import sql
+
+from holdfast.db.embedded import Binaries, OwnedServer, find_binaries, owned_server
+
+# Tests ask whether rows are right, not whether they outlive the machine; `durable_server` is for those that do.
+FORGETFUL = {"shared_buffers": "256MB", "fsync": "off", "full_page_writes": "off"}
+DURABLE = {"shared_buffers": "256MB"}
+
+
+class DatabaseServer:
+    """A server that hands out databases: each a copy of a template that the migrations made once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._names = itertools.count(1)
+        self._template: str | None = None
+        self._connection = psycopg.connect(url, autocommit=True)
+        self.version_number = self._connection.info.server_version
+
+    @property
+    def version(self) -> str:
+        return self._connection.info.parameter_status("server_version") or "unknown"
+
+    @property
+    def major(self) -> int:
+        return self.version_number // 10000
+
+    def create_database(self, *, migrated: bool = True) -> str:
+        """The URL of a new database."""
+        template = self._migrated_template() if migrated else "template0"
+        name = f"holdfast_test_{os.getpid()}_{next(self._names)}"
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        return self._url_of(name)
+
+    def drop_database(self, url: str) -> None:
+        """Drop it, whoever is still connected."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", urlsplit(url).path.lstrip("/"))
+
+    def close(self) -> None:
+        if self._template is not None:
+            self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", self._template)
+        self._connection.close()
+
+    def _migrated_template(self) -> str:
+        if self._template is None:
+            # The pid: on a server given by HOLDFAST_TEST_DSN other sessions may be at work.
+            name = f"holdfast_template_{os.getpid()}"
+            self._execute("CREATE DATABASE {} TEMPLATE {}", name, "template0")
+            self._template = name
+            run_migrations(self._url_of(name))
+        return self._template
+
+    def _execute(self, statement: str, *names: str) -> None:
+        # psycopg's composition, because these statements take names, not parameters.
+        self._connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+    def _url_of(self, name: str) -> str:
+        return urlsplit(self.url)._replace(path=f"/{name}").geturl()
+
+
+def run_migrations(url: str) -> None:
+    """Bring a database to the newest schema. In a thread, because a test's event loop may already run here."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(asyncio.run, _migrate(url)).result()
+
+
+async def _migrate(url: str) -> None:
+    migrate = getattr(importlib.import_module("holdfast.db"), "migrate", None)
+    if migrate is None:
+        return
+    connection = await asyncpg.connect(url)
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+
+
+def binaries_for(choice: str) -> Binaries:
+    """``embedded``: what a user without any setting gets. ``system``: the newest of the system's own."""
+    if choice == "embedded":
+        return find_binaries()
+    installed = [
+        directory for directory in Path("/usr/lib/postgresql").glob("*/bin") if (directory / "initdb").exists()
+    ]
+    found = [find_binaries(directory) for directory in installed]
+    return max(found, key=lambda binaries: binaries.major)
+
+
+@contextmanager
+def reachable_directory() -> Iterator[Path]:
+    """A temporary directory that other accounts can pass through: as root, the server runs as somebody else."""
+    directory = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def throwaway_server(binaries: Binaries, config: dict[str, str]) -> Iterator[OwnedServer]:
+    """A server of this process's own in a directory that goes with it."""
+    with (
+        reachable_directory() as directory,
+        owned_server(directory / "server", binaries=binaries.directory, config=config, delete_data=True) as server,
+    ):
+        yield server
+
+
+def described_server(choice: str) -> str:
+    """One line for the report's header."""
+    given = os.environ.get("HOLDFAST_TEST_DSN")
+    if given is None:
+        binaries = binaries_for(choice)
+        return f"postgresql: {binaries.version} ({binaries.source}, {binaries.directory})"
+    with suppress(psycopg.Error), psycopg.connect(given, connect_timeout=5) as connection:
+        version = connection.info.parameter_status("server_version")
+        return f"postgresql: {version} (HOLDFAST_TEST_DSN)"
+    return "postgresql: HOLDFAST_TEST_DSN does not answer"

@@ -1,0 +1,60 @@
+"""The decisions of tools/suite.py: which servers, which steps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools import suite
+from tools.suite import VARIABLE, Misconfigured, Step, choose_servers
+
+
+@pytest.mark.parametrize(
+    "asked,found,expected",
+    [
+        ("", False, ("embedded",)),
+        ("", True, ("embedded", "system")),
+        ("embedded", True, ("embedded",)),
+        ("embedded, system", True, ("embedded", "system")),
+        ("system", True, ("system",)),
+    ],
+)
+def test_servers_are_those_asked_for_or_found(asked: str, expected: tuple[str, ...], *, found: bool) -> None:
+    assert choose_servers({VARIABLE: asked}, system_found=found) == expected
+
+
+def test_a_server_asked_for_but_absent_is_a_failure() -> None:
+    with pytest.raises(Misconfigured, match="none is there"):
+        choose_servers({VARIABLE: "embedded,system"}, system_found=False)
+    with pytest.raises(Misconfigured, match="'sytem'"):
+        choose_servers({VARIABLE: "sytem"}, system_found=True)
+
+
+def test_the_system_is_searched_where_debian_hides_its_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not suite.system_postgres_found(tmp_path)
+
+    (tmp_path / "15" / "bin").mkdir(parents=True)
+    (tmp_path / "15" / "bin" / "initdb").touch()
+    assert suite.system_postgres_found(tmp_path)
+
+
+def test_the_second_server_runs_only_what_depends_on_it(tmp_path: Path) -> None:
+    (tmp_path / "tests" / "rooms").mkdir(parents=True)
+
+    steps = suite.test_steps(tmp_path, ("embedded", "system"))
+
+    assert [step.command for step in steps] == [
+        ("pytest", "--server=embedded"),
+        ("pytest", "--server=system", "tests/rooms"),
+    ]
+
+
+def test_every_step_runs_and_every_failure_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    python = sys.executable
+    steps = [Step("first", (python, "-c", "raise SystemExit(1)")), Step("second", (python, "-c", "print('ran')"))]
+
+    assert suite.run(steps) == ["first"]
+    assert "ran\n" in capfd.readouterr().out

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Everything that has to hold before a change goes in, in one go. Run it inside .venv: `make test`, `make check`.
+
+    python tools/suite.py          the static checks, all tests on the embedded server, then the storage once more on
+                                   the PostgreSQL that the system has
+    python tools/suite.py check    the static checks alone, no server
+
+HOLDFAST_TEST_POSTGRES decides the servers: "embedded", "system" or "embedded,system". Unset: the system's server joins
+in when its programs are found. Named but not found is a failure, so that CI cannot lose a server in silence.
+
+Every step runs even if an earlier one failed: one look shows all there is to mend.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIABLE = "HOLDFAST_TEST_POSTGRES"
+SERVERS = ("embedded", "system")
+PYTHON_FOLDERS = ("src", "tests", "tools", "examples", "benchmarks")
+# What depends on the server's version: the rooms' statements and the schema.
+VERSION_SENSITIVE = ("tests/rooms", "tests/migrations")
+
+
+class Misconfigured(Exception):
+    """The suite was asked for something that is not there."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command with the title it is announced by."""
+
+    title: str
+    command: tuple[str, ...]
+
+
+def existing(root: Path, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the paths that are there: the house grows room by room."""
+    return tuple(name for name in names if (root / name).exists())
+
+
+def static_steps(root: Path) -> list[Step]:
+    """Style, types and floors."""
+    return [
+        Step("style", ("ruff", "check", ".")),
+        Step("format", ("ruff", "format", "--check", ".")),
+        Step("types", ("mypy", "conftest.py", *existing(root, PYTHON_FOLDERS))),
+        Step("floors", ("lint-imports",)),
+    ]
+
+
+def architecture_step() -> Step:
+    """The rules of the house that no ready-made tool knows."""
+    return Step("architecture", ("pytest", "-q", "tests/architecture"))
+
+
+def test_steps(root: Path, servers: tuple[str, ...]) -> list[Step]:
+    """The tests on every server: all of them on one, what depends on the version on the other."""
+    steps = []
+    if "embedded" in servers:
+        steps.append(Step("tests, embedded PostgreSQL", ("pytest", "--server=embedded")))
+    if "system" in servers and (folders := existing(root, VERSION_SENSITIVE)):
+        steps.append(Step("storage tests, PostgreSQL of the system", ("pytest", "--server=system", *folders)))
+    return steps
+
+
+def choose_servers(environ: Mapping[str, str], *, system_found: bool) -> tuple[str, ...]:
+    """The servers to test on."""
+    asked = tuple(name.strip() for name in environ.get(VARIABLE, "").split(",") if name.strip())
+    if unknown := [name for name in asked if name not in SERVERS]:
+        raise Misconfigured(f"{VARIABLE} names {unknown[0]!r}; known are {' and '.join(SERVERS)}")
+    if "system" in asked and not system_found:
+        raise Misconfigured(
+            f"{VARIABLE} asks for the system's PostgreSQL, but none is there.\nOn Debian: apt-get install postgresql"
+        )
+    return asked or (SERVERS if system_found else SERVERS[:1])
+
+
+def system_postgres_found(where: Path = Path("/usr/lib/postgresql")) -> bool:
+    """Whether the system has a server's programs. Debian keeps them off PATH."""
+    return any(where.glob("*/bin/initdb")) or shutil.which("initdb") is not None
+
+
+def run(steps: list[Step]) -> list[str]:
+    """Run the steps one after another; the titles of those that failed."""
+    failed = []
+    for step in steps:
+        print(f"\n▸ {step.title}: {' '.join(step.command)}", flush=True)
+        started = time.monotonic()
+        status = subprocess.run(step.command, cwd=ROOT, check=False).returncode
+        print(f"  {'failed' if status else 'done'} in {time.monotonic() - started:.1f} s", flush=True)
+        if status:
+            failed.append(step.title)
+    return failed
+
+
+def main(arguments: list[str]) -> int:
+    """Entry of the script."""
+    if arguments not in ([], ["check"]):
+        print(__doc__)
+        return 2
+    steps = static_steps(ROOT)
+    if arguments == ["check"]:
+        steps.append(architecture_step())
+    else:
+        try:
+            servers = choose_servers(os.environ, system_found=system_postgres_found())
+        except Misconfigured as error:
+            print(error, file=sys.stderr)
+            return 2
+        if "system" not in servers:
+            print(f"▸ servers: {', '.join(servers)} (install PostgreSQL to test on the system's version too)")
+        steps += test_steps(ROOT, servers)
+    if failed := run(steps):
+        print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
