@@ -1,8 +1,10 @@
 -- What the adapters ask the stores directly: only counting, only outside the measured time.
 
 -- name: raw_unfinished
--- Every job of the stand-in schema that is ready or leased.
-SELECT (SELECT count(*) FROM raw.ready) + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM raw.lease) AS unfinished
+-- What is ready or leased, and what the one-row insert has stored.
+SELECT (SELECT count(*) FROM holdfast.ready)
+     + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM holdfast.lease)
+     + (SELECT count(*) FROM raw_single) AS unfinished
 
 -- name: holdfast_unfinished
 -- Every job without an outcome.

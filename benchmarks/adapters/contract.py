@@ -83,6 +83,9 @@ class Adapter(abc.ABC):
     async def unfinished(self) -> int:
         """How many jobs the store knows as not finished: the proof that work was really done and recorded."""
 
+    async def ready(self) -> None:
+        """Wait until the worker listens, for a system that loses what it enqueues before."""
+
     async def work(self, tally: Tally, stop: asyncio.Event) -> None:
         """Run one worker process until `stop` is set."""
         raise NotImplementedError

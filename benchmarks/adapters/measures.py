@@ -96,9 +96,24 @@ class Workers:
             await asyncio.sleep(0.005)
         return time.monotonic()
 
+    def peak_memory_mb(self) -> float:
+        """The highest resident size so far, summed over the worker processes and everything they started."""
+        return sum(peak_memory_mb(process.pid) for process in self._processes)
+
     def _logs(self) -> str:
         logs = sorted(Path(self._directory.name).glob("*.log"))
         return "\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
+
+
+def peak_memory_mb(pid: int) -> float:
+    """Of one process and its descendants, as the kernel noted it since each was started."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return 0.0
+    peaks = [int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")]
+    return sum(peaks) + sum(peak_memory_mb(int(child)) for child in children)
 
 
 async def enqueue_single(adapter: Adapter, jobs: int, seconds: float) -> Result:
@@ -156,7 +171,8 @@ async def _enqueued(adapter: Adapter, before: int, count: int, elapsed: float) -
     stored = await adapter.unfinished() - before
     if stored != count:
         raise AssertionError(f"{count} enqueues were acknowledged but {stored} jobs are stored")
-    return {"value": count / elapsed, "unit": "jobs/s", "jobs": count, "executed": 0, "seconds": elapsed}
+    peak = peak_memory_mb(os.getpid())
+    return {"value": count / elapsed, "unit": "jobs/s", "jobs": count, "seconds": elapsed, "client_peak_mb": peak}
 
 
 async def drain(adapter: Adapter, jobs: int, seconds: float, processes: int = 1) -> Result:
@@ -168,8 +184,9 @@ async def drain(adapter: Adapter, jobs: int, seconds: float, processes: int = 1)
     with Workers(adapter, processes) as workers:
         await workers.until_executed(jobs)
         end = await workers.until_recorded()
-        reading = workers.board.read()
+        reading, peak = workers.board.read(), workers.peak_memory_mb()
     return {
+        "client_peak_mb": peak,
         "value": jobs / (end - reading.first),
         "unit": "jobs/s",
         "jobs": jobs,
@@ -198,8 +215,9 @@ async def produce_and_drain(adapter: Adapter, jobs: int, seconds: float) -> Resu
         produced = time.monotonic()
         await workers.until_executed(count + 1)
         done = await workers.until_recorded()
-        executed = workers.board.read().executed - 1
+        executed, peak = workers.board.read().executed - 1, workers.peak_memory_mb()
     return {
+        "client_peak_mb": peak,
         "value": count / (done - start),
         "unit": "jobs/s",
         "jobs": count,
@@ -215,6 +233,7 @@ async def latency(adapter: Adapter, jobs: int, seconds: float) -> Result:
     warm_up, sent = 5, 0
     end = time.monotonic() + 3 * seconds + 5
     with Workers(adapter, 1, latency=True) as workers:
+        await adapter.ready()
         while sent < jobs + warm_up and (time.monotonic() < end or sent < warm_up + 20):
             await adapter.enqueue(make_payload(sent, time.monotonic()))
             sent += 1
@@ -223,8 +242,10 @@ async def latency(adapter: Adapter, jobs: int, seconds: float) -> Result:
             await asyncio.sleep(random.uniform(0.01, 0.03))
         await workers.until_recorded()
         waits = sorted(workers.board.waits()[warm_up:])
+        peak = workers.peak_memory_mb()
     cuts = statistics.quantiles(waits, n=100, method="inclusive")
     return {
+        "client_peak_mb": peak,
         "value": cuts[49] * 1000,
         "p99": cuts[98] * 1000,
         "unit": "ms",

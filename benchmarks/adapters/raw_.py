@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import itertools
 import json
 import time
 from typing import Any
 
 import asyncpg
 from contract import QUEUE, Adapter, sql
+from holdfast.db import migrate
 from measures import main
 from tally import Tally
 
@@ -25,7 +24,8 @@ class Raw(Adapter):
 
     async def install(self) -> None:
         connection = await asyncpg.connect(self.dsn)
-        await connection.execute(statement("install"))
+        await migrate(connection)
+        await connection.execute(statement("create_single"))
         await connection.close()
 
     async def connect(self, connections: int) -> None:
@@ -52,6 +52,10 @@ class Raw(Adapter):
     async def enqueue_many(self, payloads: list[dict[str, Any]]) -> None:
         await (self._one or self._pool).execute(self._enqueue_many, QUEUE, [json.dumps(p) for p in payloads])
 
+    async def ready(self) -> None:
+        while self.measure == "latency" and not await (self._one or self._pool).fetchval(statement("listening")):
+            await asyncio.sleep(0.05)
+
     async def unfinished(self) -> int:
         connection = await asyncpg.connect(self.dsn)
         try:
@@ -75,25 +79,24 @@ class Raw(Adapter):
 
     async def _claim(self, tally: Tally, stop: asyncio.Event) -> None:
         connection = await asyncpg.connect(self.dsn)
-        merged = await connection.prepare(statement("complete_and_claim"))
-        payloads = await connection.prepare(statement("payloads"))
-        # One sequence value stands for a whole range of lease ids, so drawing one costs nothing per batch.
-        block = await connection.fetchval(statement("lease_id"))
-        leases = (block * 1_000_000 + n for n in itertools.count())
-        held: list[int] = []
-        watermark, lease, batch_started = 0, 0, 0.0
-        while not stop.is_set() or held:
-            # The measure starts with the first claim that finds something.
-            started, following = time.monotonic(), next(leases)
-            now = datetime.datetime.now(datetime.UTC)
-            rows = await merged.fetch(QUEUE, lease, held, now, watermark, self.settings["batch"], following)
-            if held:
-                tally.add(len(held), batch_started)
-            held, lease = [row["job_id"] for row in rows], following
-            if held:
-                batch_started = started
-                watermark = max(watermark, max(row["seq"] for row in rows))
-                for row in await payloads.fetch(held, min(held), max(held)):
+        work = await connection.prepare(statement("work"))
+        worker = await connection.fetchval(statement("register"), QUEUE)
+        lease, mark, started = worker << 36, 0, 0.0
+        jobs: list[int] = []
+        while jobs or not stop.is_set():
+            size, asked = len(jobs), time.monotonic()
+            rows = await work.fetch(
+                *([lease] * size, jobs, [1] * size, [1] * size, [0] * size, [0] * size, [None] * size),
+                *(QUEUE, [lease] if jobs else [], worker, lease + 1, self.settings["batch"], mark),
+            )
+            if jobs:
+                tally.add(size, started)
+            if any(row["kind"] for row in rows):
+                raise RuntimeError("a completion was refused")
+            jobs, lease, started = [row["job_id"] for row in rows], lease + 1, asked
+            if rows:
+                mark = max(mark, max(row["seq"] for row in rows) + 1)
+                for row in rows:
                     json.loads(row["args"])
             else:
                 await asyncio.sleep(0.001)
