@@ -92,7 +92,9 @@ def main() -> int:
     show(console, records)
     pictures = draw(records, out.parent, out.stem)
     console.print(f"\n{out}\n" + "\n".join(str(path) for path in pictures if path.suffix == ".png"), highlight=False)
-    return 1 if any(record.errors and record.value is None and "no " not in record.errors[0] for record in records) else 0
+    return (
+        1 if any(record.errors and record.value is None and "no " not in record.errors[0] for record in records) else 0
+    )
 
 
 def measure_all(console: Console, runner: Runner, plan: Plan, resumed: int) -> None:

@@ -108,7 +108,10 @@ def _requirements(name: str) -> list[str]:
 
 
 def _fingerprint(arguments: list[str], interpreter: Interpreter) -> str:
-    content = [interpreter.version.encode(), (ROOT / "pyproject.toml").read_bytes() if "--editable" in arguments else b""]
+    content = [
+        interpreter.version.encode(),
+        (ROOT / "pyproject.toml").read_bytes() if "--editable" in arguments else b"",
+    ]
     content += [Path(argument).read_bytes() for argument in arguments if argument.endswith(".txt")]
     return hashlib.sha256(b"\0".join(content)).hexdigest()
 

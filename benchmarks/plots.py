@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 
-mpl.use("Agg")
-
-from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before)
-from matplotlib.axes import Axes  # noqa: E402
-
-from benchmarks.results import Record  # noqa: E402
-from benchmarks.systems import MEASURES, SYSTEMS  # noqa: E402
-from benchmarks.tables import number  # noqa: E402
+from benchmarks.results import Record
+from benchmarks.systems import MEASURES, SYSTEMS
+from benchmarks.tables import number
 
 INK, FAINT, PAPER = "#1f2933", "#7b8794", "#ffffff"
 OURS, RAW, PEER, REDIS = "#0b6e4f", "#9aa5b1", "#5b8db8", "#c98b5a"
@@ -30,10 +31,12 @@ TITLES = {
 
 def draw(records: list[Record], folder: Path, stem: str) -> list[Path]:
     """Write SVG and PNG of every measure that has figures, and of the overview; returns what was written."""
+    # No display, no window.
+    mpl.use("Agg")
     plt.rcParams.update(
         {"font.family": ["Inter", "Helvetica Neue", "Arial", "DejaVu Sans"], "svg.fonttype": "path", "text.color": INK}
     )
-    mpl.logging.getLogger("matplotlib.font_manager").setLevel("ERROR")
+    logging.getLogger("matplotlib.font_manager").setLevel("ERROR")
     folder.mkdir(parents=True, exist_ok=True)
     measured = {title: _of(records, title) for title in TITLES if _of(records, title)}
     written = []
@@ -47,14 +50,17 @@ def draw(records: list[Record], folder: Path, stem: str) -> list[Path]:
     return written
 
 
-def _overview(measured: dict[str, list[Record]]) -> plt.Figure:
+def _overview(measured: dict[str, list[Record]]) -> Figure:
     columns = 2
     rows = math.ceil(len(measured) / columns)
     tallest = max(len(group) for group in measured.values())
     figure, grid = plt.subplots(
-        rows, columns, figsize=(15, rows * (1.3 + 0.34 * tallest)), layout="constrained", squeeze=False
+        rows,
+        columns,
+        figsize=(15, rows * (1.3 + 0.34 * tallest)),
+        layout=ConstrainedLayoutEngine(w_pad=0.25, h_pad=0.2),
+        squeeze=False,
     )
-    figure.get_layout_engine().set(w_pad=0.25, h_pad=0.2)  # type: ignore[union-attr]
     for axes in grid.flat[len(measured) :]:
         axes.set_axis_off()
     for axes, (measure, group) in zip(grid.flat, measured.items(), strict=False):
@@ -75,8 +81,9 @@ def _bars(axes: Axes, group: list[Record], title: str) -> None:
     positions = range(len(group))
     logarithmic = max(values) / max(min(values), 1e-9) > LOGARITHMIC_FROM
     axes.barh(positions, values, height=0.68, color=[_colour(record.system) for record in group], zorder=2)
-    whiskers = ([v - r.low for v, r in zip(values, group, strict=True)], [r.high - v for v, r in zip(values, group, strict=True)])
-    axes.errorbar(values, positions, xerr=whiskers, fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3)
+    below = [value - record.low for value, record in zip(values, group, strict=True)]
+    above = [record.high - value for value, record in zip(values, group, strict=True)]
+    axes.errorbar(values, positions, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3)
     if logarithmic:
         axes.set_xscale("log")
         axes.set_xlim(10 ** math.floor(math.log10(min(record.low for record in group)) - 0.05), None)
@@ -84,7 +91,7 @@ def _bars(axes: Axes, group: list[Record], title: str) -> None:
     for position, record in zip(positions, group, strict=True):
         place = record.high * 1.06 if logarithmic else record.high + 0.012 * farthest
         axes.text(place, position, _label(record), va="center", fontsize=9.5, color=INK, zorder=4)
-    left, right = axes.get_xlim()
+    left, _ = axes.get_xlim()
     axes.set_xlim(left, farthest * (farthest / left) ** 0.34 if logarithmic else farthest * 1.3)
     _dress(axes, group, title, logarithmic=logarithmic)
 
@@ -92,7 +99,7 @@ def _bars(axes: Axes, group: list[Record], title: str) -> None:
 def _label(record: Record) -> str:
     text = number(record.value or 0.0)
     if record.ratio_to_raw is not None and record.system != "raw" and record.unit != "ms":
-        text += f"   {record.ratio_to_raw:.2f} of raw"
+        text += f"   {record.ratio_to_raw:.0%} of raw" if record.ratio_to_raw >= 0.01 else "   under 1% of raw"
     return text
 
 
@@ -123,18 +130,23 @@ def _colour(system: str) -> str:
     return REDIS if SYSTEMS[system].store == "redis" else PEER
 
 
-def _legend(figure: plt.Figure, group: list[Record]) -> None:
+def _legend(figure: Figure, group: list[Record]) -> None:
     present = {_colour(record.system) for record in group}
     entries = [(colour, title) for colour, title in LEGEND if colour in present]
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour, _ in entries]
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour, _ in entries]
     legend = figure.legend(
-        handles, [title for _, title in entries], loc="outside lower left", ncols=len(entries), frameon=False, fontsize=9
+        handles,
+        [title for _, title in entries],
+        loc="outside lower left",
+        ncols=len(entries),
+        frameon=False,
+        fontsize=9,
     )
     for text in legend.get_texts():
         text.set_color(FAINT)
 
 
-def _save(figure: plt.Figure, stem: Path) -> list[Path]:
+def _save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_suffix(suffix) for suffix in (".svg", ".png")]
     for path in paths:
         figure.savefig(path, dpi=150, facecolor=PAPER, metadata={"Date": None} if path.suffix == ".svg" else None)

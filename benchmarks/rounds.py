@@ -124,7 +124,9 @@ class Runner:
         if system.name in self._broken:
             failed.error = self._broken[system.name]
             return failed
-        tries = [self._try(system, measure, number, dict(settings)) for settings in system.tries.get(measure.name, ({},))]
+        tries = [
+            self._try(system, measure, number, dict(settings)) for settings in system.tries.get(measure.name, ({},))
+        ]
         measured = [sample for sample in tries if sample.value is not None]
         if not measured:
             return tries[0]

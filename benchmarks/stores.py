@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -142,7 +143,7 @@ class Redis:
         )
         self.dsn = f"unix://{self._socket}"
 
-    def __enter__(self) -> Redis:
+    def __enter__(self) -> Self:
         deadline = time.monotonic() + 20
         while not self._ask(b"PING\r\n").startswith(b"+PONG"):
             if time.monotonic() > deadline:

@@ -62,7 +62,8 @@ def _rates(console: Console, records: list[Record]) -> None:
 
 def _cell(record: Record | None) -> Text:
     if record is None or record.value is None:
-        return Text("-" if record is None or "no " in "".join(record.errors) else "failed", style="dim")
+        lacking = record is None or record.measure in SYSTEMS[record.system].lacks
+        return Text("-" if lacking else "failed", style="dim")
     ratio = "" if record.ratio_to_raw is None or record.system == "raw" else f"  {record.ratio_to_raw:.2f}x"
     return Text.assemble(
         number(record.value), (f"\n{number(record.low)}-{number(record.high)}{ratio}" if record.rounds else "", "dim")
@@ -102,5 +103,5 @@ def _bars(console: Console, records: list[Record]) -> None:
 def _errors(console: Console, records: list[Record]) -> None:
     for record in records:
         for error in record.errors:
-            if "\n" in error or not error.startswith("no "):
+            if record.measure not in SYSTEMS[record.system].lacks:
                 console.print(Text(f"{record.system} {record.measure}: ", style="red") + Text(error, style="dim"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import absurdctl
 from absurd_sdk import AsyncAbsurd
@@ -14,7 +14,7 @@ from tally import Tally
 
 
 class AbsurdAdapter(Adapter):
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "concurrency": 100,
         "batch_size": 100,
         "poll_interval": 0.25,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import awa
 from contract import QUEUE, Adapter, percent_encoded, sql
@@ -23,7 +23,7 @@ class Noop:
 
 
 class AwaAdapter(Adapter):
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "max_workers": 256,
         "claimers": 1,
         "claim_batch_size": None,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 from celery import Celery
 from contract import DSN, QUEUE, Adapter, settings_from_environment
 from measures import main
-from tally import Tally
-
-_tally: Tally | None = None
+from tally import current_tally
 
 
 def make_app(dsn: str, settings: dict[str, Any]) -> Celery:
@@ -34,7 +32,7 @@ def make_app(dsn: str, settings: dict[str, Any]) -> Celery:
 class CeleryAdapter(Adapter):
     blocking = True
     uvloop = False
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "pool": "prefork",
         "concurrency": 1,
         "prefetch_multiplier": 128,
@@ -69,10 +67,7 @@ class CeleryAdapter(Adapter):
 
 
 def _noop(payload: dict[str, Any]) -> None:
-    global _tally
-    if _tally is None:
-        _tally = Tally()
-    _tally.hit(payload)
+    current_tally().hit(payload)
 
 
 if DSN in os.environ:

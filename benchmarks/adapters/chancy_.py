@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from chancy import Chancy, Queue, Worker, job
 from contract import QUEUE, Adapter, sql
 from measures import main
 from psycopg import AsyncConnection
-from tally import Tally
-
-_tally: Tally | None = None
+from tally import Tally, current_tally
 
 
 @job(queue=QUEUE)
 async def noop(*, payload: dict[str, Any]) -> None:
     """The job that does nothing."""
-    assert _tally is not None
-    _tally.hit(payload)
+    current_tally().hit(payload)
 
 
 class ChancyAdapter(Adapter):
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "concurrency": 5000,
         "polling_interval": 1,
         "eager_polling": False,
@@ -74,8 +71,6 @@ class ChancyAdapter(Adapter):
         return int(row[0]) if row else 0
 
     async def work(self, tally: Tally, stop: asyncio.Event) -> None:
-        global _tally
-        _tally = tally
         async with self._app(10) as app, Worker(app, register_signal_handlers=False) as worker:
             worker.send_outgoing_interval = self.settings["send_outgoing_interval"]
             await stop.wait()

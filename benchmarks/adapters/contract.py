@@ -9,7 +9,6 @@ how to count what is unfinished. The measures live in `measures.py`; nothing her
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import contextlib
 import json
@@ -33,7 +32,7 @@ class Unsupported(Exception):
     """The system has no such operation; said in the report instead of a figure."""
 
 
-class Adapter(abc.ABC):
+class Adapter:
     """One system under measurement."""
 
     #: Sync client libraries: concurrent enqueues come from threads instead of coroutines.
@@ -48,13 +47,13 @@ class Adapter(abc.ABC):
         self.measure = os.environ.get(MEASURE, "")
         self.settings: dict[str, Any] = {**self.defaults, **(overrides or {})}
 
-    @abc.abstractmethod
     async def install(self) -> None:
         """Create the system's schema in an empty database."""
+        raise NotImplementedError
 
-    @abc.abstractmethod
     async def connect(self, connections: int) -> None:
         """Get ready to enqueue over at most so many connections."""
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Give up what `connect` opened."""
@@ -79,9 +78,9 @@ class Adapter(abc.ABC):
             for payload in payloads:
                 await self.enqueue(payload)
 
-    @abc.abstractmethod
     async def unfinished(self) -> int:
         """How many jobs the store knows as not finished: the proof that work was really done and recorded."""
+        raise NotImplementedError
 
     async def ready(self) -> None:
         """Wait until the worker listens, for a system that loses what it enqueues before."""

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import sqlalchemy
 from contract import QUEUE, Adapter, sql
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 from measures import main
-from tally import Tally
+from tally import Tally, current_tally
 
-_tally: Tally | None = None
 VERSION = "bench"
 
 
 @DBOS.workflow(name="noop")
 async def noop(payload: dict[str, Any]) -> None:
     """The workflow that does nothing."""
-    assert _tally is not None
-    _tally.hit(payload)
+    current_tally().hit(payload)
 
 
 class Dbos(Adapter):
     blocking = True
     uvloop = False
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "worker_concurrency": 500,
         "polling_interval_sec": 0.05,
         "sys_db_pool_size": 20,
@@ -82,8 +80,6 @@ class Dbos(Adapter):
         return int(row[0]) if row else 0
 
     async def work(self, tally: Tally, stop: asyncio.Event) -> None:
-        global _tally
-        _tally = tally
         await asyncio.to_thread(self._launch, self.settings["sys_db_pool_size"])
         await stop.wait()
         await asyncio.to_thread(DBOS.destroy)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dramatiq
 import redis
 from contract import DSN, QUEUE, Adapter
 from dramatiq.brokers.redis import RedisBroker
 from measures import main
-from tally import Tally
-
-_tally: Tally | None = None
+from tally import current_tally
 
 
 def make_actor(dsn: str) -> dramatiq.Actor[[dict[str, Any]], None]:
@@ -27,7 +25,7 @@ def make_actor(dsn: str) -> dramatiq.Actor[[dict[str, Any]], None]:
 class Dramatiq(Adapter):
     blocking = True
     uvloop = False
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "threads": 8,
         "processes": 1,
         "actor": "sync",
@@ -60,10 +58,7 @@ class Dramatiq(Adapter):
 
 
 def _noop(payload: dict[str, Any]) -> None:
-    global _tally
-    if _tally is None:
-        _tally = Tally()
-    _tally.hit(payload)
+    current_tally().hit(payload)
 
 
 if DSN in os.environ:

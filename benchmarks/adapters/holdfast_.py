@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 from contract import DSN, QUEUE, Adapter, sql
-from holdfast import Holdfast
 from measures import main
-from tally import Tally
+from tally import current_tally
 
-_tally: Tally | None = None
+from holdfast import Holdfast
+
 app = Holdfast(database_url=os.environ.get(DSN))
 
 
 @app.task(queue=QUEUE)
 async def noop(payload: dict[str, Any]) -> None:
     """The job that does nothing."""
-    global _tally
-    if _tally is None:
-        _tally = Tally()
-    _tally.hit(payload)
+    current_tally().hit(payload)
 
 
 class HoldfastAdapter(Adapter):
-    defaults = {"concurrency": 50, "driver": "asyncpg", "event_loop": "uvloop", "keeps_history": True}
+    defaults: ClassVar[dict[str, Any]] = {
+        "concurrency": 50,
+        "driver": "asyncpg",
+        "event_loop": "uvloop",
+        "keeps_history": True,
+    }
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "holdfast", *arguments]
 
     async def install(self) -> None:
-        # Imported late: only the untimed preparation starts other programs.
-        import subprocess
-
-        subprocess.run(
-            self._command("db", "migrate"), check=True, env={**os.environ, "HOLDFAST_DATABASE_URL": self.dsn}
-        )
+        environment = {**os.environ, "HOLDFAST_DATABASE_URL": self.dsn}
+        process = await asyncio.create_subprocess_exec(*self._command("db", "migrate"), env=environment)
+        if await process.wait():
+            raise RuntimeError("the migrations failed")
 
     async def connect(self, connections: int) -> None:
         await app.open()

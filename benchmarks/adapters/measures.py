@@ -17,10 +17,19 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
-from contract import DSN, MEASURE, SETTINGS, Adapter, make_payload, run, settings_from_environment, stop_when_input_closes
-from tally import RECORD_LATENCY, TALLY_DIRECTORY, Board, Tally
+from contract import (
+    DSN,
+    MEASURE,
+    SETTINGS,
+    Adapter,
+    make_payload,
+    run,
+    settings_from_environment,
+    stop_when_input_closes,
+)
+from tally import RECORD_LATENCY, TALLY_DIRECTORY, Board, current_tally
 
 BULK = 1000
 CALLERS = 100
@@ -42,7 +51,7 @@ class Workers:
         self._directory = tempfile.TemporaryDirectory(prefix="tally-")
         self.board = Board(Path(self._directory.name))
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         environment = {**os.environ, TALLY_DIRECTORY: self._directory.name, DSN: self._adapter.dsn}
         environment[MEASURE] = self._adapter.measure
         environment[SETTINGS] = json.dumps(self._adapter.settings)
@@ -289,7 +298,7 @@ async def _measure(adapter: Adapter, measure: str, jobs: int, seconds: float) ->
 async def _work(adapter: Adapter) -> None:
     stop = asyncio.Event()
     stop_when_input_closes(stop)
-    await adapter.work(Tally(), stop)
+    await adapter.work(current_tally(), stop)
 
 
 def main(kind: type[Adapter]) -> None:

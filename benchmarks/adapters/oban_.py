@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from contract import QUEUE, Adapter, sql
 from measures import main
@@ -11,9 +11,7 @@ from oban import Oban, worker
 from oban.job import Job
 from oban.schema import install
 from psycopg import AsyncConnection
-from tally import Tally
-
-_tally: Tally | None = None
+from tally import Tally, current_tally
 
 
 @worker(queue=QUEUE)
@@ -21,12 +19,22 @@ class Noop:
     """The job that does nothing."""
 
     async def process(self, job: Job) -> None:
-        assert _tally is not None
-        _tally.hit(job.args)
+        current_tally().hit(job.args)
+
+
+def _new(payload: dict[str, Any]) -> Job:
+    job: Job = Noop.new(payload)  # type: ignore[attr-defined]  # the decorator adds it
+    return job
 
 
 class ObanAdapter(Adapter):
-    defaults = {"limit": 200, "pool": 10, "driver": "psycopg", "event_loop": "uvloop", "keeps_history": True}
+    defaults: ClassVar[dict[str, Any]] = {
+        "limit": 200,
+        "pool": 10,
+        "driver": "psycopg",
+        "event_loop": "uvloop",
+        "keeps_history": True,
+    }
 
     async def install(self) -> None:
         pool = await Oban.create_pool(self.dsn, min_size=1, max_size=1)
@@ -41,10 +49,10 @@ class ObanAdapter(Adapter):
         await self._pool.close()
 
     async def enqueue(self, payload: dict[str, Any]) -> None:
-        await self._oban.enqueue(Noop.new(payload))
+        await self._oban.enqueue(_new(payload))
 
     async def enqueue_many(self, payloads: list[dict[str, Any]]) -> None:
-        await self._oban.enqueue_many([Noop.new(payload) for payload in payloads])
+        await self._oban.enqueue_many([_new(payload) for payload in payloads])
 
     async def unfinished(self) -> int:
         async with await AsyncConnection.connect(self.dsn) as connection:
@@ -52,8 +60,6 @@ class ObanAdapter(Adapter):
         return int(row[0]) if row else 0
 
     async def work(self, tally: Tally, stop: asyncio.Event) -> None:
-        global _tally
-        _tally = tally
         pool = await Oban.create_pool(self.dsn, min_size=2, max_size=self.settings["pool"])
         async with Oban(pool=pool, queues={QUEUE: self.settings["limit"]}):
             await stop.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 from contract import QUEUE, Adapter, sql
@@ -17,7 +17,7 @@ from tally import Tally
 
 
 class PgQueuerAdapter(Adapter):
-    defaults = {
+    defaults: ClassVar[dict[str, Any]] = {
         "batch_size": 500,
         "driver": "asyncpg",
         "event_loop": "uvloop",

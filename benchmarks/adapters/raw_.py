@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 from contract import QUEUE, Adapter, sql
-from holdfast.db import migrate
 from measures import main
 from tally import Tally
+
+from holdfast.db import migrate
 
 
 def statement(name: str) -> str:
@@ -20,7 +21,13 @@ def statement(name: str) -> str:
 
 
 class Raw(Adapter):
-    defaults = {"batch": 500, "connections": 1, "driver": "asyncpg", "event_loop": "uvloop", "keeps_history": True}
+    defaults: ClassVar[dict[str, Any]] = {
+        "batch": 500,
+        "connections": 1,
+        "driver": "asyncpg",
+        "event_loop": "uvloop",
+        "keeps_history": True,
+    }
 
     async def install(self) -> None:
         connection = await asyncpg.connect(self.dsn)
@@ -53,6 +60,7 @@ class Raw(Adapter):
         await (self._one or self._pool).execute(self._enqueue_many, QUEUE, [json.dumps(p) for p in payloads])
 
     async def ready(self) -> None:
+        # Another process becomes ready; there is no event of ours to wait for.
         while self.measure == "latency" and not await (self._one or self._pool).fetchval(statement("listening")):
             await asyncio.sleep(0.05)
 

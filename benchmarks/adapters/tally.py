@@ -7,6 +7,7 @@ database, no lock. The clock is the machine's monotonic clock, so times of diffe
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
 import struct
@@ -73,6 +74,12 @@ class Tally:
         # Appended at once: this measure is slow by design, and workers may be ended by a signal.
         with (self._directory / f"{self._pid}.waits").open("ab") as file:
             array("d", [seconds]).tofile(file)
+
+
+@functools.cache
+def current_tally() -> Tally:
+    """The tally of this process, for systems whose handlers must stand at module level."""
+    return Tally()
 
 
 class Board:
