@@ -53,7 +53,7 @@ class Postgres:
     def create(self, name: str) -> str:
         """A fresh, empty database; returns its address."""
         self.drop(name)
-        self._connection.execute(_sql("checkpoint"))
+        self.checkpoint()
         self._connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         parts = urlsplit(self._dsn)
         return urlunsplit(parts._replace(path=f"/{name}"))
@@ -61,6 +61,10 @@ class Postgres:
     def drop(self, name: str) -> None:
         """Away with it, whoever is still connected."""
         self._connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def checkpoint(self) -> None:
+        """Write everything out, and the control file with it."""
+        self._connection.execute(_sql("checkpoint"))
 
     def analyze(self, dsn: str) -> None:
         """Fresh statistics in one database."""

@@ -2,15 +2,14 @@
 
 -- name: raw_unfinished
 -- What is ready or leased, and what the one-row insert has stored.
-SELECT (SELECT count(*) FROM holdfast.ready)
+SELECT (SELECT count(*) FROM holdfast.ready WHERE queue = 'bench')
      + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM holdfast.lease)
      + (SELECT count(*) FROM raw_single) AS unfinished
 
 -- name: holdfast_unfinished
--- Every job without an outcome.
-SELECT count(*) AS unfinished
-FROM holdfast.job
-WHERE NOT EXISTS (SELECT FROM holdfast.outcome WHERE outcome.job_id = job.id)
+-- What is ready or leased: a lease ends in the commit that records its last outcome.
+SELECT (SELECT count(*) FROM holdfast.ready WHERE queue = 'bench')
+     + (SELECT coalesce(sum(cardinality(job_ids)), 0) FROM holdfast.lease) AS unfinished
 
 -- name: procrastinate_unfinished
 -- Waiting or running; finished jobs stay in the same table.

@@ -210,6 +210,11 @@ async def drain_2(adapter: Adapter, jobs: int, seconds: float) -> Result:
     return await drain(adapter, jobs, seconds, processes=2)
 
 
+async def transactional(adapter: Adapter, jobs: int, seconds: float) -> Result:
+    """A drain of jobs whose outcome commits in a transaction of their own, with their effects."""
+    return await drain(adapter, jobs, seconds)
+
+
 async def produce_and_drain(adapter: Adapter, jobs: int, seconds: float) -> Result:
     """One producer enqueues singly while one worker works; whole lives per second."""
     await adapter.connect(1)
@@ -271,14 +276,16 @@ MEASURES: dict[str, Measure] = {
     "enqueue_bulk": enqueue_bulk,
     "drain": drain,
     "drain_2": drain_2,
+    "transactional": transactional,
     "latency": latency,
     "produce_and_drain": produce_and_drain,
 }
 
 
-async def _prepare(adapter: Adapter, measure: str, jobs: int) -> Result:
-    await adapter.install()
-    if not measure.startswith("drain"):
+async def _prepare(adapter: Adapter, measure: str, jobs: int, *, refill: bool) -> Result:
+    if not refill:
+        await adapter.install()
+    if MEASURES[measure] not in (drain, drain_2, transactional):
         return {"prepared": 0}
     await adapter.connect(1)
     for start in range(0, jobs, BULK):
@@ -309,6 +316,7 @@ def main(kind: type[Adapter]) -> None:
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--refill", action="store_true", help="with --prepare: another backlog, the schema is there")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="override a setting")
     options = parser.parse_args()
     overrides = settings_from_environment()
@@ -321,7 +329,7 @@ def main(kind: type[Adapter]) -> None:
         run(adapter, lambda: _work(adapter))
         return
     if options.prepare:
-        result = run(adapter, lambda: _prepare(adapter, options.measure, options.jobs))
+        result = run(adapter, lambda: _prepare(adapter, options.measure, options.jobs, refill=options.refill))
     else:
         result = run(adapter, lambda: _measure(adapter, options.measure, options.jobs, options.seconds))
     print(json.dumps(result), flush=True)

@@ -14,6 +14,9 @@ from tally import Tally
 
 from holdfast.db import migrate
 
+# The flag of jobs that get a lease of their own.
+ALONE = 1
+
 
 def statement(name: str) -> str:
     """A section of `raw.sql`."""
@@ -52,12 +55,13 @@ class Raw(Adapter):
         if self.measure == "latency":
             await on.execute(self._notify, json.dumps(payload))
         elif self.measure == "produce_and_drain":
-            await on.execute(self._enqueue_many, QUEUE, [json.dumps(payload)])
+            await on.execute(self._enqueue_many, QUEUE, [json.dumps(payload)], 0)
         else:
             await on.execute(self._insert_one, QUEUE, json.dumps(payload))
 
     async def enqueue_many(self, payloads: list[dict[str, Any]]) -> None:
-        await (self._one or self._pool).execute(self._enqueue_many, QUEUE, [json.dumps(p) for p in payloads])
+        flags = ALONE if self.measure == "transactional" else 0
+        await (self._one or self._pool).execute(self._enqueue_many, QUEUE, [json.dumps(p) for p in payloads], flags)
 
     async def ready(self) -> None:
         # Another process becomes ready; there is no event of ours to wait for.
@@ -106,9 +110,20 @@ class Raw(Adapter):
                 mark = max(mark, max(row["seq"] for row in rows) + 1)
                 for row in rows:
                     json.loads(row["args"])
+                if self.measure == "transactional":
+                    await self._finish_alone(connection, rows)
+                    tally.add(len(jobs), started)
+                    jobs, lease = [], lease + len(rows)
             else:
                 await asyncio.sleep(0.001)
         await connection.close()
+
+    async def _finish_alone(self, connection: asyncpg.Connection, rows: list[asyncpg.Record]) -> None:
+        finish = statement("finish_alone")
+        for row in rows:
+            async with connection.transaction():
+                if not await connection.fetchval(finish, row["lease"], row["job_id"], QUEUE):
+                    raise RuntimeError("a lease was lost")
 
 
 if __name__ == "__main__":
