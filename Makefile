@@ -5,6 +5,7 @@ PYTHON ?= python3
 # What `make demo` runs, and what it needs beside the kernel.
 DEMO ?= examples.atlas
 DEMO_EXTRAS ?= atlas,embedded,fast,psycopg
+SCHEMA = src/holdfast/db/schema.sql
 # Passed on to pytest, benchmarks and the demo: make soak ARGS="-k postmaster"
 ARGS ?=
 
@@ -29,14 +30,15 @@ format: python ## Bring the code into its style
 	@$(IN_VENV) ruff check --fix-only --quiet .
 	@$(IN_VENV) ruff format .
 
-bench: python ## Measure Holdfast beside raw SQL and its peers (BENCHMARKS take an hour; needs a quiet machine)
+bench: python ## Measure Holdfast beside raw SQL and its peers (long; wants a quiet machine)
 	@$(IN_VENV) python -m benchmarks $(ARGS)
 
 soak: python ## Run the tests that take minutes by nature
 	@$(IN_VENV) pytest -m soak --timeout=1800 --hypothesis-profile=soak $(ARGS)
 
 schema: python ## Write the generated files anew: the full schema from the migrations
-	@$(IN_VENV) python -m tools.schema
+	@$(IN_VENV) python -m holdfast.db.schema > $(SCHEMA).new || { rm -f $(SCHEMA).new; exit 1; }
+	@mv $(SCHEMA).new $(SCHEMA)
 
 constraints: python ## Renew constraints.txt from pyproject.toml (needs uv)
 	@$(PYTHON) tools/constraints.py

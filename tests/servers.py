@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import itertools
 import os
 import shutil
@@ -18,6 +17,7 @@ import asyncpg
 import psycopg
 from psycopg import sql
 
+from holdfast.db import migrate
 from holdfast.db.embedded import Binaries, OwnedServer, find_binaries, owned_server
 
 # Tests ask whether rows are right, not whether they outlive the machine; `durable_server` is for those that do.
@@ -83,9 +83,6 @@ def run_migrations(url: str) -> None:
 
 
 async def _migrate(url: str) -> None:
-    migrate = getattr(importlib.import_module("holdfast.db"), "migrate", None)
-    if migrate is None:
-        return
     connection = await asyncpg.connect(url)
     try:
         await migrate(connection)

@@ -148,7 +148,7 @@ def find_pip(machine: Machine, python: Python) -> list[str] | None:
 def ways(machine: Machine, venv: Path, extras: Sequence[str]) -> Iterator[Way]:
     """Every way that this machine offers, best first. Looks for the next one only when asked for it."""
     inside = str(venv / "bin" / "python")
-    what = ["-c", "constraints.txt", "-e", f".[{','.join(extras)}]"]
+    what = ["-c", "constraints.txt", "-e", target(extras)]
     python = find_python(machine)
     uv = machine.which("uv")
     if uv:
@@ -164,6 +164,11 @@ def ways(machine: Machine, venv: Path, extras: Sequence[str]) -> Iterator[Way]:
     if pip:
         fill = [*pip, "--python", inside, "install", *what]
         yield Way("venv without pip", [*make, "--without-pip", str(venv)], fill, may_fall_through=False)
+
+
+def target(extras: Sequence[str]) -> str:
+    """The project with its extras, as pip writes it."""
+    return f".[{','.join(extras)}]" if extras else "."
 
 
 # --- the stamp ---
@@ -223,9 +228,10 @@ def install(machine: Machine, venv: Path, extras: Sequence[str]) -> Way:
             complaint = f"{way.name} could not make the environment:\n{tail(made.output)}"
             say(f"that did not work ({first_line(made.output)})")
             continue
-        say(f"installing holdfast[{','.join(extras)}], a minute or so the first time")
+        say(f"installing {target(extras)}, a minute or so the first time")
         filled = machine.work(way.fill)
-        if filled.status == 0:
+        # An exit status alone is not believed: a setting of pip's may have sent the packages elsewhere.
+        if filled.status == 0 and machine.ask([str(venv / "bin" / "python"), "-c", "import holdfast"]).status == 0:
             return way
         complaint = f"{way.name} could not install the packages:\n{tail(filled.output)}"
         if not way.may_fall_through:

@@ -49,6 +49,13 @@ _TABLE: Final = (
     Event("worker.stopping", _INFO, "a worker claims nothing more and lets its jobs finish"),
     Event("worker.stopped", _INFO, "a worker has handed everything back and is gone"),
     Event("worker.fenced", _ERROR, "a worker was judged dead while it lived; what it writes is refused"),
+    Event("worker.cut_off", _WARNING, "a worker cannot reach the database; it starts nothing and cancels what runs"),
+    Event("worker.restored", _INFO, "a worker that was cut off is back under its number and goes on"),
+    Event("worker.crashed", _ERROR, "the supervisor saw its worker process end unasked"),
+    Event("worker.crash_loop", _ERROR, "a worker process ends again and again; somebody should look"),
+    Event(
+        "worker.declared_dead", _WARNING, "the observer, or a supervisor, found a worker dead; it claims nothing more"
+    ),
     Event("worker.rescued", _WARNING, "the jobs of a dead worker were made runnable again"),
     Event("worker.job.started", _DEBUG, "an attempt begins"),
     Event("worker.job.completed", _DEBUG, "an attempt succeeded and its outcome is durable"),

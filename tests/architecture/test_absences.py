@@ -15,6 +15,8 @@ _TIMES = {
     *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),
 }
+_LOOKUPS = {"os.getenv", "os.environ.get", "os.environ.setdefault", "os.environ.pop"}
+_PROCESS_VARIABLES = {"'PATH'", "'PYTHONPATH'"}
 
 
 def time_read(source: Source) -> list[str]:
@@ -30,26 +32,29 @@ def time_read(source: Source) -> list[str]:
 
 
 def environment_read(source: Source) -> list[str]:
-    """Variables looked up by name. A child process may be handed the environment as a whole."""
+    """Variables looked up by name, but for those that a child process needs to be found and to find its modules."""
     if source.room == "settings":
         return []
-    problem = "looks into the environment; settings read it and hand values down"
-    looked_up = (node for node in ast.walk(source.tree) if is_lookup(node))
-    imported = (line for line, name in imported_from(source, "os") if name in {"os.getenv", "os.environ"})
-    return [source.at(line, problem) for line in [*(getattr(node, "lineno", 0) for node in looked_up), *imported]]
+    looked_up = ((getattr(node, "lineno", 0), variable_of(node)) for node in ast.walk(source.tree))
+    imported = ((line, name) for line, name in imported_from(source, "os") if name in {"os.getenv", "os.environ"})
+    return [
+        source.at(line, f"looks up {name} in the environment; settings do that and hand values down")
+        for line, name in [*looked_up, *imported]
+        if name and name not in _PROCESS_VARIABLES
+    ]
 
 
-def is_lookup(node: ast.AST) -> bool:
-    """``os.environ["X"]``, ``os.environ.get("X")``, ``"X" in os.environ``, ``os.getenv("X")``."""
+def variable_of(node: ast.AST) -> str | None:
+    """The X of ``os.environ["X"]``, ``os.environ.get("X")``, ``"X" in os.environ``, ``os.getenv("X")``."""
     match node:
-        case ast.Subscript(value=ast.Attribute() as mapping):
-            return dotted(mapping) == "os.environ"
-        case ast.Compare(comparators=[ast.Attribute() as mapping]):
-            return dotted(mapping) == "os.environ"
-        case ast.Call(func=ast.Attribute() as function):
-            return dotted(function) in {"os.getenv", "os.environ.get", "os.environ.setdefault", "os.environ.pop"}
+        case ast.Subscript(value=ast.Attribute() as mapping, slice=key) if dotted(mapping) == "os.environ":
+            return ast.unparse(key)
+        case ast.Compare(left=key, comparators=[ast.Attribute() as mapping]) if dotted(mapping) == "os.environ":
+            return ast.unparse(key)
+        case ast.Call(func=ast.Attribute() as function, args=[key, *_]) if dotted(function) in _LOOKUPS:
+            return ast.unparse(key)
         case _:
-            return False
+            return None
 
 
 def unknown_events(source: Source) -> list[str]:
@@ -107,11 +112,14 @@ def test_reading_the_environment_elsewhere_is_seen(line: str) -> None:
     assert not environment_read(Source("src/holdfast/settings.py", line))
 
 
-def test_handing_the_environment_to_a_child_is_allowed() -> None:
-    line = (
-        "Popen(command, env={name: value for name, value in os.environ.items() if name != 'PGHOST'} | dict(os.environ))"
-    )
-
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Popen(command, env={name: value for name, value in os.environ.items() if name != 'PGHOST'})",
+        "Popen(command, env={**os.environ, 'PYTHONPATH': os.environ.get('PYTHONPATH', '')})",
+    ],
+)
+def test_handing_the_environment_to_a_child_is_allowed(line: str) -> None:
     assert not environment_read(Source("src/holdfast/db/embedded.py", line))
 
 

@@ -120,7 +120,7 @@ def test_the_sample_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    "before,after",
+    ("before", "after"),
     [
         ("└── LeaseLost        gone\n", ""),
         ("│   └── JobFailed", "├── JobFailed"),
@@ -132,7 +132,7 @@ def test_a_tree_that_lies_is_seen(before: str, after: str) -> None:
     assert tree_differs(Source(PATH, SAMPLE.replace(before, after)))
 
 
-@pytest.mark.parametrize("before,after", [('"job_failed"', '"job"'), ('code = "lease_lost"', "pass")])
+@pytest.mark.parametrize(("before", "after"), [('"job_failed"', '"job"'), ('code = "lease_lost"', "pass")])
 def test_a_code_that_is_shared_or_missing_is_seen(before: str, after: str) -> None:
     assert codes_not_unique(Source(PATH, SAMPLE.replace(before, after)))
 

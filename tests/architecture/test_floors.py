@@ -51,7 +51,7 @@ def test_rooms_that_import_downward_pass(house: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "room,line,complaint",
+    ("room", "line", "complaint"),
     [
         ("db/pools", "from holdfast import jobs", "holdfast.db is not allowed to import holdfast.jobs"),
         (

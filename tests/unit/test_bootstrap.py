@@ -23,6 +23,7 @@ class MadeUp(Machine):
     pips: dict[str, str] = field(default_factory=dict)
     uv: bool = False
     broken: tuple[str, ...] = ()
+    misleading: bool = False
     worked: list[str] = field(default_factory=list)
 
     def which(self, program: str) -> str | None:
@@ -31,6 +32,8 @@ class MadeUp(Machine):
 
     def ask(self, command: Sequence[str]) -> Answer:
         name = command[0].removeprefix("/bin/")
+        if command[-1] == "import holdfast":
+            return Answer(1 if self.misleading else 0, "")
         if command[1:2] == ["-c"]:
             version = self.pythons.get(name, "shim")
             return Answer(127, "no such version") if version == "shim" else Answer(0, f"{version} /bin/{name}\n")
@@ -66,7 +69,7 @@ def named(machine: Machine) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "pythons,expected",
+    ("pythons", "expected"),
     [
         ({"python3.11": "3 11", "python3.13": "3 13", "python3": "3 12"}, Python("/bin/python3.13", (3, 13))),
         ({"python3.13": "shim", "python3.12": "3 12"}, Python("/bin/python3.12", (3, 12))),
@@ -125,6 +128,10 @@ def test_every_way_is_constrained_and_stays_inside() -> None:
         assert way.make[-1] == ".venv"
 
 
+def test_no_extras_are_no_brackets() -> None:
+    assert bootstrap.target([]) == "."
+
+
 # --- what happens ---
 
 
@@ -163,7 +170,7 @@ def test_extras_add_up(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken,way",
+    ("broken", "way"),
     [
         ((), "uv"),
         (("uv venv",), "venv"),
@@ -188,8 +195,13 @@ def test_a_failed_installation_shows_the_end_of_what_was_said(root: Path) -> Non
     assert not (root / ".venv" / "bootstrap.json").exists()
 
 
+def test_packages_that_went_elsewhere_are_missed(root: Path) -> None:
+    with pytest.raises(SetupFailed, match="could not install"):
+        set_up(MadeUp(pythons={"python3.11": "3 11"}, misleading=True), root, ["dev"])
+
+
 @pytest.mark.parametrize(
-    "pythons,advice",
+    ("pythons", "advice"),
     [({}, "needs Python 3.11 or newer, and none runs here"), ({"python3.11": "3 11"}, "neither its venv nor a pip")],
     ids=["no python", "python alone"],
 )

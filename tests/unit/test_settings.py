@@ -30,7 +30,7 @@ def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag,variable,expected", [(1, "2", 1), (None, "2", 2), (None, "", 3)], ids=["flag", "environment", "file"]
+    ("flag", "variable", "expected"), [(1, "2", 1), (None, "2", 2), (None, "", 3)], ids=["flag", "environment", "file"]
 )
 def test_flag_beats_environment_beats_file_beats_default(
     tmp_path: Path, flag: int | None, variable: str, expected: int
@@ -84,13 +84,13 @@ def test_queues_are_split_at_commas_outside_the_file(tmp_path: Path) -> None:
     assert load(tmp_path, file='queues = ["mail", "a,b"]').queues == ("mail", "a,b")
 
 
-@pytest.mark.parametrize("text,expected", [("true", True), ("0", False), ("auto", None), ("", None)])
+@pytest.mark.parametrize(("text", "expected"), [("true", True), ("0", False), ("auto", None), ("", None)])
 def test_pooled_is_yes_no_or_auto(tmp_path: Path, text: str, *, expected: bool | None) -> None:
     assert load(tmp_path, HOLDFAST_POOLED=text).pooled is expected
 
 
 @pytest.mark.parametrize(
-    "variable,value",
+    ("variable", "value"),
     [
         ("HOLDFAST_CONCURRENCY", "0"),
         ("HOLDFAST_CONCURRENCY", "many"),

@@ -12,7 +12,7 @@ from tools.suite import VARIABLE, Misconfigured, Step, choose_servers
 
 
 @pytest.mark.parametrize(
-    "asked,found,expected",
+    ("asked", "found", "expected"),
     [
         ("", False, ("embedded",)),
         ("", True, ("embedded", "system")),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from holdfast.db.catalog import Validation, validate
 from holdfast.db.database import Database
 from holdfast.db.drivers import CallerConnection, adopt
-from holdfast.db.faults import Fault, classify
+from holdfast.db.faults import DRIVER_ERRORS, Fault, classify
 from holdfast.db.listener import Listener
 from holdfast.db.migrator import (
     Migration,
@@ -19,6 +20,7 @@ from holdfast.db.migrator import (
 from holdfast.db.statements import Statement, load_statements
 
 __all__ = [
+    "DRIVER_ERRORS",
     "CallerConnection",
     "Database",
     "Fault",
@@ -27,6 +29,7 @@ __all__ = [
     "MigrationState",
     "MigrationStatus",
     "Statement",
+    "Validation",
     "adopt",
     "classify",
     "load_migrations",
@@ -34,5 +37,6 @@ __all__ = [
     "migrate",
     "migration_script",
     "migration_status",
+    "validate",
     "wait_for_schema",
 ]

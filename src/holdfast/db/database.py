@@ -22,7 +22,8 @@ log = get_logger("db")
 PoolName = Literal["control", "user"]
 
 _LOG_EVERY_SECONDS = 5.0
-_RELEASE_SECONDS = 5.0
+# Added to a deadline at the most: after it, the connection is cut instead of reset.
+_RELEASE_SECONDS = 1.0
 # asyncpg's 50 000 would have a busy process reconnect every few seconds.
 _STATEMENTS_PER_CONNECTION = 5_000_000
 _SAFE_TO_REPEAT = (Fault.READ_ONLY, Fault.STALE_PLAN, Fault.POOLER)

@@ -86,7 +86,10 @@ class _PsycopgAsync:
     async def fetch(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
         async with _psycopg_cursor("AsyncRawCursor", self._connection) as cursor:
             await cursor.execute(_text_json_only(statement), _for_psycopg(params))
-            return await cursor.fetchall() if cursor.description else []
+            try:
+                return list(await cursor.fetchall())
+            except sys.modules["psycopg"].ProgrammingError as error:
+                return _no_rows(cursor, error)
 
     def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:  # noqa: ARG002
         raise _needs_await(self.driver)
@@ -110,7 +113,10 @@ class _Psycopg:
     def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
         with _psycopg_cursor("RawCursor", self._connection) as cursor:
             cursor.execute(_text_json_only(statement), _for_psycopg(params))
-            return cursor.fetchall() if cursor.description else []
+            try:
+                return list(cursor.fetchall())
+            except sys.modules["psycopg"].ProgrammingError as error:
+                return _no_rows(cursor, error)
 
 
 _DRIVERS: tuple[type[_Asyncpg | _PsycopgAsync | _Psycopg], ...] = (_Asyncpg, _PsycopgAsync, _Psycopg)
@@ -141,6 +147,13 @@ def _psycopg_cursor(kind: str, connection: Any) -> Any:
     for json_type in ("json", "jsonb"):
         cursor.adapters.register_loader(json_type, TextLoader)
     return cursor
+
+
+def _no_rows(cursor: Any, error: Exception) -> list[Sequence[Any]]:
+    """A statement that makes no rows. Asked only after fetching, for in a pipeline nothing is known before."""
+    if cursor.description is None and getattr(error, "sqlstate", None) is None:
+        return []
+    raise error
 
 
 def _for_psycopg(params: Sequence[Any]) -> Sequence[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import ssl
+from typing import Final
 
 import asyncpg
 
@@ -28,6 +29,15 @@ class Fault(enum.Enum):
 
     LOGIN_REFUSED = "login refused"
     """Wrong password, role or database, or no entry for us: trying again cannot help."""
+
+    ROW = "row"
+    """A value that cannot be stored (classes 22, 23, 54): the same statement would fail again."""
+
+    REPEATED = "repeated"
+    """A unique index holds such a row already: perhaps an earlier try was committed after all."""
+
+    CONTENDED = "contended"
+    """A deadlock, a serialization failure or a lock that was not to be had: nothing was done; try again."""
 
     OTHER = "other"
     """The statement's own business."""
@@ -60,6 +70,13 @@ _CONNECTION_LOST = (
 )
 
 
+_CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+_ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
+DRIVER_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+"""Everything the driver raises for a statement or a connect; ``classify`` says what it means."""
+
+
 def classify(error: BaseException) -> Fault:
     """Say which fault an error raised by asyncpg while a statement ran is."""
     for fault, types in (
@@ -69,6 +86,9 @@ def classify(error: BaseException) -> Fault:
         (Fault.STALE_PLAN, _STALE_PLAN),
         (Fault.LOGIN_REFUSED, _LOGIN_REFUSED),
         (Fault.CONNECTION_LOST, _CONNECTION_LOST),
+        (Fault.REPEATED, asyncpg.UniqueViolationError),
+        (Fault.CONTENDED, _CONTENDED),
+        (Fault.ROW, _ROW),
     ):
         if isinstance(error, types):
             return fault

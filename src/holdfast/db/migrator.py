@@ -193,7 +193,9 @@ def migration_script(*, after: int = 0, migrations: Sequence[Migration] | None =
         record = _plain("record")
         for number, literal in enumerate((str(migration.version), f"'{migration.name}'", f"'{migration.checksum}'"), 1):
             record = record.replace(f"${number}", literal)
-        parts.append(f"-- {migration.filename}\n{begin}\n\n{migration.sql.strip()}\n\n{record};\n\n{commit}")
+        body = migration.sql.strip()
+        end = "" if body.endswith(";") else "\n;"
+        parts.append(f"-- {migration.filename}\n{begin}\n\n{body}{end}\n\n{record};\n\n{commit}")
     return "\n\n".join(parts) + "\n"
 
 

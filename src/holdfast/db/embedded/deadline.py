@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 
+from holdfast.clock import monotonic
+
 
 class Deadline:
     """A moment after which waiting stops, on the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._end = time.monotonic() + seconds
+        self._end = monotonic() + seconds
 
     @property
     def remaining_seconds(self) -> float:
         """Seconds left, never negative."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._end - monotonic())
 
     @property
     def passed(self) -> bool:

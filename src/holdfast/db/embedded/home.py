@@ -20,6 +20,9 @@ from pathlib import Path
 from holdfast.db.embedded.privileges import Account, choose_account, reachable_directory
 from holdfast.db.embedded.state import read_state
 from holdfast.errors import EmbeddedServerError
+from holdfast.telemetry import get_logger
+
+log = get_logger("db.embedded")
 
 _LOG_LIMIT_BYTES = 16 * 1024 * 1024
 
@@ -38,10 +41,15 @@ class Home:
 
     def make(self) -> None:
         """Create what is missing of the home. As root it can be passed through, so that the data can stay in it."""
-        if not self.directory.exists():
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self.directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            if not self.directory.exists():
+                self.directory.mkdir(parents=True, exist_ok=True)
+                self.directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            self.log.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise EmbeddedServerError(
+                f"{self.directory} cannot hold a server: {error}", remedy="use a directory that you can write to"
+            ) from error
 
     @property
     def data_inside(self) -> Path:
@@ -61,7 +69,10 @@ class Home:
             self._follow_a_move(outside)
         outside.mkdir(mode=0o711, exist_ok=True)
         outside.chmod(0o711)
-        (outside / "home").write_text(str(self.directory), encoding="utf-8")
+        note = outside / "home"
+        if not note.exists() or note.read_text(encoding="utf-8") != str(self.directory):
+            note.write_text(str(self.directory), encoding="utf-8")
+            log.warning("user %s cannot reach %s, so the data is kept in %s", account.user, self.directory, outside)
         return outside / "data"
 
     def _follow_a_move(self, outside: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +61,7 @@ class OwnedServer:
 
     def crash(self) -> None:
         """Kill the postmaster with -9 and reap it, as an out-of-memory killer would; for tests."""
-        if self._postmaster.running:
-            os.kill(self.address.postmaster_pid, signal.SIGKILL)
-        self._postmaster.stop(Deadline(10))
+        self._postmaster.kill()
 
     def stop(self, *, delete_data: bool = False) -> None:
         """Shut down cleanly, and on wish remove the data. Harmless when nothing runs, and in a forked child."""

@@ -20,6 +20,7 @@ from holdfast.db.embedded.probe import Answer, probe
 from holdfast.db.embedded.processes import before_exec, serves
 from holdfast.db.embedded.state import ServerState, read_state, write_state
 from holdfast.errors import EmbeddedServerError
+from holdfast.telemetry import emit
 
 Config = Mapping[str, str | int]
 
@@ -36,7 +37,7 @@ _DEFAULTS: Config = {
     "log_checkpoints": "off",
     "cluster_name": "holdfast",
 }
-_POLL_SECONDS = 0.01
+_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.01, 0.2
 # How many times one start may find its port taken between looking and listening.
 _PORT_ATTEMPTS = 10
 
@@ -72,6 +73,13 @@ class Postmaster:
                 if state is not None:
                     self.state = state
                     write_state(self.home.state, state)
+                    emit(
+                        "db.embedded.started",
+                        pid=state.pid,
+                        port=state.port,
+                        version=state.version,
+                        data_directory=state.data_directory,
+                    )
                     return address_of(state)
                 wanted = replace(wanted, port=free_port())
         except BaseException:
@@ -99,6 +107,15 @@ class Postmaster:
                 process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 continue
+        if self.state is not None:
+            emit("db.embedded.stopped", pid=self.state.pid, data_directory=self.state.data_directory)
+            self.state = None
+
+    def kill(self) -> None:
+        """End the postmaster with -9 and reap it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _prepare(self) -> tuple[Cluster, ServerState]:
         """Everything before the process: account, programs, data, password, a port to begin with."""
@@ -109,7 +126,7 @@ class Postmaster:
         data = home.data_for(account)
         programs = find_binaries(self._asked_binaries, major=data_version(data))
         cluster = Cluster(data, within_reach(programs, account), account)
-        cluster.check_version()
+        cluster.check()
         known = read_state(home.state)
         password = known.password if known else new_password()
         durable = str(self._config.get("fsync", "on")).lower() not in ("off", "false", "0")
@@ -148,6 +165,7 @@ class Postmaster:
         password_was_set = False
         while True:
             _end_orphan(cluster.data, deadline)
+            _clear_sockets(Path(wanted.socket_directory))
             if not port_is_free(wanted.port):
                 return None
             log_begins = self.home.log_size()
@@ -198,16 +216,23 @@ class Postmaster:
         self, wanted: ServerState, deadline: Deadline, give_up: Callable[[], bool]
     ) -> tuple[Answer, str, str]:
         """Ask until the server answers, ends, or the time is up."""
-        detail = ""
+        detail, pause_seconds = "", _POLL_SECONDS
         while self.running and not deadline.passed and not give_up():
             found = probe(wanted)
             if found.answer is not Answer.SILENT:
                 return found.answer, found.detail, found.version
             detail = found.detail
-            deadline.pause(_POLL_SECONDS)
+            deadline.pause(pause_seconds)
+            pause_seconds = min(pause_seconds * 1.2, _LONGEST_POLL_SECONDS)  # a recovery may take minutes
         if self.exit_status is not None:
             detail = f"the server ended with status {self.exit_status}"
         return Answer.SILENT, detail, ""
+
+
+def _clear_sockets(directory: Path) -> None:
+    """Remove sockets and their lock files, which name a pid too; the directory is ours and no server lives."""
+    for left in directory.glob(".s.PGSQL.*"):
+        left.unlink(missing_ok=True)
 
 
 def _end_orphan(data: Path, deadline: Deadline) -> None:

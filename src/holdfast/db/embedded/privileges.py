@@ -46,9 +46,15 @@ class Account:
     def can(self, test: str, path: Path) -> bool:
         """Whether the account passes ``test -r`` or ``test -x`` on a path: tried for real, not computed from bits."""
         command = ["test", test, str(path)]
-        tried = subprocess.run(
-            command, check=False, cwd="/", user=self.user, group=self.group, extra_groups=self.extra_groups
-        )
+        try:
+            tried = subprocess.run(
+                command, check=False, cwd="/", user=self.user, group=self.group, extra_groups=self.extra_groups
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise EmbeddedServerError(
+                f"PostgreSQL does not run as root, and a process could not be started as user {self.uid}: {error}",
+                remedy="run as a normal user, or set HOLDFAST_DATABASE_URL to a server you already have",
+            ) from error
         return tried.returncode == 0
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 
 from holdfast.db.embedded.state import ServerState
+from holdfast.db.statements import load_statements
 
 SUPERUSER = "holdfast"
 DATABASE = "holdfast"
 _ATTEMPT_SECONDS = 5.0
+_STATEMENTS = load_statements("holdfast.db.embedded", "server.sql")
 
 
 class Answer(Enum):
@@ -39,14 +38,6 @@ class Probe:
     answer: Answer
     detail: str = ""
     version: str = ""
-
-
-@cache
-def statements() -> Mapping[str, str]:
-    """The sections of server.sql by name."""
-    text = files(__package__).joinpath("server.sql").read_text(encoding="utf-8")
-    parts = re.split(r"^-- name: (\w+)$", text, flags=re.MULTILINE)
-    return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def probe(state: ServerState) -> Probe:
@@ -84,7 +75,7 @@ async def _identify(state: ServerState, host: str) -> Probe:
     except Exception as error:  # noqa: BLE001
         return _refusal(error)
     try:
-        row = await connection.fetchrow(statements()["identity"], timeout=_ATTEMPT_SECONDS)
+        row = await connection.fetchrow(_STATEMENTS["identity"].sql, timeout=_ATTEMPT_SECONDS)
     except Exception as error:  # noqa: BLE001
         return _refusal(error)
     finally:
@@ -112,7 +103,7 @@ def _refusal(error: Exception) -> Probe:
 async def _create_database(state: ServerState, host: str) -> None:
     connection = await _connect(state, host, "postgres")
     try:
-        await connection.execute(statements()["create_database"], timeout=60)
+        await connection.execute(_STATEMENTS["create_database"].sql, timeout=60)
     except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
         return  # a neighbour found it missing at the same moment
     finally:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import holdfast
 from holdfast.db.embedded.address import ServerAddress, address_of
 from holdfast.db.embedded.deadline import Deadline
 from holdfast.db.embedded.home import Home
@@ -130,16 +129,13 @@ def _adopt(home: Home) -> tuple[ServerAddress | None, str]:
 
 
 def _start_supervisor(home: Home, deadline: Deadline, binaries: Path | None, config: Config) -> None:
-    """Start a supervisor in a session of its own and wait until it tells how its start went."""
+    """Start a supervisor, detached but with our module path, and wait until it tells how its start went."""
     options = {
         "binaries": str(binaries) if binaries else None,
         "config": dict(config),
-        "deadline_seconds": deadline.remaining_seconds,
     }
     # -P and cwd "/": a file named like one of our modules in the user's directory must not be imported instead.
     command = [sys.executable, "-P", "-m", "holdfast.db.embedded.supervisor", str(home.directory), json.dumps(options)]
-    package_parent = str(Path(holdfast.__file__).parent.parent)
-    search_path = os.pathsep.join(filter(None, [package_parent, os.environ.get("PYTHONPATH")]))
     with home.supervisor_log.open("ab") as log:
         starter = subprocess.Popen(
             command,
@@ -147,7 +143,7 @@ def _start_supervisor(home: Home, deadline: Deadline, binaries: Path | None, con
             stdout=subprocess.PIPE,
             stderr=log,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": search_path},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(os.path.isabs, sys.path))},
             start_new_session=True,
         )
     with starter:

@@ -21,10 +21,15 @@ from holdfast.db.embedded.lock import FileLock
 from holdfast.db.embedded.postmaster import Postmaster
 from holdfast.db.embedded.state import read_state, write_state
 from holdfast.errors import EmbeddedServerError
+from holdfast.telemetry import configure_logging, get_logger
+
+log = get_logger("db.embedded")
 
 _TICK_SECONDS = 1.0
 _STOP_SECONDS = 30.0
-_RESTART_SECONDS = 600.0  # a recovery may take long, and nobody else would do it
+# Starting includes recovery, which begins anew when it is cut short: whoever waits for us may give up, we do not.
+_START_SECONDS = 3600.0
+_STEADY_SECONDS = 60.0  # up this long, a server's next end is a new story
 _LONGEST_PAUSE_SECONDS = 30.0
 
 
@@ -35,6 +40,8 @@ class Supervisor:
         self._home = home
         self._postmaster = Postmaster(home, binaries=binaries, config=config)
         self._stopping = False
+        self._pause_seconds = 0.0
+        self._stayed_up = Deadline(0)
         self._wake_reader, self._wake_writer = os.pipe()
 
     def listen_to_signals(self) -> None:
@@ -50,31 +57,33 @@ class Supervisor:
     def _stop_soon(self, *_: object) -> None:
         self._stopping = True
 
-    def start(self, deadline_seconds: float) -> None:
+    def start(self) -> None:
         """The first start; its failure is the starter's to report."""
-        self._postmaster.start(Deadline(deadline_seconds), give_up=lambda: self._stopping)
-        _say(f"started {self._postmaster.state}")
+        self._postmaster.start(Deadline(_START_SECONDS), give_up=lambda: self._stopping)
 
     def keep_running(self) -> None:
         """Watch until told to stop, then stop the server."""
-        pause_seconds = 0.1
         while not self._stopping and self._home.directory.exists():
             if self._postmaster.running:
                 self._look_after_files()
                 self._wait(_TICK_SECONDS)
-                continue
-            _say(f"the server ended with status {self._postmaster.exit_status}; starting it again")
-            try:
-                self._postmaster.start(Deadline(_RESTART_SECONDS), give_up=lambda: self._stopping)
-                _say(f"restarted {self._postmaster.state}")
-                pause_seconds = 0.1
-            except (EmbeddedServerError, OSError) as error:
-                _say(f"{error}; next attempt in {pause_seconds:g} s")
-                self._wait(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+            else:
+                self._restart()
         self._postmaster.stop(Deadline(_STOP_SECONDS))
         self._home.remove_sockets()
-        _say("stopped")
+
+    def _restart(self) -> None:
+        """Start it again: at once the first time, slower and slower when it keeps ending."""
+        log.warning("the server ended with status %s", self._postmaster.exit_status)
+        if self._stayed_up.passed:
+            self._pause_seconds = 0.0
+        self._wait(self._pause_seconds)
+        self._pause_seconds = min(self._pause_seconds * 2 + 0.1, _LONGEST_PAUSE_SECONDS)
+        try:
+            self._postmaster.start(Deadline(_START_SECONDS), give_up=lambda: self._stopping)
+        except (EmbeddedServerError, OSError) as error:
+            log.warning("%s; next attempt in %g s", error, self._pause_seconds)
+        self._stayed_up = Deadline(_STEADY_SECONDS)
 
     def _look_after_files(self) -> None:
         """Make the state file true again if somebody damaged or removed it, and bound the log."""
@@ -85,17 +94,13 @@ class Supervisor:
             self._home.trim_log()
 
     def _wait(self, seconds: float) -> None:
-        if self._stopping:
+        """Pause until a signal comes, at most this long."""
+        if self._stopping or seconds == 0:
             return
         ready, _, _ = select.select([self._wake_reader], [], [], seconds)
         if ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._wake_reader, 4096)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def _report(**outcome: str | None) -> None:
@@ -111,6 +116,7 @@ def main(arguments: list[str]) -> int:
     options: dict[str, Any] = json.loads(arguments[1])
     if os.fork():  # the starter waits for this process; its child belongs to nobody and leaves no zombie there
         os._exit(0)
+    configure_logging("info", "text")
     lock = FileLock(home.owner_lock)
     if not lock.acquire(Deadline(2)):
         _report(outcome="not elected")
@@ -119,9 +125,9 @@ def main(arguments: list[str]) -> int:
     supervisor = Supervisor(home, binaries=Path(binaries) if binaries else None, config=options["config"])
     supervisor.listen_to_signals()
     try:
-        supervisor.start(options["deadline_seconds"])
+        supervisor.start()
     except EmbeddedServerError as error:
-        _say(str(error))
+        log.warning("%s", error)
         _report(outcome="failed", message=error.message, remedy=error.remedy)
         return 1
     except Exception as error:

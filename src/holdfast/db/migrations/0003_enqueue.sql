@@ -201,6 +201,26 @@ END $$;
 COMMENT ON FUNCTION holdfast.enqueue_keyed_v1 IS
     'As enqueue_v1, for jobs with unique keys: where an unfinished job holds the key, its id is returned and nothing is inserted.';
 
+CREATE FUNCTION holdfast.enqueue_keyed_told_v1(
+    p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],
+    p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[]
+) RETURNS bigint[]
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_ids    bigint[] := ARRAY(
+        SELECT holdfast.id_floor(holdfast.now()) | (nextval('holdfast.job_number') & 2097151)
+        FROM generate_series(1, cardinality(p_tasks)));
+    v_stored bigint[] := holdfast.enqueue_keyed_v1(
+        coalesce(p_ids, v_ids), p_queues, p_tasks, p_args, p_priorities, p_flags,
+        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+BEGIN
+    RETURN ARRAY(SELECT CASE WHEN s.id = d.id THEN s.id ELSE -s.id END
+                 FROM unnest(v_stored) WITH ORDINALITY AS s(id, at) JOIN unnest(coalesce(p_ids, v_ids)) WITH ORDINALITY AS d(id, at) USING (at)
+                 ORDER BY at);
+END $$;
+COMMENT ON FUNCTION holdfast.enqueue_keyed_told_v1 IS
+    'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
+
 CREATE FUNCTION holdfast.enqueue(
     p_task text, p_args jsonb DEFAULT '{}', queue text DEFAULT NULL, priority integer DEFAULT NULL,
     run_at timestamptz DEFAULT NULL, unique_key text DEFAULT NULL, max_attempts integer DEFAULT NULL,

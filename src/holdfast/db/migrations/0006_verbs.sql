@@ -84,7 +84,7 @@ BEGIN
     SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
     IF FOUND THEN
         PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
-        RETURN 'ready';
+        RETURN 'moved';
     END IF;
     WITH old AS (DELETE FROM holdfast.outcome o WHERE o.job_id = p_job AND o.state <> 1 RETURNING *),
          kept AS (DELETE FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.state <> 1 RETURNING *)
@@ -111,10 +111,10 @@ BEGIN
     VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
     PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
-    RETURN 'ready';
+    RETURN 'moved';
 END $$;
 COMMENT ON FUNCTION holdfast.retry_v1 IS
-    'A failed or cancelled job gets one more attempt, a scheduled one runs now; otherwise nothing changes and the answer is the place it stands in, or unknown.';
+    'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
 
 CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$

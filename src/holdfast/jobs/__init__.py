@@ -1,0 +1,67 @@
+"""Jobs: storage by places, the way into the queue, the hot path, and what people do to jobs."""
+
+from __future__ import annotations
+
+from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
+from holdfast.jobs.declare import declare_tasks
+from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.hot_path import HotPath, worker_of
+from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
+from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
+from holdfast.jobs.outcome_text import encode_error, error_text, result_text
+from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
+from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
+from holdfast.jobs.rescue import rescue
+from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
+from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.task import Host, Request, Task
+
+__all__ = [
+    "FINAL",
+    "KEYED",
+    "MOVES",
+    "SOLO",
+    "SUSPECT",
+    "Batch",
+    "Claimed",
+    "Exit",
+    "Finished",
+    "GiveUp",
+    "Host",
+    "HotPath",
+    "Job",
+    "JobId",
+    "JobInfo",
+    "JobTransaction",
+    "Jobs",
+    "Keeper",
+    "Left",
+    "NewJob",
+    "Outcome",
+    "Place",
+    "Producer",
+    "Promoter",
+    "QueueInfo",
+    "Queues",
+    "Request",
+    "Retry",
+    "RetryAfter",
+    "Snooze",
+    "Task",
+    "Verb",
+    "audit",
+    "current_job",
+    "declare_partition_days",
+    "declare_tasks",
+    "encode_error",
+    "enqueue_on",
+    "enqueue_on_sync",
+    "error_text",
+    "job_holder",
+    "legal_verbs",
+    "rescue",
+    "result_text",
+    "seconds_of",
+    "worker_of",
+]

@@ -1,0 +1,95 @@
+-- name: show
+-- Promise: where each of these jobs stands and what it is, in one snapshot.
+select j.id, j.task, j.queue, p.place as state, j.priority, j.args::text as args, p.attempt, j.max_attempts, j.timeout_seconds,
+       holdfast.id_time(j.id) as enqueued_at, p.due_at, p.started_at, p.finished_at, p.worker, p.result::text as result,
+       p.error::text as error, j.unique_key, p.cancel_requested
+from holdfast.places_v1($1::bigint[]) p join holdfast.every_job j on j.id = p.job_id
+where j.id = any($1::bigint[])
+order by j.id desc
+
+-- name: attempts
+-- Promise: every attempt of a job that failed, oldest first, with its error.
+select f.attempt, f.started_at, f.finished_at, f.lease >> 36 as worker, f.error::text as error
+from holdfast.failed_attempt f where f.job_id = $1::bigint order by f.finished_at
+
+-- name: losses
+-- Promise: when a job was lost with its worker, oldest first.
+select l.lost_at, l.lease >> 36 as worker, l.counted from holdfast.loss l where l.job_id = $1::bigint order by l.lost_at
+
+-- name: page_all
+-- Promise: the newest jobs older than $1, of one queue ($2) and task ($3) where given.
+select j.id from holdfast.every_job j
+where j.id < $1::bigint and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
+order by j.id desc limit $4::integer
+
+-- name: page_finished
+-- Promise: the newest jobs older than $1 that ended in state $5 (1 completed, 2 failed, 3 cancelled).
+select j.id from holdfast.every_outcome o join holdfast.every_job j on j.id = o.job_id
+where o.job_id < $1::bigint and o.state = $5::smallint
+  and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
+order by o.job_id desc limit $4::integer
+
+-- name: page_scheduled
+-- Promise: the newest jobs older than $1 that are due later.
+select j.id from holdfast.scheduled s join holdfast.every_job j on j.id = s.job_id
+where s.job_id < $1::bigint and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
+order by s.job_id desc limit $4::integer
+
+-- name: page_ready
+-- Promise: ready jobs older than $1, newest first.
+select j.id from holdfast.ready r join holdfast.every_job j on j.id = r.job_id
+where r.job_id < $1::bigint and ($2::text is null or r.queue = $2::text) and ($3::text is null or j.task = $3::text)
+order by r.job_id desc limit $4::integer
+
+-- name: page_running
+-- Promise: leased jobs older than $1, newest first.
+select j.id from holdfast.lease l cross join lateral unnest(l.job_ids) as h(job_id) join holdfast.every_job j on j.id = h.job_id
+where j.id < $1::bigint and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
+  and not exists (select from holdfast.lease_exit e where e.lease = l.id and e.job_id = j.id)
+  and not exists (select from holdfast.every_outcome o where o.job_id = j.id)
+order by j.id desc limit $4::integer
+
+-- name: cancel
+-- Promise: waiting jobs are cancelled, running ones are asked to stop; the answer per job is cancelled, requested, finished or unknown.
+select job_id, answer from holdfast.cancel_v1($1::bigint[], $2::text)
+
+-- name: retry
+-- Promise: a failed, cancelled or scheduled job is ready; for any other nothing changes and the answer says where it stands.
+select holdfast.retry_v1($1::bigint)
+
+-- name: states
+-- Promise: where each of these jobs stands.
+select job_id, place from holdfast.places_v1($1::bigint[])
+
+-- name: pause_queue
+-- Promise: no claim looks into the queue from now on; false: it was paused already.
+select holdfast.pause_queue_v1($1::text, $2::text)
+
+-- name: resume_queue
+-- Promise: claims look into the queue again; false: it was not paused.
+select holdfast.resume_queue_v1($1::text)
+
+-- name: depths
+-- Promise: one line per queue; depths are exact up to $1 rows.
+select queue, ready, ready_is_exact, oldest_seconds, scheduled, running, paused_at, pause_reason,
+       completed, failed, cancelled, retried, lost, unfinished_about
+from holdfast.queue_depths_v1($1::integer)
+
+-- name: workers
+-- Promise: live workers and those that died within the last $1 seconds.
+select w.id, w.name, w.state, w.host, w.pid, w.queues, w.concurrency, w.started_at, w.ended_at, w.end_reason,
+       b.beaten_at, coalesce(cardinality(b.running), 0) as running
+from holdfast.worker w left join holdfast.worker_beat b on b.worker = w.id
+where w.state = 'live' or w.ended_at > holdfast.now() - make_interval(secs => $1::double precision)
+order by w.id
+
+-- name: left_to_run
+-- Promise: what a drained worker of these queues still has to wait for: ready jobs, and retries due within $2 seconds.
+select (select count(*) from (select from holdfast.ready r where r.queue = any($1::text[])
+            and not exists (select from holdfast.queue_pause p where p.queue = r.queue) limit 1) as x) as ready,
+       (select count(*) from (select from holdfast.scheduled s where s.queue = any($1::text[]) and s.attempt > 1
+            and s.due_at <= holdfast.now() + make_interval(secs => $2::double precision) limit 1) as x) as retries
+
+-- name: backlog
+-- Promise: how many jobs of these queues are ready, counted up to $2.
+select count(*) from (select from holdfast.ready r where r.queue = any($1::text[]) limit $2::bigint) as x

@@ -1,0 +1,199 @@
+"""The worker's side of the hot path: claim, finish, leave, and the bookkeeping of its own leases.
+
+The worker draws a lease's number before it asks for one. So after a lost answer it knows what to look for, and what
+the server holds in its name and it does not know of can be given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from holdfast.clock import monotonic
+from holdfast.db import Database, load_statements
+from holdfast.jobs.claim_order import ClaimOrder
+from holdfast.jobs.records import Batch, Claimed, Finished, Left
+
+_SQL = load_statements("holdfast.jobs", "hot.sql")
+_WORKER_SHIFT = 36
+_JOB, _REFUSED, _DEAD = 0, 1, 2
+
+
+def worker_of(lease: int) -> int:
+    """The worker that drew this lease."""
+    return lease >> _WORKER_SHIFT
+
+
+class HotPath:
+    """Claims and completions of one registered worker. Its calls must not overlap; the worker's pump sees to that."""
+
+    def __init__(self, database: Database, worker: int, queues: Sequence[str], *, timeout_seconds: float = 30.0) -> None:
+        self.worker = worker
+        self.order = ClaimOrder(queues)
+        self._database = database
+        self._timeout_seconds = timeout_seconds
+        self._drawn = worker << _WORKER_SHIFT
+        self._outstanding: dict[int, int] = {}
+        self._over: list[int] = []
+        self._unsure: set[int] = set()
+        self._asking_from: int | None = None
+
+    @property
+    def leases(self) -> list[int]:
+        """The leases this worker knows of, oldest first."""
+        return sorted(self._outstanding)
+
+    @property
+    def owes_ends(self) -> bool:
+        """Whether leases wait for a call that ends them."""
+        return bool(self._over)
+
+    async def work(self, finished: Sequence[Finished], limit: int, *, again: bool = False) -> Batch:
+        """Write what has finished and claim up to ``limit`` jobs, in one commit.
+
+        ``again``: an earlier call with some of these had no answer. On an error nothing is forgotten: call again.
+        """
+        exact = self.order.wants_exact()
+        queues, priorities, marks = self.order.levels(exact=exact)
+        base = self._draw(limit)
+        over = list(self._over)
+        asked_at = monotonic()
+        try:
+            rows = await self._fetch(
+                "work", *_finish_columns(finished), over, again, self.worker, base, limit, queues, priorities, marks
+            )
+        except BaseException:
+            self._answer_lost(base, limit)
+            raise
+        self._asking_from = None
+        batch = self._read(rows)
+        if exact or len(batch.claimed) < limit:
+            self.order.exact_took(monotonic() - asked_at) if exact else self.order.distrust_hints()
+        self._settle(finished, over)
+        return batch
+
+    async def finish(self, finished: Sequence[Finished], *, again: bool = False) -> list[int]:
+        """Write what has finished and claim nothing; returns the ids that were refused."""
+        over = list(self._over)
+        refused: list[int] = await self._fetchval("finish", *_finish_columns(finished), over, again)
+        self._settle(finished, over)
+        return refused
+
+    async def leave(self, left: Sequence[Left]) -> list[int]:
+        """Let jobs leave their leases for scheduled or ready; returns the ids that were refused."""
+        over = list(self._over)
+        refused: list[int] = await self._fetchval("leave", *_leave_columns(left), over)
+        self._settle(left, over)
+        return refused
+
+    async def settle_marks(self) -> None:
+        """Move the settled marks up as far as is certain."""
+        row = await self._database.fetchrow(
+            _SQL["marks"], *self.order.question(), pool="control", timeout_seconds=self._timeout_seconds
+        )
+        self.order.answer(row["pending"], row["fence"], row["marks"])
+
+    async def release_unknown(self) -> int:
+        """Give back leases that the server holds in our name and that we do not know of; returns how many jobs.
+
+        Only what was unknown at two looks in a row, so that a claim still on its way is not taken for a lost one.
+        """
+        unknown = {row[0] for row in await self._fetch("unknown_leases", self.worker, self._lowest(), self.leases + self._over)}
+        if self._asking_from is not None:
+            unknown = {lease for lease in unknown if lease < self._asking_from}
+        certain, self._unsure = unknown & self._unsure, unknown
+        return sum([await self._fetchval("release_lease", lease) for lease in sorted(certain)])
+
+    def forget(self, jobs: Iterable[Claimed]) -> None:
+        """Jobs whose own transaction has ended their lease."""
+        for job in jobs:
+            self._outstanding.pop(job.lease, None)
+
+    def _draw(self, limit: int) -> int:
+        self._drawn += 1
+        base = self._drawn
+        self._drawn += limit
+        self._asking_from = base
+        return base
+
+    def _answer_lost(self, base: int, limit: int) -> None:
+        """These leases may exist or come to exist: the next look that still finds them gives them back."""
+        self._unsure.update(range(base, base + limit + 1))
+        self._asking_from = None
+        self.order.distrust_hints()
+
+    def _read(self, rows: Iterable[Any]) -> Batch:
+        now = monotonic()
+        batch = Batch([], [], dead=False)
+        for kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace in rows:
+            if kind == _JOB:
+                batch.claimed.append(
+                    Claimed(job_id, lease, queue, priority, attempt, flags, task, args, max_attempts, timeout, trace, now)
+                )
+                self._outstanding[lease] = self._outstanding.get(lease, 0) + 1
+                self.order.claimed(queue, priority, seq)
+            elif kind == _REFUSED:
+                batch.refused.append(job_id)
+            elif kind == _DEAD:
+                batch.dead = True
+        return batch
+
+    def _settle(self, gone: Iterable[Finished | Left], over: Sequence[int]) -> None:
+        """Count what has left its lease; a lease that nobody is left in ends with the next call."""
+        if over:
+            ended = set(over)
+            self._over = [lease for lease in self._over if lease not in ended]
+        for item in gone:
+            lease = item.job.lease
+            left = self._outstanding.get(lease, 0) - 1
+            if left > 0:
+                self._outstanding[lease] = left
+            elif self._outstanding.pop(lease, None) is not None:
+                self._over.append(lease)
+
+    def _lowest(self) -> int:
+        return min([*self._outstanding, *self._over, *self._unsure], default=self._drawn)
+
+    async def _fetch(self, name: str, *params: Any) -> list[Any]:
+        return await self._database.fetch(_SQL[name], *params, pool="control", timeout_seconds=self._timeout_seconds)
+
+    async def _fetchval(self, name: str, *params: Any) -> Any:
+        return await self._database.fetchval(_SQL[name], *params, pool="control", timeout_seconds=self._timeout_seconds)
+
+
+def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:
+    """The first ten parameters of ``work`` and ``finish``; results and errors that nobody has are NULL, not arrays."""
+    now = monotonic()
+    names: dict[str, int] = {}
+    queue_at = [names.setdefault(item.job.queue, len(names) + 1) for item in finished]
+    results = [item.result for item in finished]
+    errors = [item.error for item in finished]
+    return (
+        [item.job.lease for item in finished],
+        [item.job.id for item in finished],
+        [item.outcome for item in finished],
+        [item.job.attempt for item in finished],
+        [int((now - item.started_at) * 1_000_000) for item in finished],
+        [int(item.took_seconds * 1_000_000) for item in finished],
+        results if any(result is not None for result in results) else None,
+        errors if any(error is not None for error in errors) else None,
+        list(names),
+        queue_at,
+    )
+
+
+def _leave_columns(left: Sequence[Left]) -> tuple[Any, ...]:
+    now = monotonic()
+    return (
+        [item.job.lease for item in left],
+        [item.job.id for item in left],
+        [int(item.exit) for item in left],
+        [int(item.delay_seconds * 1_000_000) for item in left],
+        [item.attempt for item in left],
+        [item.job.queue for item in left],
+        [item.job.priority for item in left],
+        [item.job.flags for item in left],
+        [item.error for item in left],
+        [int((now - item.started_at) * 1_000_000) for item in left],
+        [int(item.took_seconds * 1_000_000) for item in left],
+    )

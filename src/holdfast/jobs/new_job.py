@@ -1,0 +1,66 @@
+"""A job that does not exist yet, and many of them as the columns that the enqueue statement takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+SOLO: Final = 1
+"""Flag: claimed into a lease of its own, because it completes inside its own transaction."""
+KEYED: Final = 2
+"""Flag: holds a unique key."""
+SUSPECT: Final = 4
+"""Flag: its worker died while it may have been running; it runs as the only suspect of its worker."""
+
+
+class JobId(int):
+    """The id of a job. ``existing`` tells that a unique key was held by this unfinished job, so nothing was inserted."""
+
+    existing: bool
+
+    def __new__(cls, value: int, *, existing: bool = False) -> JobId:
+        """``existing`` is False for a job that was just inserted."""
+        self = super().__new__(cls, value)
+        self.existing = existing
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """One request for a task, checked and ready to be stored."""
+
+    task: str
+    queue: str
+    args: str  # JSON text
+    priority: int
+    flags: int
+    delay_us: int | None = None
+    due_at: datetime | None = None
+    max_attempts: int | None = None
+    timeout_seconds: float | None = None
+    unique_key: str | None = None
+    trace: str | None = None
+
+
+def columns(jobs: Sequence[NewJob], ids: Sequence[int] | None) -> tuple[Any, ...]:
+    """The twelve parameters of ``enqueue`` and ``enqueue_keyed``; columns that nobody uses are NULL, not arrays."""
+    return (
+        ids,
+        [job.queue for job in jobs],
+        [job.task for job in jobs],
+        [job.args for job in jobs],
+        [job.priority for job in jobs],
+        [job.flags for job in jobs],
+        _or_null([job.delay_us for job in jobs]),
+        _or_null([job.due_at for job in jobs]),
+        _or_null([job.max_attempts for job in jobs]),
+        _or_null([job.timeout_seconds for job in jobs]),
+        _or_null([job.unique_key for job in jobs]),
+        _or_null([job.trace for job in jobs]),
+    )
+
+
+def _or_null(column: list[Any]) -> list[Any] | None:
+    return column if any(value is not None for value in column) else None

@@ -1,0 +1,153 @@
+"""The way into the queue: single enqueues that share a commit, bulk, unique keys, and a caller's own transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from holdfast.clock import monotonic
+from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
+from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
+from holdfast.jobs.ids import IdSupply
+from holdfast.jobs.new_job import JobId, NewJob, columns
+
+_SQL = load_statements("holdfast.jobs", "enqueue.sql")
+_MOST_TOGETHER = 1000
+_BULK = 10_000
+_REPEAT_FOR_SECONDS = 25.0
+_WORTH_REPEATING = (Fault.CONNECTION_LOST, Fault.NOT_THERE_YET, Fault.CONTENDED)
+
+
+class Producer:
+    """Enqueues on the user pool of a database.
+
+    Plain jobs of concurrent callers travel together: whoever comes while a statement is on its way waits for the next
+    one, so a hundred callers pay for one commit. Each is told only when its job is durable.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ids = IdSupply(database)
+        self._drawing = asyncio.Lock()
+        self._waiting: list[tuple[NewJob, asyncio.Future[JobId]]] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def enqueue(self, job: NewJob) -> JobId:
+        """Store one job; returns when it is durable. Raises ``ArgumentsInvalid``, ``DatabaseUnavailable``."""
+        if job.unique_key is not None:
+            return (await self._send("enqueue_keyed", [job]))[0]
+        answer: asyncio.Future[JobId] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, answer))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send_waiting(), name="holdfast enqueue")
+        return await answer
+
+    async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        """Store many jobs, ten thousand a statement; ids in the order of the jobs.
+
+        Each statement is all or nothing; with more than ten thousand jobs an error can come after earlier statements.
+        """
+        ids: list[JobId] = []
+        for start in range(0, len(jobs), _BULK):
+            part = jobs[start : start + _BULK]
+            keyed = any(job.unique_key is not None for job in part)
+            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part)
+        return ids
+
+    async def close(self, deadline_seconds: float = 5.0) -> None:
+        """Wait for what is on its way; after the deadline its callers are told that it is unknown."""
+        if self._sender is not None and not self._sender.done():
+            await asyncio.wait([self._sender], timeout=deadline_seconds)
+            self._sender.cancel()
+
+    async def _send_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
+            try:
+                await self._send_shared(batch)
+            finally:
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(
+                            DatabaseUnavailable("the enqueue was cut off: whether the job was stored is unknown")
+                        )
+
+    async def _send_shared(self, batch: list[tuple[NewJob, asyncio.Future[JobId]]]) -> None:
+        """Send jobs of strangers; one that cannot be stored is found by halving and fails alone."""
+        try:
+            ids = await self._send("enqueue", [job for job, _ in batch])
+        except ArgumentsInvalid as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            middle = len(batch) // 2
+            await self._send_shared(batch[:middle])
+            await self._send_shared(batch[middle:])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear it
+            _fail(batch, error)
+        else:
+            for (_, answer), job_id in zip(batch, ids, strict=True):
+                if not answer.done():
+                    answer.set_result(job_id)
+
+    async def _send(self, name: str, jobs: Sequence[NewJob]) -> list[JobId]:
+        """One statement, repeated with the same ids while nobody knows whether it was committed."""
+        async with self._drawing:
+            ids = await self._ids.take(len(jobs))
+        params = columns(jobs, ids)
+        give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
+        while True:
+            try:
+                stored = await self._database.fetchval(_SQL[name], *params)
+                return [JobId(new, existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
+            except DRIVER_ERRORS as error:
+                fault = classify(error)
+                if fault is Fault.REPEATED and unsure and await self._all_exist(ids):
+                    return [JobId(job_id) for job_id in ids]
+                if fault in (Fault.ROW, Fault.REPEATED):
+                    raise _unstorable(jobs, error) from error
+                if fault not in _WORTH_REPEATING or monotonic() > give_up_at:
+                    raise
+                unsure = unsure or fault is Fault.CONNECTION_LOST
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 1.0)
+
+    async def _all_exist(self, ids: Sequence[int]) -> bool:
+        return len(await self._database.fetch(_SQL["which_exist"], list(ids))) == len(ids)
+
+
+async def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+    """Enqueue in the transaction of a connection that the caller owns; both commit or neither does."""
+    rows = await adopt(connection).fetch(*_on_connection(jobs))
+    return _fresh_ids(rows[0][0], jobs)
+
+
+def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+    """The same for a psycopg ``Connection``, without an event loop."""
+    rows = adopt(connection).fetch_sync(*_on_connection(jobs))
+    return _fresh_ids(rows[0][0], jobs)
+
+
+def _on_connection(jobs: Sequence[NewJob]) -> tuple[Statement, tuple[Any, ...]]:
+    keyed = any(job.unique_key is not None for job in jobs)
+    return _SQL["enqueue_keyed_told" if keyed else "enqueue"], columns(jobs, None)
+
+
+def _fresh_ids(stored: Sequence[int], jobs: Sequence[NewJob]) -> list[JobId]:
+    """A negative id is the server's way to say that the job existed before."""
+    return [JobId(abs(job_id), existing=job_id < 0) for job_id, _ in zip(stored, jobs, strict=True)]
+
+
+def _fail(batch: list[tuple[NewJob, asyncio.Future[JobId]]], error: Exception) -> None:
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(error)
+
+
+def _unstorable(jobs: Sequence[NewJob], error: Exception) -> ArgumentsInvalid:
+    who = f"a job of task {jobs[0].task!r}" if len(jobs) == 1 else f"one of {len(jobs)} jobs"
+    return ArgumentsInvalid(
+        f"{who} cannot be stored, so nothing was: {error}",
+        remedy="look at its arguments (JSON cannot hold NaN), queue, priority (0 to 9) and limits",
+    )

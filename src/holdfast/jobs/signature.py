@@ -1,0 +1,122 @@
+"""A task's signature as the contract of its arguments: checked before anything is inserted, restored before it runs."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from holdfast.errors import ArgumentsInvalid, ConfigurationError
+
+_CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants", arbitrary_types_allowed=False)
+
+
+class Signature:
+    """The named parameters of a handler, without the leading ``job`` one.
+
+    ``dump`` turns a call's arguments into JSON text, ``load`` turns it back into keyword arguments of the declared types.
+    """
+
+    def __init__(self, handler: Callable[..., Any], task: str, context_type: type) -> None:
+        self._task = task
+        hints = _hints(handler, task)
+        parameters = list(inspect.signature(handler).parameters.values())
+        self.wants_job = bool(parameters) and hints.get(parameters[0].name) is context_type
+        self._names = []
+        fields: dict[str, Any] = {}
+        for parameter in parameters[1:] if self.wants_job else parameters:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                raise ConfigurationError(
+                    f"task {task!r}: parameter {parameter} cannot be stored by name",
+                    remedy="give every parameter a name; take one dict or list for an open set",
+                )
+            self._names.append(parameter.name)
+            hint = hints.get(parameter.name, Any)
+            optional = parameter.default is not parameter.empty
+            fields[parameter.name] = typing.NotRequired[hint] if optional else hint
+        self._keyword_only = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        shape = typing.TypedDict(f"{task}_arguments", fields)  # type: ignore[operator]  # made at run time
+        shape.__pydantic_config__ = _CONFIG
+        try:
+            self._adapter: TypeAdapter[Mapping[str, Any]] = TypeAdapter(shape)
+        except PydanticSchemaGenerationError as error:
+            raise ConfigurationError(
+                f"task {task!r}: {error}".splitlines()[0],
+                remedy="use plain types, dataclasses or pydantic models for parameters",
+            ) from error
+
+    def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """The JSON text of a call's arguments. Raises ``ArgumentsInvalid`` when they do not fit."""
+        try:
+            values = self._adapter.validate_python(self._by_name(args, kwargs))
+            text = self._adapter.dump_json(values).decode()
+        except ValidationError as error:
+            raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
+        except (PydanticSerializationError, UnicodeEncodeError) as error:
+            raise ArgumentsInvalid(f"arguments of {self._task!r} cannot be stored as JSON: {error}") from None
+        if "\\u0000" in text:
+            raise ArgumentsInvalid(
+                f"arguments of {self._task!r} hold the character U+0000, which PostgreSQL cannot store",
+                remedy="remove it, or encode binary data (base64) first",
+            )
+        return text
+
+    def load(self, text: str) -> dict[str, Any]:
+        """Keyword arguments for the handler. Raises ``ArgumentsInvalid``: the job was enqueued past the check."""
+        try:
+            return self._adapter.validate_json(text)  # type: ignore[return-value]  # a TypedDict is a dict
+        except ValidationError as error:
+            raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
+
+    def describe(self) -> str:
+        """The parameters as a reader of an error would write them."""
+        fields = typing.get_type_hints(self._adapter._type, include_extras=False)  # noqa: SLF001
+        return ", ".join(f"{name}: {_type_name(fields[name])}" for name in self._names)
+
+    def _by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not args:
+            return kwargs
+        positional = [name for name in self._names if name not in self._keyword_only]
+        if len(args) > len(positional):
+            raise ArgumentsInvalid(
+                f"{self._task!r} takes {len(positional)} positional arguments, {len(args)} were given",
+                remedy=f"the task takes ({self.describe()})",
+            )
+        named = dict(zip(positional, args, strict=False))
+        twice = named.keys() & kwargs.keys()
+        if twice:
+            raise ArgumentsInvalid(f"{self._task!r} was given {', '.join(sorted(twice))} twice, by place and by name")
+        return {**named, **kwargs}
+
+    def _describe(self, error: ValidationError) -> str:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {_plain(problem)}"
+            for problem in error.errors(include_url=False, include_context=False)[:5]
+        )
+        return f"arguments of {self._task!r} do not fit: {problems}"
+
+
+def _hints(handler: Callable[..., Any], task: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(handler, include_extras=True)
+    except NameError as error:
+        raise ConfigurationError(
+            f"task {task!r}: an annotation names something unknown: {error}",
+            remedy="import the type where the module is loaded, not only under TYPE_CHECKING",
+        ) from error
+
+
+def _plain(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "missing":
+        return "is missing"
+    if problem["type"] == "extra_forbidden":
+        return "is not a parameter"
+    return f"{problem['msg']} (got {problem['input']!r:.80})"
+
+
+def _type_name(hint: Any) -> str:
+    return getattr(hint, "__name__", None) or str(hint).replace("typing.", "")

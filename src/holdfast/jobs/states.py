@@ -1,0 +1,62 @@
+"""The state machine of a job, written once: places, verbs, and which verb moves a job from where to where.
+
+A job's state is the one place it stands in. The tests try every verb on every place against a real server and compare
+with ``MOVES``; the picture in the docs is drawn from it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class Place(StrEnum):
+    """Where a job stands, in the words people see."""
+
+    SCHEDULED = "scheduled"  # due later
+    READY = "ready"  # may be claimed now
+    RUNNING = "running"  # leased to a worker
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Verb(StrEnum):
+    """What moves a job. ``enqueue`` is not among them: it has no place to move from."""
+
+    PROMOTE = "promote"  # it is due
+    CLAIM = "claim"  # a worker takes it under a lease
+    COMPLETE = "complete"  # the handler returned
+    FAIL = "fail"  # the last attempt failed
+    POSTPONE = "postpone"  # the worker retries it later, or the handler snoozed
+    RETURN = "return"  # the worker gives it back: not started, or interrupted
+    RESCUE = "rescue"  # its worker died
+    CANCEL = "cancel"  # somebody wants it not to run
+    RETRY = "retry"  # somebody wants it to run (again), now
+
+
+FINAL: Final = frozenset({Place.COMPLETED, Place.FAILED, Place.CANCELLED})
+
+MOVES: Final = MappingProxyType(
+    {
+        (Place.SCHEDULED, Verb.PROMOTE): Place.READY,
+        (Place.SCHEDULED, Verb.RETRY): Place.READY,
+        (Place.SCHEDULED, Verb.CANCEL): Place.CANCELLED,
+        (Place.READY, Verb.CLAIM): Place.RUNNING,
+        (Place.READY, Verb.CANCEL): Place.CANCELLED,
+        (Place.RUNNING, Verb.COMPLETE): Place.COMPLETED,
+        (Place.RUNNING, Verb.FAIL): Place.FAILED,
+        (Place.RUNNING, Verb.POSTPONE): Place.SCHEDULED,
+        (Place.RUNNING, Verb.RETURN): Place.READY,
+        (Place.RUNNING, Verb.RESCUE): Place.READY,
+        (Place.RUNNING, Verb.CANCEL): Place.RUNNING,  # asked to stop; how it ends is the handler's answer
+        (Place.FAILED, Verb.RETRY): Place.READY,
+        (Place.CANCELLED, Verb.RETRY): Place.READY,
+    }
+)
+
+
+def legal_verbs(place: Place) -> list[Verb]:
+    """What may be done to a job in this place, in the order of ``Verb``."""
+    return [verb for verb in Verb if (place, verb) in MOVES]

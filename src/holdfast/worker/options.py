@@ -1,0 +1,70 @@
+"""What a worker is told, and what it has to say at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """Values only; where they come from is the settings' business."""
+
+    queues: tuple[str, ...] = ("default",)
+    concurrency: int = 20
+    name: str = ""
+    prefetch_seconds: float = 0.05
+    max_prefetch: int = 500
+    flush_seconds: float = 0.003
+    poll_max_seconds: float = 1.0
+    result_max_bytes: int = 1_000_000
+    shutdown_soft_seconds: float = 20.0
+    shutdown_hard_seconds: float = 25.0
+    silence_seconds: float = 60.0
+    max_losses: int = 3
+    retention_days: int = 30
+    drain: bool = False
+    drain_horizon_seconds: float = 300.0
+    """A drained worker waits for retries that are due this soon; what a caller scheduled for later is not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A job that failed for good under this worker."""
+
+    job_id: int
+    task: str
+    error: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a worker did, in jobs."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retried: int = 0
+    snoozed: int = 0
+    interrupted: int = 0
+    refused: int = 0
+    fenced: bool = False
+    failures: list[Failure] = field(default_factory=list)
+
+    MOST_FAILURES = 1000
+
+    @property
+    def finished(self) -> int:
+        """Jobs that ended, however they did."""
+        return self.completed + self.failed + self.cancelled
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed and nothing was left behind."""
+        return not (self.failed or self.interrupted or self.fenced)
+
+    @property
+    def exit_status(self) -> int:
+        """0 all well, 1 jobs failed, 8 interrupted before the queues were drained."""
+        if self.fenced or self.interrupted:
+            return 8
+        return 1 if self.failed else 0

@@ -1,0 +1,245 @@
+"""The pump: it writes what has ended and claims what comes next, in one round trip, and never overlaps with itself.
+
+Results wait a few milliseconds for each other. A call whose answer was lost is repeated until it is known; a row that
+cannot be stored is found by halving, so that it never holds back the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from holdfast.clock import monotonic
+from holdfast.db import DRIVER_ERRORS, Fault, classify
+from holdfast.errors import DatabaseUnavailable
+from holdfast.jobs import Batch, Finished, HotPath, Left, Outcome, encode_error
+from holdfast.telemetry import get_logger
+from holdfast.worker.idleness import Idleness
+from holdfast.worker.options import WorkerOptions
+from holdfast.worker.prefetch import Prefetch
+from holdfast.worker.runners import Runners
+
+log = get_logger("worker")
+
+Item = TypeVar("Item", Finished, Left)
+_ROW_AT_FAULT = (Fault.ROW, Fault.REPEATED)
+_MOST_TOGETHER = 1000
+_MOST_UNWRITTEN = 10_000
+_FULL_TURN_SECONDS = 0.0005
+
+
+class Pump:
+    """Moves jobs between the hot path and the runners of one worker."""
+
+    def __init__(
+        self,
+        hot: HotPath,
+        runners: Runners,
+        idleness: Idleness,
+        options: WorkerOptions,
+        *,
+        on_dead: Callable[[], None],
+        on_refused: Callable[[int], None],
+    ) -> None:
+        self._hot = hot
+        self._runners = runners
+        self._idleness = idleness
+        self._options = options
+        self._on_dead = on_dead
+        self._on_refused = on_refused
+        self._prefetch = Prefetch(options.concurrency, options.prefetch_seconds, options.max_prefetch)
+        self._finished: list[Finished] = []
+        self._left: list[Left] = []
+        self._again = False
+        self._stir = asyncio.Event()
+        self._first_result_at = 0.0
+        self.claiming = True
+        self.found_nothing = asyncio.Event()
+        self._written = asyncio.Event()
+
+    @property
+    def unwritten(self) -> int:
+        """Endings that are not durable yet."""
+        return len(self._finished) + len(self._left)
+
+    def add(self, ending: Finished | Left) -> None:
+        """Take an ending; it is written with the next call."""
+        if not self._finished and not self._left:
+            self._first_result_at = monotonic()
+        if isinstance(ending, Finished):
+            self._finished.append(ending)
+        else:
+            self._left.append(ending)
+        self._prefetch.ended()
+        self._stir.set()
+
+    def drop(self) -> None:
+        """Forget every ending: the leases are lost, and all of them would be refused."""
+        self._finished.clear()
+        self._left.clear()
+
+    def stir(self) -> None:
+        """Look now: a hint came, or the circumstances changed."""
+        self._idleness.stirred()
+        self._stir.set()
+
+    async def run(self) -> None:
+        """Pump until cancelled. Faults of the database are waited out here, with what has ended kept in memory."""
+        pause = 0.02
+        while True:
+            try:
+                await self._turn()
+                pause = 0.02
+            except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
+                log.warning("the database did not answer (%s), %d endings wait: %s", classify(error).value, self.unwritten, error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                pause = min(pause * 2, 1.0)
+
+    async def flush(self, deadline_seconds: float) -> bool:
+        """Write everything that has ended, and end the leases. False: it could not be done in time."""
+        give_up_at = monotonic() + deadline_seconds
+        while self.unwritten or self._hot.owes_ends:
+            left = give_up_at - monotonic()
+            if left <= 0:
+                return False
+            try:
+                async with asyncio.timeout(left):
+                    await self._write_left()
+                    await self._write_finished(end_leases=True)
+            except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
+                log.warning("flush: %s", error)
+                await asyncio.sleep(0.05)
+        return True
+
+    async def _turn(self) -> None:
+        self._stir.clear()
+        if self._left:
+            await self._write_left()
+        room = self._room()
+        if room > 0:
+            await self._work(room)
+        elif self._finished and (full := self._flush_in()) <= 0:
+            await self._write_finished()
+        elif self._finished:
+            await self._wait(full)
+        else:
+            await self._wait(self._options.poll_max_seconds)
+
+    def _room(self) -> int:
+        """How many jobs to claim now; 0 as long as the buffer lasts, or while results pile up unwritten."""
+        if not self.claiming or self.unwritten > _MOST_UNWRITTEN:
+            return 0
+        runners = self._runners
+        waiting = len(runners.buffer) + len(runners.suspects)
+        return self._prefetch.room(runners.idle, waiting)
+
+    async def _work(self, room: int) -> None:
+        """One merged call, and what its answer asks for."""
+        if not self._finished and not self._idleness.may_look():
+            self.found_nothing.set()
+            await self._wait(self._idleness.pause_seconds())
+            return
+        finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
+        asked_at = monotonic()
+        try:
+            batch = await self._hot.work(finished, room, again=self._again)
+        except BaseException as error:
+            if finished and classify(error) in _ROW_AT_FAULT:
+                self._finished = finished + self._finished
+                await self._write_finished()
+                return
+            self._keep(finished)
+            raise
+        self._again = False
+        self._answered(batch, finished)
+        self._runners.feed(batch.claimed)
+        self._prefetch.answered(len(finished), monotonic() - asked_at)
+        if batch.claimed:
+            self.found_nothing.clear()
+            await self._idleness.found(full=len(batch.claimed) >= room)
+            # Let the runners begin before the next call is made.
+            await asyncio.sleep(0 if len(batch.claimed) > 1 else _FULL_TURN_SECONDS)
+        else:
+            await self._idleness.nothing()
+
+    def _answered(self, batch: Batch, finished: Sequence[Finished]) -> None:
+        for job_id in batch.refused:
+            self._on_refused(job_id)
+        if finished:
+            self._written.set()
+        if batch.dead:
+            self.claiming = False
+            self._on_dead()
+
+    async def _write_finished(self, *, end_leases: bool = False) -> None:
+        """Write endings without claiming: the runners are busy, or a row among them was at fault."""
+        if not self._finished and not (end_leases and self._hot.owes_ends):
+            return
+        finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
+        asked_at = monotonic()
+        try:
+            await self._finish(finished)
+        except BaseException:
+            self._keep(finished)
+            raise
+        self._again = False
+        self._written.set()
+        self._prefetch.answered(len(finished), monotonic() - asked_at)
+
+    async def _finish(self, finished: Sequence[Finished]) -> None:
+        """Finish, halving the batch until a row at fault is alone; that job fails: its result cannot be stored."""
+        try:
+            refused = await self._hot.finish(finished, again=self._again)
+        except DRIVER_ERRORS as error:
+            fault = classify(error)
+            if fault not in _ROW_AT_FAULT:
+                raise
+            if fault is Fault.REPEATED and not self._again:
+                self._again = True  # an earlier try was committed after all
+                await self._finish(finished)
+            elif len(finished) > 1:
+                middle = len(finished) // 2
+                await self._finish(finished[:middle])
+                await self._finish(finished[middle:])
+            elif finished and finished[0].result is not None:
+                item = finished[0]
+                item.outcome, item.result = Outcome.FAILED, None
+                item.error = encode_error("ResultNotStorable", f"the result cannot be stored: {error}")
+                await self._finish([item])
+            else:
+                raise
+        else:
+            for job_id in refused:
+                self._on_refused(job_id)
+
+    async def _write_left(self) -> None:
+        left, self._left = self._left[:_MOST_TOGETHER], self._left[_MOST_TOGETHER:]
+        if not left:
+            return
+        try:
+            refused = await self._hot.leave(left)
+        except BaseException:
+            self._left = left + self._left
+            raise
+        for job_id in refused:
+            self._on_refused(job_id)
+
+    def _keep(self, finished: list[Finished]) -> None:
+        """The answer was lost: keep the endings; from now on what is mine already counts as accepted."""
+        self._finished = finished + self._finished
+        self._again = True
+
+    def _flush_in(self) -> float:
+        """Seconds until results have waited long enough for each other."""
+        return self._first_result_at + self._options.flush_seconds - monotonic()
+
+    async def _wait(self, seconds: float) -> None:
+        if self._stir.is_set():
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stir.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,150 @@
+"""Runner coroutines fed from a buffer: a fixed number of them, because a task object per job costs more than the job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable
+
+from holdfast.clock import monotonic
+from holdfast.jobs import SUSPECT, Claimed, Job, job_holder
+from holdfast.worker.attempt import Attempts, Ending
+
+_SLICE_SECONDS = 0.004
+"""How long handlers that never wait may keep the event loop before others get a turn."""
+
+
+class Runners:
+    """``concurrency`` runners and one more for suspects, of which only one runs at a time.
+
+    ``make_job`` makes the handler's view of a claimed job; ``ended`` hears what became of every attempt.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        concurrency: int,
+        make_job: Callable[[Claimed], Job],
+        ended: Callable[[Claimed, Ending], None],
+    ) -> None:
+        self.concurrency = concurrency
+        self.buffer: deque[Claimed] = deque()
+        self.suspects: deque[Claimed] = deque()
+        self.running: dict[int, tuple[Job, asyncio.Task[None]]] = {}
+        self._attempts = attempts
+        self._make_job = make_job
+        self._ended = ended
+        self._parked: list[asyncio.Future[None]] = []
+        self._parked_quarantine: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._context = contextvars.copy_context()
+
+    @property
+    def idle(self) -> int:
+        """Runners that wait for a job."""
+        return len(self._parked)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing runs and nothing is about to."""
+        return not (self.running or self.buffer or self.suspects)
+
+    def start(self) -> None:
+        """Start all runners."""
+        for _ in range(self.concurrency):
+            self._spawn(self.buffer, self._parked)
+        self._spawn(self.suspects, self._parked_quarantine)
+
+    def feed(self, jobs: list[Claimed]) -> None:
+        """Hand over claimed jobs and wake as many runners."""
+        for job in jobs:
+            (self.suspects if job.flags & SUSPECT else self.buffer).append(job)
+        self._wake(self._parked, len(self.buffer))
+        self._wake(self._parked_quarantine, len(self.suspects))
+
+    def take_back(self) -> list[Claimed]:
+        """Take everything that no runner has begun. Each job is handed to exactly one: a runner, or the caller."""
+        taken: list[Claimed] = []
+        for waiting in (self.buffer, self.suspects):
+            while waiting:
+                taken.append(waiting.popleft())
+        return taken
+
+    def oldest_wait_seconds(self) -> float:
+        """How long the job that waits longest has waited in this process."""
+        heads = [waiting[0].claimed_at for waiting in (self.buffer, self.suspects) if waiting]
+        return monotonic() - min(heads) if heads else 0.0
+
+    def interrupt(self, job: Job) -> None:
+        """Cancel a running attempt where it waits. A thread goes on; whoever calls this for one abandons it."""
+        entry = self.running.get(job.id)
+        if entry is not None and entry[0] is job:
+            entry[1].cancel()
+
+    async def close(self, deadline_seconds: float) -> None:
+        """End all runners; those that do not let themselves be cancelled are left behind."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=deadline_seconds)
+
+    def _spawn(self, source: deque[Claimed], parked: list[asyncio.Future[None]]) -> None:
+        task = asyncio.create_task(self._run(source, parked), name="holdfast runner", context=self._context.copy())
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._runner_ended(done, source, parked))
+
+    def _runner_ended(
+        self, task: asyncio.Task[None], source: deque[Claimed], parked: list[asyncio.Future[None]]
+    ) -> None:
+        self._tasks.discard(task)
+        if not self._closed and not task.get_loop().is_closed():
+            self._spawn(source, parked)
+
+    async def _run(self, source: deque[Claimed], parked: list[asyncio.Future[None]]) -> None:
+        """Take jobs until a handler leaves something behind in this context; then a clean runner takes over."""
+        me = asyncio.current_task()
+        assert me is not None
+        holder = job_holder()
+        clean = contextvars.copy_context()
+        slice_ends_at = monotonic() + _SLICE_SECONDS
+        while not self._closed:
+            if not source:
+                await self._park(parked)
+                slice_ends_at = monotonic() + _SLICE_SECONDS
+                continue
+            claimed = source.popleft()
+            job = holder[0] = self._make_job(claimed)
+            self.running[claimed.id] = (job, me)
+            ending: Ending = None
+            try:
+                ending = await self._attempts.run(claimed, job)
+            finally:
+                del self.running[claimed.id]
+                holder[0] = None
+                self._ended(claimed, ending)
+            while me.cancelling():
+                me.uncancel()  # it was for the job, which has answered
+            if contextvars.copy_context() != clean:
+                return
+            if monotonic() >= slice_ends_at:
+                await asyncio.sleep(0)
+                slice_ends_at = monotonic() + _SLICE_SECONDS
+
+    async def _park(self, parked: list[asyncio.Future[None]]) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        parked.append(turn)
+        try:
+            await turn
+        finally:
+            if turn in parked:
+                parked.remove(turn)
+
+    @staticmethod
+    def _wake(parked: list[asyncio.Future[None]], count: int) -> None:
+        for _ in range(min(count, len(parked))):
+            turn = parked.pop()
+            if not turn.done():
+                turn.set_result(None)

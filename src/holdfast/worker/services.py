@@ -1,0 +1,136 @@
+"""What a worker does beside running jobs. Each service is small, may fail without harm, and is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.clock import monotonic
+from holdfast.db import Database, Listener, load_statements
+from holdfast.jobs import Exit, HotPath, Job, Keeper, Left, Promoter
+from holdfast.worker.background import Background
+from holdfast.worker.options import WorkerOptions
+from holdfast.worker.pump import Pump
+from holdfast.worker.runners import Runners
+
+_SQL = load_statements("holdfast.jobs", "hot.sql")
+_MARKS_EVERY_SECONDS = 0.25
+_STALE_BUFFER_SECONDS = 0.1
+
+
+class Services:
+    """Promotion, watermarks, cancel requests, stale prefetch, reports, housekeeping."""
+
+    def __init__(
+        self,
+        database: Database,
+        hot: HotPath,
+        runners: Runners,
+        pump: Pump,
+        listener: Listener,
+        options: WorkerOptions,
+        cancel: Callable[[Job, str], None],
+    ) -> None:
+        self._database = database
+        self._hot = hot
+        self._runners = runners
+        self._pump = pump
+        self._listener = listener
+        self._options = options
+        self._cancel = cancel
+        self._promoter = Promoter(database)
+        self._keeper = Keeper(database, retention_days=options.retention_days)
+        self._due = asyncio.Event()
+        self._cancels = asyncio.Event()
+        self._reported: set[int] = set()
+        self._tidied_at = monotonic()
+        self._retained_at = 0.0
+        self._channel: str | None = None
+
+    async def start(self, background: Background) -> None:
+        """Begin all of them."""
+        await self._listener.listen("holdfast_cancel", lambda _payload: self._cancels.set())
+        await self._listen_for_rings()
+        self._listener.on_reconnect(lambda: background.start(self._listen_for_rings(), name="ring channel") and None)
+        background.every(0.0, self._promote, name="promotion")
+        background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
+        background.every(0.0, self._look_for_cancels, name="cancel requests")
+        background.every(_STALE_BUFFER_SECONDS, self._return_stale, name="stale prefetch")
+        background.every(1.0, self._report, name="report")
+        background.every(5.0, self._release_unknown, name="own leases")
+        background.every(2.0, self._keep, name="housekeeping")
+
+    async def _listen_for_rings(self) -> None:
+        """Our own channel is named after the session that holds our idle locks; it changes when the session does."""
+        pid = self._listener.backend_pid
+        channel = None if pid is None else f"holdfast_{pid}"
+        if channel == self._channel:
+            return
+        if self._channel is not None:
+            await self._listener.unlisten(self._channel, self._rung)
+        self._channel = channel
+        if channel is not None:
+            await self._listener.listen(channel, self._rung)
+        self._pump.stir()
+
+    def _rung(self, _payload: str) -> None:
+        self._due.set()
+        self._pump.stir()
+
+    async def _promote(self) -> float:
+        """Promote, then sleep exactly until the next job is due; a ring, or a second, whatever comes first."""
+        due_in = await self._promoter.promote()
+        pause = self._options.poll_max_seconds if due_in is None else min(due_in, self._options.poll_max_seconds)
+        self._due.clear()
+        try:
+            async with asyncio.timeout(max(pause, 0.001)):
+                await self._due.wait()
+        except TimeoutError:
+            pass
+        return 0.0
+
+    async def _settle_marks(self) -> None:
+        await self._hot.settle_marks()
+
+    async def _look_for_cancels(self) -> float:
+        self._cancels.clear()
+        running = {job_id: job for job_id, (job, _) in self._runners.running.items() if job.cancel_reason is None}
+        if running:
+            rows = await self._database.fetch(_SQL["cancel_requests"], list(running), pool="control")
+            for job_id, reason in rows:
+                self._cancel(running[job_id], reason or "cancelled on request")
+        try:
+            async with asyncio.timeout(1.0):
+                await self._cancels.wait()
+        except TimeoutError:
+            pass
+        return 0.0
+
+    async def _return_stale(self) -> None:
+        """Prefetched jobs that wait for a tenth of a second go back when somebody else is idle."""
+        if self._runners.oldest_wait_seconds() < _STALE_BUFFER_SECONDS:
+            return
+        own = self._listener.backend_pid or 0
+        if await self._database.fetchval(_SQL["anyone_idle"], list(self._options.queues), own, pool="control"):
+            for claimed in self._runners.take_back():
+                self._pump.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
+
+    async def _report(self) -> None:
+        running = set(self._runners.running)
+        if running != self._reported:
+            await self._database.execute(_SQL["report_running"], self._hot.worker, sorted(running), pool="control")
+            self._reported = running
+
+    async def _release_unknown(self) -> None:
+        if await self._hot.release_unknown():
+            self._pump.stir()
+
+    async def _keep(self) -> None:
+        await self._keeper.fold()
+        now = monotonic()
+        if now - self._tidied_at > 60:
+            self._tidied_at = now
+            await self._keeper.tidy()
+        if now - self._retained_at > 3600:
+            self._retained_at = now
+            await self._keeper.retain()

@@ -1,0 +1,263 @@
+"""The worker: it registers, claims, runs, and leaves without keeping anything.
+
+    start ─ lifeline (register) ─ listener ─ runners, pump, services ─ … ─ stop ─ phases ─ close
+
+Everything it awaits at the end has a deadline: nothing a handler does, and nothing the database does not do, can hang it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from holdfast.clock import monotonic
+from holdfast.db import Database, Listener
+from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Task, declare_tasks
+from holdfast.leases import WorkerFacts
+from holdfast.telemetry import emit, get_logger
+from holdfast.worker.attempt import Attempts, Ending
+from holdfast.worker.background import Background
+from holdfast.worker.idleness import Idleness
+from holdfast.worker.lifeline import Lifeline
+from holdfast.worker.options import Failure, Report, WorkerOptions
+from holdfast.worker.pump import Pump
+from holdfast.worker.runners import Runners
+from holdfast.worker.services import Services
+
+log = get_logger("worker")
+
+_CANCEL_GRACE_SECONDS = 2.0
+_CLOSE_SECONDS = 3.0
+
+
+class Worker:
+    """One worker of one process. ``run`` serves until ``stop`` is called, the queues are drained, or its lease is lost."""
+
+    def __init__(
+        self, database: Database, tasks: Mapping[str, Task[..., Any]], lifeline: Lifeline, options: WorkerOptions
+    ) -> None:
+        self.options = options
+        self.report = Report()
+        self.id = 0
+        self._database = database
+        self._tasks = tasks
+        self._lifeline = lifeline
+        self._listener = Listener(database)
+        self._background = Background()
+        self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._runners = Runners(
+            Attempts(tasks, self._threads, result_max_bytes=options.result_max_bytes),
+            options.concurrency,
+            self._make_job,
+            self._ended,
+        )
+        self._hot: HotPath | None = None
+        self._pump: Pump | None = None
+
+    async def run(self) -> Report:
+        """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
+        try:
+            pump = await self._start()
+            await self._serve(pump)
+            await self._wind_down(pump)
+        finally:
+            await self._close()
+        return self.report
+
+    def stop(self) -> None:
+        """Finish what runs within the soft limit and go. A second call does not wait for it."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def quiet(self) -> None:
+        """Claim nothing more, but stay."""
+        if self._pump is not None:
+            self._pump.claiming = False
+
+    async def _start(self) -> Pump:
+        options = self.options
+        self._lifeline.set_callbacks(on_lost=self._lost, on_cut_off=self._cut_off, on_restored=self._restored)
+        await declare_tasks(self._database, self._tasks.values())
+        self.id = await self._lifeline.start(
+            WorkerFacts(name=options.name, queues=options.queues, concurrency=options.concurrency)
+        )
+        self._hot = HotPath(self._database, self.id, options.queues)
+        idleness = Idleness(self._database, self._listener, options.queues, options.poll_max_seconds, self._background)
+        self._pump = Pump(
+            self._hot, self._runners, idleness, options, on_dead=lambda: self._lost("declared dead"), on_refused=self._refused
+        )
+        services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
+        await self._listener.start()
+        await services.start(self._background)
+        self._runners.start()
+        self._background.start(self._pump.run(), name="pump")
+        emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
+        return self._pump
+
+    async def _serve(self, pump: Pump) -> None:
+        if not self.options.drain:
+            await self._stop.wait()
+            return
+        stopped = asyncio.create_task(self._stop.wait())
+        drained = asyncio.create_task(self._drained(pump))
+        try:
+            await asyncio.wait((stopped, drained), return_when=asyncio.FIRST_COMPLETED)
+            if drained.done():
+                drained.result()
+        finally:
+            stopped.cancel()
+            drained.cancel()
+
+    async def _drained(self, pump: Pump) -> None:
+        """Returns once nothing is runnable: nothing here, nothing ready, no retry due within the horizon."""
+        while True:
+            await pump.found_nothing.wait()
+            pump.found_nothing.clear()
+            if not self._runners.quiet or pump.unwritten:
+                continue
+            row = await self._left_to_run()
+            if not any(row) and self._runners.quiet and not pump.unwritten:
+                return
+
+    async def _left_to_run(self) -> tuple[bool, bool]:
+        from holdfast.jobs import Queues  # noqa: PLC0415
+
+        return await Queues(self._database).left_to_run(
+            self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
+        )
+
+    async def _wind_down(self, pump: Pump) -> None:
+        """The phases of an end: give back what has not begun, let run, cancel, write, each within its own time."""
+        begun_at = monotonic()
+        emit("worker.stopping", worker=self.id, running=len(self._runners.running))
+        pump.claiming = False
+        self._give_back(pump, self._runners.take_back())
+        for job, _ in self._runners.running.values():
+            job.stopping = True
+        pump.stir()
+        await self._until_quiet(self.options.shutdown_soft_seconds)
+        for job, _ in list(self._runners.running.values()):
+            if self._is_async(job):
+                self._runners.interrupt(job)
+        hard_left = self.options.shutdown_hard_seconds - (monotonic() - begun_at)
+        grace = _CANCEL_GRACE_SECONDS if self._hurry.is_set() else max(hard_left - _CLOSE_SECONDS, _CANCEL_GRACE_SECONDS)
+        await self._until_quiet(grace, hurry=False)
+        # What still runs is a thread, or a handler that swallows its cancellation: its job goes back, its process ends soon.
+        for job, runner in list(self._runners.running.values()):
+            job.lost = True
+            log.warning("job %d did not stop in time and was given back", job.id)
+            runner.cancel()
+            self._give_back(pump, [job.claimed])
+        if not await pump.flush(_CLOSE_SECONDS):
+            log.warning("%d endings could not be written; their jobs run again", pump.unwritten)
+
+    def _give_back(self, pump: Pump, jobs: list[Claimed]) -> None:
+        for claimed in jobs:
+            pump.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
+
+    async def _until_quiet(self, seconds: float, *, hurry: bool = True) -> None:
+        """Wait until nothing runs, at most so long; a second signal cuts the wait short."""
+        give_up_at = monotonic() + seconds
+        while self._runners.running and monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
+            await asyncio.sleep(0.01)
+
+    async def _close(self) -> None:
+        await self._background.close(1.0)
+        await self._runners.close(1.0)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._lifeline.close(_CLOSE_SECONDS)
+        await self._listener.stop(1.0)
+        emit("worker.stopped", worker=self.id, completed=self.report.completed, failed=self.report.failed)
+
+    def _make_job(self, claimed: Claimed) -> Job:
+        return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone)
+
+    def _completed_alone(self, claimed: Claimed) -> None:
+        """The job's own transaction has written its outcome and ended its lease."""
+        if self._hot is not None:
+            self._hot.forget([claimed])
+        self.report.completed += 1
+
+    def _ended(self, claimed: Claimed, ending: Ending) -> None:
+        if ending is None or self._pump is None:
+            return
+        report = self.report
+        if isinstance(ending, Finished):
+            if ending.outcome is Outcome.COMPLETED:
+                report.completed += 1
+            else:
+                self._ended_badly(claimed, ending)
+        elif ending.exit is Exit.RETRY:
+            report.retried += 1
+            emit("worker.job.retried", job=claimed.id, task=claimed.task, attempt=claimed.attempt, delay_seconds=round(ending.delay_seconds, 3))
+        elif ending.exit is Exit.SNOOZE:
+            report.snoozed += 1
+        else:
+            report.interrupted += 1
+            emit("worker.job.returned", job=claimed.id, task=claimed.task)
+        self._pump.add(ending)
+
+    def _ended_badly(self, claimed: Claimed, ending: Finished) -> None:
+        report = self.report
+        if ending.outcome is Outcome.CANCELLED:
+            report.cancelled += 1
+            emit("worker.job.cancelled", job=claimed.id, task=claimed.task)
+            return
+        report.failed += 1
+        if len(report.failures) < report.MOST_FAILURES:
+            report.failures.append(Failure(claimed.id, claimed.task or "?", ending.error or ""))
+        emit("worker.job.failed", job=claimed.id, task=claimed.task, attempt=claimed.attempt)
+
+    def cancel(self, job: Job, reason: str) -> None:
+        """Ask a running job to stop: async handlers are cancelled where they wait, threads see ``job.should_stop``."""
+        job.cancel_reason = reason
+        if self._is_async(job):
+            self._runners.interrupt(job)
+
+    def _is_async(self, job: Job) -> bool:
+        task = self._tasks.get(job.task)
+        return task is not None and task.is_async
+
+    def _refused(self, job_id: int) -> None:
+        self.report.refused += 1
+        log.warning("the result of job %d was refused: its lease was lost, another attempt has taken over", job_id)
+
+    def _lost(self, reason: str) -> None:
+        """This worker is dead in the eyes of the others: nothing it writes is accepted any more, so it stops."""
+        if self.report.fenced:
+            return
+        self.report.fenced = True
+        emit("worker.fenced", worker=self.id, reason=reason)
+        self._cancel_all(lost=True)
+        if self._pump is not None:
+            self._pump.claiming = False
+            self._pump.drop()
+        self._stop.set()
+        self._hurry.set()
+
+    def _cut_off(self) -> None:
+        """The database has not been reached for too long: start nothing, stop what runs; others may take over soon."""
+        log.warning("worker %d cannot be seen by the database: it starts nothing and interrupts what runs", self.id)
+        if self._pump is not None:
+            self._pump.claiming = False
+            self._give_back(self._pump, self._runners.take_back())
+        self._cancel_all(lost=False)
+
+    def _restored(self) -> None:
+        if self._pump is not None and not self._stop.is_set():
+            self._pump.claiming = True
+            self._pump.stir()
+
+    def _cancel_all(self, *, lost: bool) -> None:
+        for job, _ in list(self._runners.running.values()):
+            job.lost = job.lost or lost
+            job.stopping = True
+            if self._is_async(job):
+                self._runners.interrupt(job)
+        if lost:
+            self._runners.take_back()
