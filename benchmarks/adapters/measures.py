@@ -55,7 +55,8 @@ class Workers:
         environment = {**os.environ, TALLY_DIRECTORY: self._directory.name, DSN: self._adapter.dsn}
         environment[MEASURE] = self._adapter.measure
         environment[SETTINGS] = json.dumps(self._adapter.settings)
-        environment["PYTHONPATH"] = str(Path(__file__).parent)
+        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         if self._latency:
             environment[RECORD_LATENCY] = "1"
         own = [sys.executable, str(Path(sys.argv[0]).resolve()), "work", "--dsn", self._adapter.dsn]
