@@ -120,6 +120,8 @@ def postgres(dsn: str | None) -> Iterator[Postgres]:
             server.close()
         return
     folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-", dir=os.environ.get("BENCHMARK_SCRATCH")))
+    # Started by root, the server runs as somebody else, who must be able to pass.
+    folder.chmod(0o711)
     try:
         with owned_server(folder, config=CONFIGURATION, delete_data=True) as owned:
             server = Postgres(owned.address.socket_url)

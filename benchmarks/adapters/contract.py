@@ -113,8 +113,8 @@ def percent_encoded(dsn: str) -> str:
     query = dict(parse_qsl(parts.query))
     if "host" not in query:
         return dsn
-    user = f"{parts.username}@" if parts.username else ""
-    return f"{parts.scheme}://{user}{quote(query['host'], safe='')}:{query.get('port', 5432)}{parts.path}"
+    user = parts.netloc.rpartition("@")[0]
+    return f"{parts.scheme}://{user}@{quote(query['host'], safe='')}:{query.get('port', 5432)}{parts.path}"
 
 
 def sql(name: str, file: str = "checks.sql") -> str:
