@@ -10,6 +10,7 @@ from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
+from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
@@ -40,6 +41,7 @@ __all__ = [
     "NewJob",
     "Outcome",
     "Place",
+    "Portal",
     "Producer",
     "Promoter",
     "QueueInfo",

@@ -7,11 +7,14 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import typing_extensions
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 
+# Called through a name, because type checkers know only the literal form of the functional syntax.
+_make_typed_dict: Callable[[str, dict[str, Any]], Any] = typing_extensions.TypedDict  # type: ignore[assignment]
 _CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants", arbitrary_types_allowed=False)
 
 
@@ -39,7 +42,7 @@ class Signature:
             optional = parameter.default is not parameter.empty
             fields[parameter.name] = typing.NotRequired[hint] if optional else hint
         self._keyword_only = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
-        shape = typing.TypedDict(f"{task}_arguments", fields)  # type: ignore[operator]  # made at run time
+        shape: Any = _make_typed_dict(f"{task}_arguments", fields)
         shape.__pydantic_config__ = _CONFIG
         try:
             self._adapter: TypeAdapter[Mapping[str, Any]] = TypeAdapter(shape)

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from holdfast.worker.lifeline import Lifeline, ThreadLifeline
+from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pipe import PipeLifeline
 from holdfast.worker.supervisor import Supervisor, SupervisorOptions
+from holdfast.worker.worker import Worker
 
-__all__ = ["Lifeline", "PipeLifeline", "Supervisor", "SupervisorOptions", "ThreadLifeline"]
+__all__ = [
+    "Failure",
+    "Lifeline",
+    "PipeLifeline",
+    "Report",
+    "Supervisor",
+    "SupervisorOptions",
+    "ThreadLifeline",
+    "Worker",
+    "WorkerOptions",
+]

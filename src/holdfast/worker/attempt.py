@@ -146,7 +146,7 @@ class Attempts:
         delay: timedelta | None = None
         if task is not None:
             delay = task.retry.next_delay(error, claimed.attempt, claimed.max_attempts)
-        elif claimed.task in self._tasks:
+        elif claimed.task is not None and claimed.task in self._tasks:
             delay = self._tasks[claimed.task].retry.next_delay(error, claimed.attempt, claimed.max_attempts)
         if delay is None:
             return Finished(claimed, Outcome.FAILED, job.started_at, took, error=text)

@@ -51,7 +51,11 @@ class Services:
         """Begin all of them."""
         await self._listener.listen("holdfast_cancel", lambda _payload: self._cancels.set())
         await self._listen_for_rings()
-        self._listener.on_reconnect(lambda: background.start(self._listen_for_rings(), name="ring channel") and None)
+
+        def listen_anew() -> None:
+            background.start(self._listen_for_rings(), name="ring channel")
+
+        self._listener.on_reconnect(listen_anew)
         background.every(0.0, self._promote, name="promotion")
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
         background.every(0.0, self._look_for_cancels, name="cancel requests")

@@ -14,7 +14,7 @@ from typing import Any
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener
-from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Task, declare_tasks
+from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Queues, Task, declare_tasks
 from holdfast.leases import WorkerFacts
 from holdfast.telemetry import emit, get_logger
 from holdfast.worker.attempt import Attempts, Ending
@@ -121,12 +121,10 @@ class Worker:
             if not self._runners.quiet or pump.unwritten:
                 continue
             row = await self._left_to_run()
-            if not any(row) and self._runners.quiet and not pump.unwritten:
+            if not any(row):
                 return
 
     async def _left_to_run(self) -> tuple[bool, bool]:
-        from holdfast.jobs import Queues  # noqa: PLC0415
-
         return await Queues(self._database).left_to_run(
             self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
         )

@@ -1,0 +1,306 @@
+"""``Holdfast``: the application's registry and front door. It wires the rooms and has no logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+
+from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
+from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
+from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
+from holdfast.leases import Limits
+from holdfast.settings import Settings, load_settings
+from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class TaskDecorator(Protocol):
+    """What ``@app.task(...)`` is: it makes a task of a function, with or without the leading ``job``."""
+
+    @overload
+    def __call__(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, handler: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The rooms as one event loop sees them."""
+
+    database: Database
+    producer: Producer
+    jobs: Jobs
+    queues: Queues
+
+
+class Holdfast:
+    """Tasks and the database they live in.
+
+    ``database_url`` wins over ``HOLDFAST_DATABASE_URL`` and ``DATABASE_URL``; without any of them the project's embedded
+    server is used, and started if it is not running. Nothing is connected before it is needed.
+    """
+
+    def __init__(
+        self, database_url: str | None = None, *, direct_url: str | None = None, settings: Settings | None = None
+    ) -> None:
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self._urls = {"database_url": database_url, "database_direct_url": direct_url}
+        self._settings = settings
+        self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
+        self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self._portal: Portal | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process, read when first asked for."""
+        if self._settings is None:
+            self._settings = load_settings(self._urls)
+        return self._settings
+
+    @property
+    def database(self) -> Database:
+        """The pools of the running event loop. Raises ``ConfigurationError`` before ``open``."""
+        return self._here().database
+
+    @property
+    def jobs(self) -> Jobs:
+        """Jobs that exist: show, list, wait, cancel, retry."""
+        return self._here().jobs
+
+    @property
+    def queues(self) -> Queues:
+        """Queues: depth, pause, resume."""
+        return self._here().queues
+
+    @overload
+    def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, handler: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        retry: Retry | None = None,
+        priority: int = 5,
+        timeout_seconds: float | None = None,
+        transactional: bool = False,
+    ) -> TaskDecorator: ...
+    def task(self, *handlers: Callable[..., Any], **options: Any) -> Any:
+        """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", retry=Retry(max_attempts=3))``.
+
+        Coroutine functions run on the worker's event loop, plain functions in threads. A first parameter annotated
+        ``Job`` is given the running job. Raises ``ConfigurationError`` for a name that is taken.
+        """
+        if not handlers:
+            return lambda function: self._register(function, **options)
+        return self._register(handlers[0], **options)
+
+    def find_task(self, name: str) -> Task[..., Any]:
+        """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
+        if name in self.tasks:
+            return self.tasks[name]
+        known = ", ".join(sorted(self.tasks)) or "none"
+        raise TaskUnknown(f"there is no task {name!r}", remedy=f"registered tasks: {known}")
+
+    async def open(self, deadline_seconds: float = 30.0) -> Self:
+        """Connect for the running event loop; waits for a server that is not there yet. Opening twice is once.
+
+        The embedded server gets its schema by itself. Raises ``MigrationError`` when the schema of a configured
+        database is missing or older, ``DatabaseUnavailable`` when the server does not come in time.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            if loop not in self._rooms:
+                database = await self._connect(deadline_seconds)
+                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
+        return self
+
+    async def close(self, deadline_seconds: float = 5.0) -> None:
+        """Close what ``open`` opened for the running event loop, and the connections of sync callers. Never hangs."""
+        rooms = self._rooms.pop(asyncio.get_running_loop(), None)
+        if rooms is not None:
+            await rooms.producer.close(deadline_seconds)
+            await rooms.database.close(deadline_seconds)
+        portal, self._portal = self._portal, None
+        if portal is not None:
+            await asyncio.to_thread(portal.close, self.close)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def producer(self) -> Producer:
+        """The way into the queue on the running event loop; opens the application if it is not open yet."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._rooms:
+            await self.open()
+        return self._rooms[loop].producer
+
+    def run_sync(self, work: Callable[[Producer], Awaitable[T]]) -> T:
+        """Run a piece of async work for a caller without an event loop, on a loop in a thread of its own."""
+        if self._portal is None:
+            self._portal = Portal()
+
+        async def with_producer() -> T:
+            return await work(await self.producer())
+
+        return self._portal.run(with_producer)
+
+    def worker(
+        self,
+        queues: Sequence[str] | None = None,
+        *,
+        concurrency: int | None = None,
+        name: str = "",
+        drain: bool = False,
+        horizon_seconds: float = 300.0,
+        lifeline: Lifeline | None = None,
+    ) -> Worker:
+        """A worker of this application on the running event loop; ``run`` it. The application must be open."""
+        options = worker_options(
+            self.settings, queues=queues, concurrency=concurrency, name=name, drain=drain, horizon_seconds=horizon_seconds
+        )
+        database = self._here().database
+        if lifeline is None:
+            lifeline = ThreadLifeline(
+                database.url,
+                direct_url=database.direct_url,
+                pooled=database.pooled,
+                limits=limits_of(self.settings),
+                max_losses=options.max_losses,
+            )
+        return Worker(database, self.tasks, lifeline, options)
+
+    async def drain(
+        self, queues: Sequence[str] | None = None, *, concurrency: int | None = None, horizon_seconds: float = 300.0
+    ) -> Report:
+        """Run jobs here until nothing is runnable in these queues; retries due within the horizon are waited for.
+
+        Returns what was done. Jobs that fail are in ``report.failures``; they do not raise.
+        """
+        await self.open()
+        return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date."""
+        connection = await self._here().database.connect_apart()
+        try:
+            await migrate(connection)
+        finally:
+            await connection.close()
+
+    def _register(
+        self,
+        handler: Callable[..., Any],
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        retry: Retry | None = None,
+        priority: int = 5,
+        timeout_seconds: float | None = None,
+        transactional: bool = False,
+    ) -> Task[..., Any]:
+        name = name or handler.__name__
+        if name in self.tasks:
+            raise ConfigurationError(f"there are two tasks named {name!r}", remedy="give one of them another name=")
+        if not 0 <= priority <= 9:
+            raise ConfigurationError(f"task {name!r}: priority is a number from 0 (first) to 9 (last), not {priority}")
+        task: Task[..., Any] = Task(
+            handler,
+            self,
+            name=name,
+            queue=queue,
+            retry=retry or Retry(),
+            priority=priority,
+            timeout_seconds=timeout_seconds,
+            transactional=transactional,
+        )
+        self.tasks[name] = task
+        return task
+
+    def _here(self) -> Rooms:
+        rooms = self._rooms.get(asyncio.get_running_loop())
+        if rooms is None:
+            raise ConfigurationError("the application is not open", remedy="use `async with app:` or `await app.open()`")
+        return rooms
+
+    async def _connect(self, deadline_seconds: float) -> Database:
+        settings = self.settings
+        url = settings.database_url
+        if url is None:
+            url = await asyncio.to_thread(_embedded_url, settings)
+        database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
+        await database.open(deadline_seconds)
+        try:
+            await _require_schema(database, bring_up=settings.database_url is None)
+        except BaseException:
+            await database.close(1.0)
+            raise
+        return database
+
+
+def worker_options(
+    settings: Settings,
+    *,
+    queues: Sequence[str] | None = None,
+    concurrency: int | None = None,
+    name: str = "",
+    drain: bool = False,
+    horizon_seconds: float = 300.0,
+) -> WorkerOptions:
+    """The worker's share of the settings, with what the caller chose over it."""
+    return WorkerOptions(
+        queues=tuple(queues or settings.queues),
+        concurrency=concurrency or settings.concurrency,
+        name=name,
+        prefetch_seconds=settings.prefetch_seconds,
+        max_prefetch=settings.max_prefetch,
+        flush_seconds=settings.flush_seconds,
+        poll_max_seconds=settings.poll_max_seconds,
+        result_max_bytes=settings.result_max_bytes,
+        shutdown_soft_seconds=settings.shutdown_soft_seconds,
+        shutdown_hard_seconds=settings.shutdown_hard_seconds,
+        silence_seconds=settings.silence_seconds,
+        max_losses=settings.max_losses,
+        retention_days=settings.retention_days,
+        drain=drain,
+        drain_horizon_seconds=horizon_seconds,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How long is too long, as the settings say."""
+    return Limits(
+        silence_seconds=settings.silence_seconds,
+        silence_pooled_seconds=settings.silence_pooled_seconds,
+        session_grace_seconds=settings.session_grace_seconds,
+    )
+
+
+def _embedded_url(settings: Settings) -> str:
+    return embedded.ensure_shared_server(settings.data_dir.parent).url
+
+
+async def _require_schema(database: Database, *, bring_up: bool) -> None:
+    connection = await database.connect_apart()
+    try:
+        pending = [m for m in await migration_status(connection) if m.state is MigrationState.PENDING]
+        if pending and bring_up:
+            await migrate(connection)
+        elif pending:
+            raise MigrationError(
+                f"the database lacks {len(pending)} migrations, the first is {pending[0].version:04d}_{pending[0].name}",
+                remedy="run `holdfast db migrate` once, before the application starts",
+            )
+    finally:
+        await connection.close()
