@@ -44,6 +44,4 @@ class Prefetch:
         ahead = self.ahead
         if waiting > ahead // 2:
             return 0
-        if not idle_runners and waiting >= ahead:
-            return 0
         return min(_BATCH, max(0, idle_runners + ahead - waiting))
