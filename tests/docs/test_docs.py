@@ -157,7 +157,9 @@ async def test_a_page_whose_code_fails_is_seen() -> None:
 
 
 def test_pages_are_short() -> None:
-    too_long = {path: len(one.text.splitlines()) for path, one in ALL.items() if PurePosixPath(path).name != "README.md"}
+    too_long = {
+        path: len(one.text.splitlines()) for path, one in ALL.items() if PurePosixPath(path).name != "README.md"
+    }
 
     assert {path: lines for path, lines in too_long.items() if lines > 160} == {}
     assert len(ALL["ARCHITECTURE.md"].text.splitlines()) <= 150

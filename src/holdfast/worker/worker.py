@@ -2,7 +2,7 @@
 
     start ─ lifeline (register) ─ listener ─ runners, pump, services ─ … ─ stop ─ phases ─ close
 
-Everything it awaits at the end has a deadline: nothing a handler does, and nothing the database does not do, can hang it.
+Everything it awaits at the end has a deadline: nothing a handler does, and nothing the database fails to do, hangs it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CLOSE_SECONDS = 3.0
 
 
 class Worker:
-    """One worker of one process. ``run`` serves until ``stop`` is called, the queues are drained, or its lease is lost."""
+    """One worker of one process. ``run`` serves until ``stop``, until the queues are drained, or until it is lost."""
 
     def __init__(
         self, database: Database, tasks: Mapping[str, Task[..., Any]], lifeline: Lifeline, options: WorkerOptions
@@ -89,7 +89,12 @@ class Worker:
         self._hot = HotPath(self._database, self.id, options.queues)
         idleness = Idleness(self._database, self._listener, options.queues, options.poll_max_seconds, self._background)
         self._pump = Pump(
-            self._hot, self._runners, idleness, options, on_dead=lambda: self._lost("declared dead"), on_refused=self._refused
+            self._hot,
+            self._runners,
+            idleness,
+            options,
+            on_dead=lambda: self._lost("declared dead"),
+            on_refused=self._refused,
         )
         services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
         await self._listener.start()
@@ -143,9 +148,11 @@ class Worker:
             if self._is_async(job):
                 self._runners.interrupt(job)
         hard_left = self.options.shutdown_hard_seconds - (monotonic() - begun_at)
-        grace = _CANCEL_GRACE_SECONDS if self._hurry.is_set() else max(hard_left - _CLOSE_SECONDS, _CANCEL_GRACE_SECONDS)
+        grace = (
+            _CANCEL_GRACE_SECONDS if self._hurry.is_set() else max(hard_left - _CLOSE_SECONDS, _CANCEL_GRACE_SECONDS)
+        )
         await self._until_quiet(grace, hurry=False)
-        # What still runs is a thread, or a handler that swallows its cancellation: its job goes back, its process ends soon.
+        # What still runs is a thread, or a handler that swallows its cancellation: its job goes back, the process ends.
         for job, runner in list(self._runners.running.values()):
             job.lost = True
             log.warning("job %d did not stop in time and was given back", job.id)
@@ -162,7 +169,7 @@ class Worker:
         """Wait until nothing runs, at most so long; a second signal cuts the wait short."""
         give_up_at = monotonic() + seconds
         while self._runners.running and monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - three conditions, once in a worker's life
 
     async def _close(self) -> None:
         await self._background.close(1.0)
@@ -197,7 +204,13 @@ class Worker:
                 self._ended_badly(claimed, ending)
         elif ending.exit is Exit.RETRY:
             report.retried += 1
-            emit("worker.job.retried", job=claimed.id, task=claimed.task, attempt=claimed.attempt, delay_seconds=round(ending.delay_seconds, 3))
+            emit(
+                "worker.job.retried",
+                job=claimed.id,
+                task=claimed.task,
+                attempt=claimed.attempt,
+                delay_seconds=round(ending.delay_seconds, 3),
+            )
         elif ending.exit is Exit.SNOOZE:
             report.snoozed += 1
         else:
