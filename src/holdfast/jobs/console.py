@@ -169,7 +169,7 @@ class Jobs:
         before: int | None = None,
         limit: int = 50,
     ) -> Sequence[JobInfo]:
-        """The newest jobs first; ``before``: the id to go on from. Raises ``ConfigurationError`` for an unknown state."""
+        """The newest jobs first; ``before``: the id to go on from. ``ConfigurationError`` for an unknown state."""
         if state is not None and state not in set(Place):
             raise ConfigurationError(f"there is no state {state!r}", remedy=f"states are {', '.join(Place)}")
         name, extra = ("page_all", ()) if state is None else (f"page_{state}", ())

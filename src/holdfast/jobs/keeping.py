@@ -28,7 +28,7 @@ class Promoter:
         self._full_look_due_at = 0.0
 
     async def promote(self) -> float | None:
-        """Promote what is due. Returns the seconds until the next job is due; 0: more is due now; None: nothing waits."""
+        """Promote what is due. Returns the seconds until the next job is due; 0: more is due; None: nothing waits."""
         if monotonic() >= self._full_look_due_at:
             self._mark = _LONG_AGO
             self._full_look_due_at = monotonic() + _FULL_LOOK_EVERY_SECONDS
