@@ -75,6 +75,11 @@ class Pump:
         self._prefetch.ended()
         self._stir.set()
 
+    def ended_alone(self) -> None:
+        """A job has ended of which nothing is left to write: its runner is free for another."""
+        self._prefetch.ended()
+        self._stir.set()
+
     def drop(self) -> None:
         """Forget every ending: the leases are lost, and all of them would be refused."""
         self._finished.clear()
