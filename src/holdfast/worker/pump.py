@@ -76,8 +76,8 @@ class Pump:
         self._prefetch.ended()
         self._stir.set()
 
-    def ended_alone(self) -> None:
-        """A job has ended of which nothing is left to write: its runner is free for another."""
+    def freed(self) -> None:
+        """A runner is free again, and there is nothing to write: the job ended in its own transaction."""
         self._prefetch.ended()
         self._stir.set()
 
