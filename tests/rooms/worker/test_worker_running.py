@@ -70,7 +70,10 @@ async def test_the_delay_before_a_retry_is_the_one_of_the_policy(app: Holdfast) 
 
 async def test_an_exception_class_may_have_a_policy_of_its_own(app: Holdfast) -> None:
     policy = Retry(
-        max_attempts=2, delay_seconds=0, on={ConnectionError: Retry(max_attempts=4, delay_seconds=0)}, give_up_on=(KeyError,)
+        max_attempts=2,
+        delay_seconds=0,
+        on={ConnectionError: Retry(max_attempts=4, delay_seconds=0)},
+        give_up_on=(KeyError,),
     )
     kinds = {"reset": ConnectionResetError, "value": ValueError, "key": KeyError, "give up": GiveUp}
 

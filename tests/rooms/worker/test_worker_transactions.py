@@ -11,7 +11,7 @@ import pytest
 from holdfast import Holdfast, Job, Retry
 from holdfast.clock import monotonic
 from holdfast.errors import ConfigurationError, LeaseLost
-from tests.rooms.jobs.hand import assert_conserved
+from tests.rooms.jobs.hand import Hand, assert_conserved
 from tests.rooms.working import working
 from tests.waiting import eventually
 
@@ -77,31 +77,42 @@ async def test_an_error_after_the_transaction_changes_nothing(app: Holdfast, out
 
 
 async def test_a_rescued_job_rolls_back_what_its_first_worker_did(app: Holdfast, outsider: Any) -> None:
-    errors: list[BaseException] = []
-
     @app.task(transactional=True)
-    async def work(job: Job) -> str:
-        try:
-            async with job.transaction() as tx:
-                await tx.execute(EFFECT, job.id)
-                worker = job.fence >> 36
-                # Others believe that this worker is dead, and take over while it is at it.
-                await outsider.execute("SELECT holdfast.declare_dead_v1($1, 'by the test')", worker)
-                await outsider.execute("SELECT holdfast.rescue_v1($1, 3)", worker)
-        except LeaseLost as error:
-            errors.append(error)
-            raise
-        return "never written"
+    async def work(job: Job) -> None: ...
 
     job_id = await work.enqueue()
-    report = await app.worker(drain=True).run()
-    assert report.fenced
-    assert len(errors) == 1
-    assert await effects_of(outsider) == []
+    hand = await Hand.registered(app.database)
+    completed: list[int] = []
+    job = Job(await hand.claim_one(), app.database, 60.0, lambda claimed: completed.append(claimed.id))
+
+    async def write() -> None:
+        async with job.transaction() as tx:
+            await tx.execute(EFFECT, job.id)
+            assert await hand.die() == 1  # others believe that this worker is dead, and take over while it is at it
+
+    with pytest.raises(LeaseLost, match="no longer this worker's"):
+        await write()
+    assert job.should_stop
+    assert (completed, await effects_of(outsider)) == ([], [])
     info = await app.jobs.show(job_id)
     assert (info.state, info.attempt) == ("ready", 1)
     assert [event["what"] for event in await app.jobs.history(job_id)] == ["lost"]
     await assert_conserved(app.database)
+
+
+async def test_a_worker_declared_dead_stops_and_leaves_no_effect(app: Holdfast, outsider: Any) -> None:
+    @app.task(transactional=True)
+    async def work(job: Job) -> None:
+        async with job.transaction() as tx:
+            await tx.execute(EFFECT, job.id)
+            await outsider.execute("SELECT holdfast.declare_dead_v1($1, 'by the test')", job.fence >> 36)
+            await asyncio.Event().wait()
+
+    await work.enqueue()
+    report = await app.worker(drain=True).run()
+    assert report.fenced
+    assert report.exit_status == 8
+    assert await effects_of(outsider) == []
 
 
 async def test_a_transaction_in_a_task_not_declared_for_it_says_how_to_declare_it(app: Holdfast) -> None:
