@@ -145,10 +145,15 @@ BEGIN
         v_generation := 0;
         SELECT k.generation, k.job_id INTO v_generation, v_holder
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
-        IF v_holder = p_job THEN RETURN p_job; END IF;
-        IF v_holder IS NOT NULL AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
+        IF v_holder <> p_job AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
             RETURN v_holder;
         END IF;
+        IF v_holder IS NOT NULL THEN
+            -- Generations go on counting only while the newest one is there: nobody may sweep it now. Gone: look again.
+            PERFORM FROM holdfast.unique_key k WHERE k.hash = v_hash AND k.generation = v_generation FOR KEY SHARE;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        IF v_holder = p_job THEN RETURN p_job; END IF;
         INSERT INTO holdfast.unique_key (hash, generation, job_id)
         VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN p_job; END IF;
