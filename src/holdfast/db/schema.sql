@@ -1018,6 +1018,10 @@ BEGIN
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
     IF FOUND THEN RETURN 'waiting'; END IF;
     IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    -- Finished so long ago that retention has dropped it, with its outcome: a key must not be taken for ever.
+    IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job) AND NOT EXISTS (SELECT FROM holdfast.job_kept j WHERE j.id = p_job) THEN
+        RETURN 'finished';
+    END IF;
     RETURN 'running';
 END $function$;
 comment on function holdfast.hold_waiting_v1(bigint) is 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
@@ -1599,7 +1603,11 @@ BEGIN
     END IF;
     v_attempt := 1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = p_job);
     DELETE FROM holdfast.loss l WHERE l.job_id = p_job;
+<<<<<<< HEAD
     DELETE FROM holdfast.cancel_request c WHERE c.job_id = p_job;      -- it came too late for the attempt that has ended
+=======
+    DELETE FROM holdfast.cancel_request c WHERE c.job_id = p_job;     -- a late one would end this attempt, too
+>>>>>>> schedules
     v_flags := v_job.flags;
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
