@@ -191,13 +191,17 @@ class Holdfast:
         await self.open()
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
 
-    async def migrate(self) -> None:
-        """Bring the schema up to date."""
-        connection = await self._here().database.connect_apart()
+    async def migrate(self, deadline_seconds: float = 30.0) -> None:
+        """Bring the schema up to date. Comes before ``open``, which refuses a database without it."""
+        database = await self._reach(deadline_seconds)
         try:
-            await migrate(connection)
+            connection = await database.connect_apart()
+            try:
+                await migrate(connection)
+            finally:
+                await connection.close()
         finally:
-            await connection.close()
+            await database.close(1.0)
 
     def _register(
         self,
@@ -234,15 +238,19 @@ class Holdfast:
             raise ConfigurationError("the application is not open", remedy="use `async with app:` or `await app.open()`")
         return rooms
 
-    async def _connect(self, deadline_seconds: float) -> Database:
+    async def _reach(self, deadline_seconds: float) -> Database:
         settings = self.settings
         url = settings.database_url
         if url is None:
             url = await asyncio.to_thread(_embedded_url, settings)
         database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
         await database.open(deadline_seconds)
+        return database
+
+    async def _connect(self, deadline_seconds: float) -> Database:
+        database = await self._reach(deadline_seconds)
         try:
-            await _require_schema(database, bring_up=settings.database_url is None)
+            await _require_schema(database, bring_up=self.settings.database_url is None)
         except BaseException:
             await database.close(1.0)
             raise
