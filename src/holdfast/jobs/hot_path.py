@@ -31,6 +31,7 @@ class HotPath:
         self.worker = worker
         self.order = ClaimOrder(queues)
         self._database = database
+        self._held = database.hold("control")
         self._timeout_seconds = timeout_seconds
         self._drawn = worker << _WORKER_SHIFT
         self._outstanding: dict[int, int] = {}
@@ -104,6 +105,10 @@ class HotPath:
         certain, self._unsure = unknown & self._unsure, unknown
         return sum([await self._fetchval("release_lease", lease) for lease in sorted(certain)])
 
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._held.close()
+
     def forget(self, jobs: Iterable[Claimed]) -> None:
         """Jobs whose own transaction has ended their lease."""
         for job in jobs:
@@ -155,10 +160,10 @@ class HotPath:
         return min([*self._outstanding, *self._over, *self._unsure], default=self._drawn)
 
     async def _fetch(self, name: str, *params: Any) -> list[Any]:
-        return await self._database.fetch(_SQL[name], *params, pool="control", timeout_seconds=self._timeout_seconds)
+        return await self._held.fetch(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
 
     async def _fetchval(self, name: str, *params: Any) -> Any:
-        return await self._database.fetchval(_SQL[name], *params, pool="control", timeout_seconds=self._timeout_seconds)
+        return await self._held.fetchval(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
 
 
 def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:

@@ -170,6 +170,8 @@ class Worker:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await self._lifeline.close(_CLOSE_SECONDS)
         await self._listener.stop(1.0)
+        if self._hot is not None:
+            await self._hot.close()
         emit("worker.stopped", worker=self.id, completed=self.report.completed, failed=self.report.failed)
 
     def _make_job(self, claimed: Claimed) -> Job:

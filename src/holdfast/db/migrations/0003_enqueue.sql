@@ -34,7 +34,7 @@ CREATE FUNCTION holdfast.enqueue_v1(
     p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],
     p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[]
 ) RETURNS bigint[]
-LANGUAGE plpgsql VOLATILE SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now   timestamptz := holdfast.now();
     v_base  bigint;
