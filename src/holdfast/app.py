@@ -191,17 +191,13 @@ class Holdfast:
         await self.open()
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
 
-    async def migrate(self, deadline_seconds: float = 30.0) -> None:
-        """Bring the schema up to date. Comes before ``open``, which refuses a database without it."""
-        database = await self._reach(deadline_seconds)
+    async def migrate(self) -> None:
+        """Bring the schema up to date."""
+        connection = await self._here().database.connect_apart()
         try:
-            connection = await database.connect_apart()
-            try:
-                await migrate(connection)
-            finally:
-                await connection.close()
+            await migrate(connection)
         finally:
-            await database.close(1.0)
+            await connection.close()
 
     def _register(
         self,
@@ -238,19 +234,15 @@ class Holdfast:
             raise ConfigurationError("the application is not open", remedy="use `async with app:` or `await app.open()`")
         return rooms
 
-    async def _reach(self, deadline_seconds: float) -> Database:
+    async def _connect(self, deadline_seconds: float) -> Database:
         settings = self.settings
         url = settings.database_url
         if url is None:
             url = await asyncio.to_thread(_embedded_url, settings)
         database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
         await database.open(deadline_seconds)
-        return database
-
-    async def _connect(self, deadline_seconds: float) -> Database:
-        database = await self._reach(deadline_seconds)
         try:
-            await _require_schema(database, bring_up=self.settings.database_url is None)
+            await _require_schema(database, bring_up=settings.database_url is None)
         except BaseException:
             await database.close(1.0)
             raise
