@@ -110,16 +110,21 @@ class Holdfast:
         known = ", ".join(sorted(self.tasks)) or "none"
         raise TaskUnknown(f"there is no task {name!r}", remedy=f"registered tasks: {known}")
 
-    async def open(self, deadline_seconds: float = 30.0) -> Self:
+    def configure(self, database_url: str | None = None, *, direct_url: str | None = None) -> None:
+        """Choose another database, and read the settings anew; for what is opened from now on."""
+        self._urls = {"database_url": database_url, "database_direct_url": direct_url}
+        self._settings = None
+
+    async def open(self, deadline_seconds: float = 30.0, *, bring_up: bool = False) -> Self:
         """Connect for the running event loop; waits for a server that is not there yet. Opening twice is once.
 
-        The embedded server gets its schema by itself. Raises ``MigrationError`` when the schema of a configured
+        The embedded server gets its schema by itself, a configured one with ``bring_up``. Raises ``MigrationError`` when the schema of a configured
         database is missing or older, ``DatabaseUnavailable`` when the server does not come in time.
         """
         loop = asyncio.get_running_loop()
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
-                database = await self._connect(deadline_seconds)
+                database = await self._connect(deadline_seconds, bring_up=bring_up)
                 self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
         return self
 
@@ -234,7 +239,7 @@ class Holdfast:
             raise ConfigurationError("the application is not open", remedy="use `async with app:` or `await app.open()`")
         return rooms
 
-    async def _connect(self, deadline_seconds: float) -> Database:
+    async def _connect(self, deadline_seconds: float, *, bring_up: bool) -> Database:
         settings = self.settings
         url = settings.database_url
         if url is None:
@@ -242,7 +247,7 @@ class Holdfast:
         database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
         await database.open(deadline_seconds)
         try:
-            await _require_schema(database, bring_up=settings.database_url is None)
+            await _require_schema(database, bring_up=bring_up or settings.database_url is None)
         except BaseException:
             await database.close(1.0)
             raise

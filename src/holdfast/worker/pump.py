@@ -75,6 +75,11 @@ class Pump:
         self._prefetch.ended()
         self._stir.set()
 
+    def freed(self) -> None:
+        """A runner is free again, and there is nothing to write: the job ended in its own transaction."""
+        self._prefetch.ended()
+        self._stir.set()
+
     def drop(self) -> None:
         """Forget every ending: the leases are lost, and all of them would be refused."""
         self._finished.clear()

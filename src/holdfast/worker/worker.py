@@ -184,7 +184,10 @@ class Worker:
         self.report.completed += 1
 
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
-        if ending is None or self._pump is None:
+        if self._pump is None:
+            return
+        if ending is None:
+            self._pump.freed()
             return
         report = self.report
         if isinstance(ending, Finished):
