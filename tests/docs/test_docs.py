@@ -82,10 +82,10 @@ def dead_links(one: Page) -> Iterator[str]:
         if link.startswith(("https://", "mailto:")):
             continue
         target, _, anchor = link.partition("#")
-        file = (ROOT / one.path).parent / target if target else ROOT / one.path
-        if not file.exists():
+        file = (ROOT / one.path).parent / target
+        if target and not file.exists():
             yield f"{one.path}: {link} leads nowhere"
-        elif anchor and anchor not in page(file.resolve()).anchors:
+        elif anchor and anchor not in (page(file.resolve()) if target else one).anchors:
             yield f"{one.path}: {link} names no heading"
 
 
