@@ -26,9 +26,9 @@ COMMANDS: dict[str, Any] = {
     "down": {},
     "worker": {},
     "status": {},
-    "db": dict.fromkeys(("migrate", "status", "wait", "validate"), {}),
-    "job": dict.fromkeys(("enqueue", "list", "show", "retry", "cancel", "wait"), {}),
-    "queue": dict.fromkeys(("list", "pause", "resume"), {}),
+    "db": {name: {} for name in ("migrate", "status", "wait", "validate")},
+    "job": {name: {} for name in ("enqueue", "list", "show", "retry", "cancel", "wait")},
+    "queue": {name: {} for name in ("list", "pause", "resume")},
 }
 _VARIABLE = re.compile(r"\bHOLDFAST_([A-Z_]+)\b")
 _FILE = re.compile(r"(?:src|tests|docs|examples|benchmarks|tools)/[\w./-]*\w(?:/|\.\w+)")
