@@ -21,10 +21,13 @@ def result_text(result: Any, most_bytes: int = 1_000_000) -> str | None:
     try:
         text = to_json(result, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise ResultNotStorable(f"the result is not JSON: {error}", remedy="return plain values, dataclasses or models") from None
+        raise ResultNotStorable(
+            f"the result is not JSON: {error}", remedy="return plain values, dataclasses or models"
+        ) from None
     if len(text) > most_bytes:
         raise ResultNotStorable(
-            f"the result is {len(text)} bytes long, {most_bytes} are allowed", remedy="store it elsewhere and return where"
+            f"the result is {len(text)} bytes long, {most_bytes} are allowed",
+            remedy="store it elsewhere and return where",
         )
     if b"\\u0000" in text:
         raise ResultNotStorable("the result holds the character U+0000, which PostgreSQL cannot store")

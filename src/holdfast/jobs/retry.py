@@ -1,4 +1,4 @@
-"""What becomes of a failed attempt: the retry policy of a task, and what a handler may raise or return to decide itself."""
+"""What becomes of a failed attempt: a task's retry policy, and what a handler may raise or return to decide itself."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from datetime import timedelta
 from holdfast.errors import ConfigurationError
 
 
-class GiveUp(Exception):  # noqa: N818 - reads as a sentence: raise GiveUp("the account is closed")
+class GiveUp(Exception):
     """Raised by a handler: this job has failed for good, further attempts cannot help."""
 
 
-class RetryAfter(Exception):  # noqa: N818
+class RetryAfter(Exception):
     """Raised by a handler: the attempt failed, try again after so many seconds (a server's ``Retry-After``)."""
 
     def __init__(self, seconds: float, reason: str = "") -> None:
@@ -67,7 +67,7 @@ class Retry:
         ``max_attempts`` overrides the policy's own for this job.
         """
         policy = self.policy_for(error)
-        if isinstance(error, GiveUp) or isinstance(error, (*self.give_up_on, *policy.give_up_on)):
+        if isinstance(error, (GiveUp, *self.give_up_on, *policy.give_up_on)):
             return None
         if attempt >= (policy.max_attempts if max_attempts is None else max_attempts):
             return None
@@ -76,4 +76,4 @@ class Retry:
         # Bounded before it is raised to a power, so that no number of attempts overflows.
         exponent = min(attempt - 1, 64)
         delay = min(policy.ceiling_seconds, policy.delay_seconds * policy.factor**exponent)
-        return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))  # noqa: S311 - spread, not secret
+        return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))
