@@ -202,7 +202,8 @@ class Holdfast:
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
 
     async def migrate(self) -> None:
-        """Bring the schema up to date."""
+        """Bring the schema up to date; opens the application, which it would otherwise refuse without a schema."""
+        await self.open(bring_up=True)
         connection = await self._here().database.connect_apart()
         try:
             await migrate(connection)
