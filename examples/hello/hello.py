@@ -1,7 +1,7 @@
 """The smallest program: a task that is retried, a task that happens exactly once, and a queue that is drained.
 
-    python examples/hello/hello.py          enqueue, run, show
-    holdfast up examples/hello/hello.py     serve these tasks until Ctrl-C
+python examples/hello/hello.py          enqueue, run, show
+holdfast up examples/hello/hello.py     serve these tasks until Ctrl-C
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Rooms:
 class Holdfast:
     """Tasks and the database they live in.
 
-    ``database_url`` wins over ``HOLDFAST_DATABASE_URL`` and ``DATABASE_URL``; without any of them the project's embedded
+    ``database_url`` wins over ``HOLDFAST_DATABASE_URL`` and ``DATABASE_URL``; without any the project's embedded
     server is used, and started if it is not running. Nothing is connected before it is needed.
     """
 
@@ -118,8 +118,8 @@ class Holdfast:
     async def open(self, deadline_seconds: float = 30.0, *, bring_up: bool = False) -> Self:
         """Connect for the running event loop; waits for a server that is not there yet. Opening twice is once.
 
-        The embedded server gets its schema by itself, a configured one with ``bring_up``. Raises ``MigrationError`` when the schema of a configured
-        database is missing or older, ``DatabaseUnavailable`` when the server does not come in time.
+        The embedded server gets its schema by itself, a configured one with ``bring_up``. Raises ``MigrationError``
+        when the schema of a configured database is missing or older, ``DatabaseUnavailable`` when no server comes.
         """
         loop = asyncio.get_running_loop()
         async with self._opening.setdefault(loop, asyncio.Lock()):
@@ -169,7 +169,12 @@ class Holdfast:
     ) -> Worker:
         """A worker of this application on the running event loop; ``run`` it. The application must be open."""
         options = worker_options(
-            self.settings, queues=queues, concurrency=concurrency, name=name, drain=drain, horizon_seconds=horizon_seconds
+            self.settings,
+            queues=queues,
+            concurrency=concurrency,
+            name=name,
+            drain=drain,
+            horizon_seconds=horizon_seconds,
         )
         database = self._here().database
         if lifeline is None:
@@ -193,7 +198,8 @@ class Holdfast:
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
 
     async def migrate(self) -> None:
-        """Bring the schema up to date."""
+        """Bring the schema up to date; opens the application, which it would otherwise refuse without a schema."""
+        await self.open(bring_up=True)
         connection = await self._here().database.connect_apart()
         try:
             await migrate(connection)
@@ -232,7 +238,9 @@ class Holdfast:
     def _here(self) -> Rooms:
         rooms = self._rooms.get(asyncio.get_running_loop())
         if rooms is None:
-            raise ConfigurationError("the application is not open", remedy="use `async with app:` or `await app.open()`")
+            raise ConfigurationError(
+                "the application is not open", remedy="use `async with app:` or `await app.open()`"
+            )
         return rooms
 
     async def _connect(self, deadline_seconds: float, *, bring_up: bool) -> Database:
@@ -300,7 +308,7 @@ async def _require_schema(database: Database, *, bring_up: bool) -> None:
             await migrate(connection)
         elif pending:
             raise MigrationError(
-                f"the database lacks {len(pending)} migrations, the first is {pending[0].version:04d}_{pending[0].name}",
+                f"the database lacks {len(pending)} migrations, first {pending[0].version:04d}_{pending[0].name}",
                 remedy="run `holdfast db migrate` once, before the application starts",
             )
     finally:

@@ -20,6 +20,16 @@ from tests.docs.pages import Block, Page, page, pages
 
 ALL = {one.path: one for one in pages()}
 RUNNING = [path for path, one in ALL.items() if any(block.runs for block in one.blocks)]
+# Group -> its commands, as the command line has them.
+COMMANDS: dict[str, Any] = {
+    "up": {},
+    "down": {},
+    "worker": {},
+    "status": {},
+    "db": {name: {} for name in ("migrate", "status", "wait", "validate")},
+    "job": {name: {} for name in ("enqueue", "list", "show", "retry", "cancel", "wait")},
+    "queue": {name: {} for name in ("list", "pause", "resume")},
+}
 _VARIABLE = re.compile(r"\bHOLDFAST_([A-Z_]+)\b")
 _FILE = re.compile(r"(?:src|tests|docs|examples|benchmarks|tools)/[\w./-]*\w(?:/|\.\w+)")
 
@@ -82,10 +92,10 @@ def dead_links(one: Page) -> Iterator[str]:
         if link.startswith(("https://", "mailto:")):
             continue
         target, _, anchor = link.partition("#")
-        file = (ROOT / one.path).parent / target if target else ROOT / one.path
-        if not file.exists():
+        file = (ROOT / one.path).parent / target
+        if target and not file.exists():
             yield f"{one.path}: {link} leads nowhere"
-        elif anchor and anchor not in page(file.resolve()).anchors:
+        elif anchor and anchor not in (page(file.resolve()) if target else one).anchors:
             yield f"{one.path}: {link} names no heading"
 
 
@@ -114,15 +124,16 @@ def table_rows(one: Page, columns: int) -> list[list[str]]:
     return [[cell.strip().strip("`") for cell in row] for row in rows if len(row) == columns]
 
 
+def shown_default(name: str) -> str:
+    if Settings.model_fields[name].default is None:
+        return "auto" if name == "pooled" else "none"
+    return Settings().shown()[name]
+
+
 def test_every_setting_is_in_the_table_with_its_default_and_meaning() -> None:
     shown = {row[0]: row[1:] for row in table_rows(ALL["docs/operations/settings.md"], 3)}
     shown.pop("setting")
-    defaults = Settings().shown()
-    expected = {
-        name: [defaults[name] if field.default is not None else "none" if "_url" in name or name == "app" else "auto"]
-        + [field.description]
-        for name, field in Settings.model_fields.items()
-    }
+    expected = {name: [shown_default(name), field.description or ""] for name, field in Settings.model_fields.items()}
 
     assert shown == expected
 
@@ -133,6 +144,25 @@ def test_every_error_is_in_the_table_with_its_statuses() -> None:
     classes = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, HoldfastError)]
 
     assert shown == {kind.code: [str(kind.exit_status), str(kind.http_status)] for kind in classes}
+
+
+def unknown_commands(one: Page) -> Iterator[str]:
+    """`holdfast …` as the pages type it, compared with what the command line knows."""
+    for words in one.commands:
+        known: dict[str, Any] = COMMANDS
+        for word in words[1:]:
+            if word.startswith("-") or not known:
+                break
+            if word not in known:
+                yield f"{one.path}: there is no command {' '.join(words)}"
+                break
+            known = known[word]
+
+
+def test_every_command_exists() -> None:
+    assert sum(len(one.commands) for one in ALL.values()) > 10
+    assert [problem for one in ALL.values() for problem in unknown_commands(one)] == []
+    assert list(unknown_commands(BAD)) == ["docs/bad.md: there is no command holdfast fly"]
 
 
 BAD = Page(
@@ -157,7 +187,9 @@ async def test_a_page_whose_code_fails_is_seen() -> None:
 
 
 def test_pages_are_short() -> None:
-    too_long = {path: len(one.text.splitlines()) for path, one in ALL.items() if PurePosixPath(path).name != "README.md"}
+    too_long = {
+        path: len(one.text.splitlines()) for path, one in ALL.items() if PurePosixPath(path).name != "README.md"
+    }
 
     assert {path: lines for path, lines in too_long.items() if lines > 160} == {}
     assert len(ALL["ARCHITECTURE.md"].text.splitlines()) <= 150

@@ -27,7 +27,9 @@ def worker_of(lease: int) -> int:
 class HotPath:
     """Claims and completions of one registered worker. Its calls must not overlap; the worker's pump sees to that."""
 
-    def __init__(self, database: Database, worker: int, queues: Sequence[str], *, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, database: Database, worker: int, queues: Sequence[str], *, timeout_seconds: float = 30.0
+    ) -> None:
         self.worker = worker
         self.order = ClaimOrder(queues)
         self._database = database
@@ -99,7 +101,9 @@ class HotPath:
 
         Only what was unknown at two looks in a row, so that a claim still on its way is not taken for a lost one.
         """
-        unknown = {row[0] for row in await self._fetch("unknown_leases", self.worker, self._lowest(), self.leases + self._over)}
+        unknown = {
+            row[0] for row in await self._fetch("unknown_leases", self.worker, self._lowest(), self.leases + self._over)
+        }
         if self._asking_from is not None:
             unknown = {lease for lease in unknown if lease < self._asking_from}
         certain, self._unsure = unknown & self._unsure, unknown
@@ -135,7 +139,9 @@ class HotPath:
             kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace = row
             if kind == _JOB:
                 batch.claimed.append(
-                    Claimed(job_id, lease, queue, priority, attempt, flags, task, args, max_attempts, timeout, trace, now)
+                    Claimed(
+                        job_id, lease, queue, priority, attempt, flags, task, args, max_attempts, timeout, trace, now
+                    )
                 )
                 self._outstanding[lease] = self._outstanding.get(lease, 0) + 1
                 self.order.claimed(queue, priority, seq)

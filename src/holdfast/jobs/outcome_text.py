@@ -27,7 +27,8 @@ def result_text(result: Any, most_bytes: int = 1_000_000) -> str | None:
         ) from None
     if len(text) > most_bytes:
         raise ResultNotStorable(
-            f"the result is {len(text)} bytes long, {most_bytes} are allowed", remedy="store it elsewhere and return where"
+            f"the result is {len(text)} bytes long, {most_bytes} are allowed",
+            remedy="store it elsewhere and return where",
         )
     described = text.decode()
     if reason := why_unstorable(described):

@@ -1,4 +1,4 @@
-"""What becomes of a failed attempt: the retry policy of a task, and what a handler may raise or return to decide itself."""
+"""What becomes of a failed attempt: a task's retry policy, and what a handler may raise or return to decide itself."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Retry:
         ``max_attempts`` overrides the policy's own for this job.
         """
         policy = self.policy_for(error)
-        if isinstance(error, GiveUp) or isinstance(error, (*self.give_up_on, *policy.give_up_on)):
+        if isinstance(error, (GiveUp, *self.give_up_on, *policy.give_up_on)):
             return None
         if attempt >= (policy.max_attempts if max_attempts is None else max_attempts):
             return None

@@ -22,7 +22,7 @@ _CONFIG = ConfigDict(extra="forbid", ser_json_inf_nan="constants", arbitrary_typ
 class Signature:
     """The named parameters of a handler, without the leading ``job`` one.
 
-    ``dump`` turns a call's arguments into JSON text, ``load`` turns it back into keyword arguments of the declared types.
+    ``dump`` turns a call's arguments into JSON text, ``load`` turns it back into keyword arguments of declared types.
     """
 
     def __init__(self, handler: Callable[..., Any], task: str, context_type: type) -> None:

@@ -1,6 +1,6 @@
 """One attempt of one job: from its stored arguments to what becomes of it.
 
-The steps read as a sentence: find the task, load the arguments, run the handler within its time, and judge how it ended.
+The steps read as a sentence: find the task, load the arguments, run the handler within its time, judge how it ended.
 Nothing here touches the queue; the answer is a record that the pump writes.
 """
 
@@ -36,7 +36,7 @@ _UNKNOWN_TASK_SECONDS: Final = 15.0
 Ending = Finished | Left | None
 
 
-class JobTimeout(Exception):  # noqa: N818 - what people read in the stored error
+class JobTimeout(Exception):
     """The attempt took longer than its ``timeout_seconds``."""
 
 
@@ -90,7 +90,9 @@ class Attempts:
         self, task: Task[..., Any], job: Job, arguments: dict[str, Any], timeout: float | None
     ) -> Any:
         """A thread cannot be stopped: after the timeout it is asked to (``job.should_stop``) and then waited for."""
-        handler = partial(task.handler, job, **arguments) if task.signature.wants_job else partial(task.handler, **arguments)
+        handler = (
+            partial(task.handler, job, **arguments) if task.signature.wants_job else partial(task.handler, **arguments)
+        )
         context = contextvars.copy_context()
         work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, _call_plainly, handler)
         late = False

@@ -24,7 +24,7 @@ class WorkerOptions:
     retention_days: int = 30
     drain: bool = False
     drain_horizon_seconds: float = 300.0
-    """A drained worker waits for retries that are due this soon; what a caller scheduled for later is not waited for."""
+    """A drained worker waits for retries due this soon; what a caller scheduled for later is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)

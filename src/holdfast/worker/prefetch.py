@@ -9,7 +9,7 @@ _BATCH = 500
 
 
 class Prefetch:
-    """Learns how many jobs this worker ends a second. Long jobs are not claimed ahead, so nobody else is kept from them."""
+    """Learns how many jobs this worker ends a second. Long ones are not claimed ahead: nobody is kept from them."""
 
     def __init__(self, concurrency: int, ahead_seconds: float, most_ahead: int) -> None:
         self._concurrency = concurrency

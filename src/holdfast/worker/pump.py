@@ -99,8 +99,13 @@ class Pump:
                 await self._turn()
                 pause = 0.02
             except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
-                log.warning("the database did not answer (%s), %d endings wait: %s", classify(error).value, self.unwritten, error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                log.warning(
+                    "the database did not answer (%s), %d endings wait: %s",
+                    classify(error).value,
+                    self.unwritten,
+                    error,
+                )
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, 1.0)
 
     async def flush(self, deadline_seconds: float) -> bool:

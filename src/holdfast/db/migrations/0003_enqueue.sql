@@ -130,6 +130,10 @@ BEGIN
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
     IF FOUND THEN RETURN 'waiting'; END IF;
     IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    -- Finished so long ago that retention has dropped it, with its outcome: a key must not be taken for ever.
+    IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job) AND NOT EXISTS (SELECT FROM holdfast.job_kept j WHERE j.id = p_job) THEN
+        RETURN 'finished';
+    END IF;
     RETURN 'running';
 END $$;
 COMMENT ON FUNCTION holdfast.hold_waiting_v1 IS 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
