@@ -68,6 +68,9 @@ class Producer:
         if self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender], timeout=deadline_seconds)
             self._sender.cancel()
+        # Those behind them were never sent: nobody would ever answer them.
+        waiting, self._waiting = self._waiting, []
+        _fail(waiting, DatabaseUnavailable("the application was closed before the job was sent: it was not stored"))
         await self._held.close()
 
     def _start_sender(self) -> None:
