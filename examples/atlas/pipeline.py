@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from packageurl import PackageURL
 from rich.progress import Progress, TaskID
 
 from holdfast import GiveUp, Holdfast
+from holdfast.db import embedded
 
 from . import store
 from .artifacts import store_artifact
@@ -25,6 +26,7 @@ from .spdx import document_for, unwrap
 from .tasks import GITLOG, SBOM, SCORES, app, compute_scores, process_gitlog, process_sbom
 
 _CONCURRENCY = 8
+_SERVER_HOME = Path(".holdfast/atlas-server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,18 @@ class Atlas:
 async def open_app() -> AsyncIterator[Holdfast]:
     """Open the app: the one place that decides where the database is.
 
-    It is the server named by the environment, else one that this process owns and that ends with it.
+    It is the server named by the environment, else one that this process owns and that ends with it; its data stays
+    beside the documents, so that a second run finds what is unchanged.
     """
-    async with app:
-        yield app
+    with ExitStack() as stack:
+        app.configure()
+        if app.settings.database_url is None:
+            app.configure(stack.enter_context(embedded.owned_server(_SERVER_HOME)).url)
+        await app.open(bring_up=True)
+        try:
+            yield app
+        finally:
+            await app.close()
 
 
 async def run(request: Request, progress: Progress) -> Atlas:

@@ -42,7 +42,7 @@ class Rooms:
 class Holdfast:
     """Tasks and the database they live in.
 
-    ``database_url`` wins over ``HOLDFAST_DATABASE_URL`` and ``DATABASE_URL``; without any of them the project's embedded
+    ``database_url`` wins over ``HOLDFAST_DATABASE_URL`` and ``DATABASE_URL``; without any the project's embedded
     server is used, and started if it is not running. Nothing is connected before it is needed.
     """
 
@@ -110,16 +110,21 @@ class Holdfast:
         known = ", ".join(sorted(self.tasks)) or "none"
         raise TaskUnknown(f"there is no task {name!r}", remedy=f"registered tasks: {known}")
 
-    async def open(self, deadline_seconds: float = 30.0) -> Self:
+    def configure(self, database_url: str | None = None, *, direct_url: str | None = None) -> None:
+        """Choose another database, and read the settings anew; for what is opened from now on."""
+        self._urls = {"database_url": database_url, "database_direct_url": direct_url}
+        self._settings = None
+
+    async def open(self, deadline_seconds: float = 30.0, *, bring_up: bool = False) -> Self:
         """Connect for the running event loop; waits for a server that is not there yet. Opening twice is once.
 
-        The embedded server gets its schema by itself. Raises ``MigrationError`` when the schema of a configured
-        database is missing or older, ``DatabaseUnavailable`` when the server does not come in time.
+        The embedded server gets its schema by itself, a configured one with ``bring_up``. Raises ``MigrationError``
+        when the schema of a configured database is missing or older, ``DatabaseUnavailable`` when no server comes.
         """
         loop = asyncio.get_running_loop()
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
-                database = await self._connect(deadline_seconds)
+                database = await self._connect(deadline_seconds, bring_up=bring_up)
                 self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
         return self
 
@@ -168,7 +173,12 @@ class Holdfast:
     ) -> Worker:
         """A worker of this application on the running event loop; ``run`` it. The application must be open."""
         options = worker_options(
-            self.settings, queues=queues, concurrency=concurrency, name=name, drain=drain, horizon_seconds=horizon_seconds
+            self.settings,
+            queues=queues,
+            concurrency=concurrency,
+            name=name,
+            drain=drain,
+            horizon_seconds=horizon_seconds,
         )
         database = self._here().database
         if lifeline is None:
@@ -192,7 +202,8 @@ class Holdfast:
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
 
     async def migrate(self) -> None:
-        """Bring the schema up to date."""
+        """Bring the schema up to date; opens the application, which it would otherwise refuse without a schema."""
+        await self.open(bring_up=True)
         connection = await self._here().database.connect_apart()
         try:
             await migrate(connection)
@@ -231,10 +242,12 @@ class Holdfast:
     def _here(self) -> Rooms:
         rooms = self._rooms.get(asyncio.get_running_loop())
         if rooms is None:
-            raise ConfigurationError("the application is not open", remedy="use `async with app:` or `await app.open()`")
+            raise ConfigurationError(
+                "the application is not open", remedy="use `async with app:` or `await app.open()`"
+            )
         return rooms
 
-    async def _connect(self, deadline_seconds: float) -> Database:
+    async def _connect(self, deadline_seconds: float, *, bring_up: bool) -> Database:
         settings = self.settings
         url = settings.database_url
         if url is None:
@@ -242,7 +255,7 @@ class Holdfast:
         database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
         await database.open(deadline_seconds)
         try:
-            await _require_schema(database, bring_up=settings.database_url is None)
+            await _require_schema(database, bring_up=bring_up or settings.database_url is None)
         except BaseException:
             await database.close(1.0)
             raise
@@ -299,7 +312,7 @@ async def _require_schema(database: Database, *, bring_up: bool) -> None:
             await migrate(connection)
         elif pending:
             raise MigrationError(
-                f"the database lacks {len(pending)} migrations, the first is {pending[0].version:04d}_{pending[0].name}",
+                f"the database lacks {len(pending)} migrations, first {pending[0].version:04d}_{pending[0].name}",
                 remedy="run `holdfast db migrate` once, before the application starts",
             )
     finally:

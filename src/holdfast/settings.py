@@ -106,7 +106,7 @@ class Settings(BaseModel):
     prefetch_seconds: NonNegativeFloat = Field(
         default=0.05, description="seconds of work that a worker claims ahead, by measured duration"
     )
-    max_prefetch: NonNegativeInt = Field(default=500, description="jobs claimed ahead at most")
+    max_prefetch: NonNegativeInt = Field(default=1000, description="jobs claimed ahead at most")
     flush_seconds: NonNegativeFloat = Field(
         default=0.003, description="seconds that results wait for each other before they are written together"
     )

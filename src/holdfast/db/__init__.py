@@ -6,6 +6,7 @@ from holdfast.db.catalog import Validation, validate
 from holdfast.db.database import Database
 from holdfast.db.drivers import CallerConnection, adopt
 from holdfast.db.faults import DRIVER_ERRORS, Fault, classify
+from holdfast.db.held import HeldConnection
 from holdfast.db.listener import Listener
 from holdfast.db.migrator import (
     Migration,
@@ -24,6 +25,7 @@ __all__ = [
     "CallerConnection",
     "Database",
     "Fault",
+    "HeldConnection",
     "Listener",
     "Migration",
     "MigrationState",

@@ -12,6 +12,7 @@ import asyncpg
 
 from holdfast.clock import monotonic
 from holdfast.db.faults import Fault, classify, classify_connect
+from holdfast.db.held import HeldConnection
 from holdfast.db.sessions import Session, SessionFacts, connect_session, describe_url, inspect_session
 from holdfast.db.statements import Statement
 from holdfast.errors import DatabaseUnavailable
@@ -157,6 +158,21 @@ class Database:
             yield connection
         finally:
             await _release(owner, connection)
+
+    def hold(self, pool: PoolName = "control") -> HeldConnection:
+        """A connection kept between statements, for whoever sends many of them one after the other."""
+
+        async def take(timeout_seconds: float) -> Any:
+            return await self._lend(self._pool(pool), timeout_seconds)
+
+        async def give_back(connection: Any) -> None:
+            if pool in self._pools:
+                await _release(self._pools[pool], connection)
+
+        async def recover(fault: Fault, error: Exception) -> None:
+            await self._recover(pool, fault, error)
+
+        return HeldConnection(take, give_back, recover)
 
     async def connect_direct(self, *, timeout_seconds: float = 10.0) -> Any | None:
         """A connection outside the pools, to the direct URL; ``None`` when only a pooled URL is known.

@@ -83,13 +83,21 @@ class Jobs:
         attempts = await self._database.fetch(_SQL["attempts"], job_id)
         losses = await self._database.fetch(_SQL["losses"], job_id)
         events = [
-            {"what": "failed", "at": row["finished_at"], "attempt": row["attempt"], "worker": row["worker"], "error": _json(row["error"])}
+            {
+                "what": "failed",
+                "at": row["finished_at"],
+                "attempt": row["attempt"],
+                "worker": row["worker"],
+                "error": _json(row["error"]),
+            }
             for row in attempts
-        ] + [{"what": "lost", "at": row["lost_at"], "worker": row["worker"], "counted": row["counted"]} for row in losses]
+        ] + [
+            {"what": "lost", "at": row["lost_at"], "worker": row["worker"], "counted": row["counted"]} for row in losses
+        ]
         return sorted(events, key=lambda event: event["at"])
 
     async def cancel(self, *job_ids: int, reason: str | None = None) -> dict[int, str]:
-        """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs and is asked to stop), ``finished`` or ``unknown``."""
+        """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs), ``finished`` or ``unknown``."""
         rows = await self._database.fetch(_SQL["cancel"], list(job_ids), reason)
         return {row["job_id"]: row["answer"] for row in rows}
 
@@ -99,8 +107,12 @@ class Jobs:
         if answer == "unknown":
             raise _unknown(job_id)
         if answer != "moved":
-            legal = ", ".join(verb for verb in legal_verbs(Place(answer)) if verb in (Verb.CANCEL, Verb.RETRY)) or "nothing"
-            raise IllegalMove(f"job {job_id} is {answer} and cannot be retried", remedy=f"what can be done with it: {legal}")
+            legal = (
+                ", ".join(verb for verb in legal_verbs(Place(answer)) if verb in (Verb.CANCEL, Verb.RETRY)) or "nothing"
+            )
+            raise IllegalMove(
+                f"job {job_id} is {answer} and cannot be retried", remedy=f"what can be done with it: {legal}"
+            )
 
     async def wait(self, job_id: int, *, timeout_seconds: float | None = None) -> JobInfo:
         """Wait until a job has ended, and return it. Raises ``JobNotFound``, ``TimedOut``."""
@@ -113,7 +125,10 @@ class Jobs:
             if state in FINAL:
                 return await self.show(job_id)
             if give_up_at is not None and monotonic() >= give_up_at:
-                raise TimedOut(f"job {job_id} is {state} after {timeout_seconds:g} s", remedy=f"look at it: holdfast job show {job_id}")
+                raise TimedOut(
+                    f"job {job_id} is {state} after {timeout_seconds:g} s",
+                    remedy=f"look at it: holdfast job show {job_id}",
+                )
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
@@ -134,14 +149,27 @@ class Jobs:
             return []
         rows = await self._database.fetch(_SQL["show"], list(job_ids))
         return [
-            JobInfo(**{**dict(row), "args": _json(row["args"]), "result": _json(row["result"]), "error": _json(row["error"])})
+            JobInfo(
+                **{
+                    **dict(row),
+                    "args": _json(row["args"]),
+                    "result": _json(row["result"]),
+                    "error": _json(row["error"]),
+                }
+            )
             for row in rows
         ]
 
     async def list(
-        self, *, state: str | None = None, queue: str | None = None, task: str | None = None, before: int | None = None, limit: int = 50
+        self,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        task: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
     ) -> Sequence[JobInfo]:
-        """The newest jobs first; ``before`` is the id to go on from. Raises ``ConfigurationError`` for an unknown state."""
+        """The newest jobs first; ``before``: the id to go on from. ``ConfigurationError`` for an unknown state."""
         if state is not None and state not in set(Place):
             raise ConfigurationError(f"there is no state {state!r}", remedy=f"states are {', '.join(Place)}")
         name, extra = ("page_all", ()) if state is None else (f"page_{state}", ())

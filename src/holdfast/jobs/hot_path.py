@@ -27,10 +27,13 @@ def worker_of(lease: int) -> int:
 class HotPath:
     """Claims and completions of one registered worker. Its calls must not overlap; the worker's pump sees to that."""
 
-    def __init__(self, database: Database, worker: int, queues: Sequence[str], *, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, database: Database, worker: int, queues: Sequence[str], *, timeout_seconds: float = 30.0
+    ) -> None:
         self.worker = worker
         self.order = ClaimOrder(queues)
         self._database = database
+        self._held = database.hold("control")
         self._timeout_seconds = timeout_seconds
         self._drawn = worker << _WORKER_SHIFT
         self._outstanding: dict[int, int] = {}
@@ -98,11 +101,17 @@ class HotPath:
 
         Only what was unknown at two looks in a row, so that a claim still on its way is not taken for a lost one.
         """
-        unknown = {row[0] for row in await self._fetch("unknown_leases", self.worker, self._lowest(), self.leases + self._over)}
+        unknown = {
+            row[0] for row in await self._fetch("unknown_leases", self.worker, self._lowest(), self.leases + self._over)
+        }
         if self._asking_from is not None:
             unknown = {lease for lease in unknown if lease < self._asking_from}
         certain, self._unsure = unknown & self._unsure, unknown
         return sum([await self._fetchval("release_lease", lease) for lease in sorted(certain)])
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._held.close()
 
     def forget(self, jobs: Iterable[Claimed]) -> None:
         """Jobs whose own transaction has ended their lease."""
@@ -125,10 +134,14 @@ class HotPath:
     def _read(self, rows: Iterable[Any]) -> Batch:
         now = monotonic()
         batch = Batch([], [], dead=False)
-        for kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace in rows:
+        # The server joins payloads by hashing; the order of the claim is restored here.
+        for row in sorted(rows, key=_claim_order):
+            kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace = row
             if kind == _JOB:
                 batch.claimed.append(
-                    Claimed(job_id, lease, queue, priority, attempt, flags, task, args, max_attempts, timeout, trace, now)
+                    Claimed(
+                        job_id, lease, queue, priority, attempt, flags, task, args, max_attempts, timeout, trace, now
+                    )
                 )
                 self._outstanding[lease] = self._outstanding.get(lease, 0) + 1
                 self.order.claimed(queue, priority, seq)
@@ -155,10 +168,15 @@ class HotPath:
         return min([*self._outstanding, *self._over, *self._unsure], default=self._drawn)
 
     async def _fetch(self, name: str, *params: Any) -> list[Any]:
-        return await self._database.fetch(_SQL[name], *params, pool="control", timeout_seconds=self._timeout_seconds)
+        return await self._held.fetch(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
 
     async def _fetchval(self, name: str, *params: Any) -> Any:
-        return await self._database.fetchval(_SQL[name], *params, pool="control", timeout_seconds=self._timeout_seconds)
+        return await self._held.fetchval(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
+
+
+def _claim_order(row: Any) -> tuple[int, int]:
+    """By priority and place in the queue; rows that are no jobs come anywhere."""
+    return row[4] or 0, row[5] or 0
 
 
 def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from holdfast.clock import monotonic
@@ -19,7 +19,7 @@ _current: contextvars.ContextVar[list[Job | None]] = contextvars.ContextVar("hol
 
 
 class JobTransaction:
-    """A transaction whose commit completes the job. Statements as with asyncpg; ``result`` is stored with the outcome."""
+    """A transaction whose commit completes the job. Statements as with asyncpg; ``result`` goes with the outcome."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -45,7 +45,17 @@ class JobTransaction:
 class Job:
     """One attempt of a job, as its handler sees it."""
 
-    __slots__ = ("_database", "_lease_seconds", "_on_completed", "cancel_reason", "claimed", "completed", "lost", "started_at", "stopping")
+    __slots__ = (
+        "_database",
+        "_lease_seconds",
+        "_on_completed",
+        "cancel_reason",
+        "claimed",
+        "completed",
+        "lost",
+        "started_at",
+        "stopping",
+    )
 
     def __init__(
         self, claimed: Claimed, database: Database, lease_seconds: float, on_completed: Callable[[Claimed], None]
@@ -123,7 +133,13 @@ class Job:
                 yield effects
                 took = int((monotonic() - self.started_at) * 1_000_000)
                 mine = await connection.fetchval(
-                    _SQL["finish_solo"].sql, claimed.lease, claimed.id, claimed.attempt, took, result_text(effects.result), claimed.queue
+                    _SQL["finish_solo"].sql,
+                    claimed.lease,
+                    claimed.id,
+                    claimed.attempt,
+                    took,
+                    result_text(effects.result),
+                    claimed.queue,
                 )
                 if not mine:
                     self.lost = True
@@ -155,20 +171,18 @@ class Job:
 
 
 def current_job() -> Job | None:
-    """The job that the calling code runs in; None outside of one. Works in the handler, what it awaits, and its threads."""
+    """The job that the calling code runs in, or None: in the handler, what it awaits, and its threads."""
     holder = _current.get(None)
     return holder[0] if holder else None
 
 
 def job_holder() -> list[Job | None]:
-    """A cell for the current job in this context. A runner swaps what is in it, which is cheaper than a new context a job."""
+    """A cell for the current job of this context. A runner swaps its content: cheaper than a new context a job."""
     holder: list[Job | None] = [None]
     _current.set(holder)
     return holder
 
 
 async def _roll_back(transaction: Any) -> None:
-    try:
+    with suppress(*DRIVER_ERRORS):  # the server rolls back what a dead connection left
         await transaction.rollback()
-    except DRIVER_ERRORS:
-        pass  # the server rolls back what a dead connection left

@@ -28,7 +28,7 @@ class Promoter:
         self._full_look_due_at = 0.0
 
     async def promote(self) -> float | None:
-        """Promote what is due. Returns the seconds until the next job is due; 0 when more is due now; None for nothing."""
+        """Promote what is due. Returns the seconds until the next job is due; 0: more is due; None: nothing waits."""
         if monotonic() >= self._full_look_due_at:
             self._mark = _LONG_AGO
             self._full_look_due_at = monotonic() + _FULL_LOOK_EVERY_SECONDS
@@ -60,13 +60,15 @@ class Keeper:
     async def retain(self) -> int:
         """Let go of history older than the retention; returns how many partitions were dropped.
 
-        Steps: copy the unfinished aside, detach without stopping anybody, look once more, drop. Whatever is interrupted is
+        Steps: copy the unfinished aside, detach without stopping anybody, look once more, drop. What is interrupted is
         taken up by the next call. A reader that holds a partition only delays its end, nobody else.
         """
         for name in await self._names("detached_partitions"):
             await self._drop(name)
         dropped = 0
-        for name, until_id in await self._database.fetch(_SQL["expired_partitions"], self._retention_days, pool="control"):
+        for name, until_id in await self._database.fetch(
+            _SQL["expired_partitions"], self._retention_days, pool="control"
+        ):
             await self._database.fetchval(_SQL["keep_stragglers"], name, until_id, pool="control")
             if not await self._detach(name):
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 SOLO: Final = 1
 """Flag: claimed into a lease of its own, because it completes inside its own transaction."""
@@ -16,11 +16,11 @@ SUSPECT: Final = 4
 
 
 class JobId(int):
-    """The id of a job. ``existing`` tells that a unique key was held by this unfinished job, so nothing was inserted."""
+    """The id of a job. ``existing``: a unique key was held by this unfinished job, so nothing was inserted."""
 
     existing: bool
 
-    def __new__(cls, value: int, *, existing: bool = False) -> JobId:
+    def __new__(cls, value: int, *, existing: bool = False) -> Self:
         """``existing`` is False for a job that was just inserted."""
         self = super().__new__(cls, value)
         self.existing = existing

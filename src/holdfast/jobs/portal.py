@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Portal:
-    """Runs coroutines for synchronous callers, from any number of threads. The thread is a daemon: it keeps nobody alive."""
+    """Runs coroutines for synchronous callers, from any number of threads, in a thread that keeps nobody alive."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

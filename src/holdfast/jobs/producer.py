@@ -28,6 +28,7 @@ class Producer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._held = database.hold("user")
         self._ids = IdSupply(database)
         self._drawing = asyncio.Lock()
         self._waiting: list[tuple[NewJob, asyncio.Future[JobId]]] = []
@@ -60,6 +61,7 @@ class Producer:
         if self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender], timeout=deadline_seconds)
             self._sender.cancel()
+        await self._held.close()
 
     async def _send_waiting(self) -> None:
         while self._waiting:
@@ -99,7 +101,7 @@ class Producer:
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
             try:
-                stored = await self._database.fetchval(_SQL[name], *params)
+                stored = await self._fetchval(name, params)
                 return [JobId(new, existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
             except DRIVER_ERRORS as error:
                 fault = classify(error)
@@ -112,6 +114,12 @@ class Producer:
                 unsure = unsure or fault is Fault.CONNECTION_LOST
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)
+
+    async def _fetchval(self, name: str, params: tuple[Any, ...]) -> Any:
+        """Plain jobs travel one batch after the other on a connection of their own; keyed ones may wait for others."""
+        if name == "enqueue":
+            return await self._held.fetchval(_SQL[name], *params)
+        return await self._database.fetchval(_SQL[name], *params)
 
     async def _all_exist(self, ids: Sequence[int]) -> bool:
         return len(await self._database.fetch(_SQL["which_exist"], list(ids))) == len(ids)

@@ -1,4 +1,4 @@
-"""What becomes of a failed attempt: the retry policy of a task, and what a handler may raise or return to decide itself."""
+"""What becomes of a failed attempt: a task's retry policy, and what a handler may raise or return to decide itself."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from holdfast.errors import ConfigurationError
+from holdfast.jobs.durations import seconds_of
+
+_LONGEST_SECONDS: Final = 1e9
+"""A bound for policies without a ceiling: thirty years, which every clock can hold."""
 
 
 class GiveUp(Exception):  # noqa: N818 - reads as a sentence: raise GiveUp("the account is closed")
@@ -18,8 +23,8 @@ class RetryAfter(Exception):  # noqa: N818
     """Raised by a handler: the attempt failed, try again after so many seconds (a server's ``Retry-After``)."""
 
     def __init__(self, seconds: float, reason: str = "") -> None:
-        super().__init__(reason or f"asked to retry after {seconds:g} s")
-        self.seconds = seconds
+        self.seconds = seconds_of(max(0.0, seconds))  # a moment that is over means: at once
+        super().__init__(reason or f"asked to retry after {self.seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,10 @@ class Snooze:
     """Returned by a handler: nothing failed, run the job again after ``seconds``; no attempt is used up."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        # Refused here, in the handler that said it.
+        object.__setattr__(self, "seconds", seconds_of(self.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +76,15 @@ class Retry:
         ``max_attempts`` overrides the policy's own for this job.
         """
         policy = self.policy_for(error)
-        if isinstance(error, GiveUp) or isinstance(error, (*self.give_up_on, *policy.give_up_on)):
+        if isinstance(error, (GiveUp, *self.give_up_on, *policy.give_up_on)):
             return None
         if attempt >= (policy.max_attempts if max_attempts is None else max_attempts):
             return None
         if isinstance(error, RetryAfter):
-            return timedelta(seconds=max(0.0, error.seconds))
-        # Bounded before it is raised to a power, so that no number of attempts overflows.
-        exponent = min(attempt - 1, 64)
-        delay = min(policy.ceiling_seconds, policy.delay_seconds * policy.factor**exponent)
+            return timedelta(seconds=error.seconds)
+        try:
+            delay = min(policy.ceiling_seconds, policy.delay_seconds * policy.factor ** (attempt - 1))
+        except OverflowError:
+            delay = policy.ceiling_seconds
+        delay = min(delay, _LONGEST_SECONDS)
         return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))  # noqa: S311 - spread, not secret

@@ -75,7 +75,9 @@ class Request(Generic[P, R]):
         if run_in is not None and run_at is not None:
             raise ConfigurationError("give run_in or run_at, not both")
         if run_at is not None and run_at.tzinfo is None:
-            raise ConfigurationError("run_at has no time zone", remedy="use an aware datetime, for example datetime.now(UTC)")
+            raise ConfigurationError(
+                "run_at has no time zone", remedy="use an aware datetime, for example datetime.now(UTC)"
+            )
         if priority is not None and not 0 <= priority <= 9:
             raise ConfigurationError(f"priority is a number from 0 (first) to 9 (last), not {priority}")
         if unique == "":
@@ -106,7 +108,7 @@ class Request(Generic[P, R]):
     async def enqueue_many(self, calls: Iterable[Any]) -> list[JobId]:
         """Store many jobs in one statement; ids in the order of ``calls``.
 
-        A call is a tuple or list of positional arguments, or a mapping of named ones. All are checked before any is stored.
+        A call is a tuple or list of positional arguments, or a dict of named ones; all are checked first.
         """
         jobs = [self._new_call(call) for call in calls]
         if not jobs:
@@ -137,7 +139,7 @@ class Request(Generic[P, R]):
         if isinstance(call, tuple | list):
             return self._new(tuple(call), {})
         raise ArgumentsInvalid(
-            f"a call of {self._task.name!r} is a tuple of positional or a dict of named arguments, not {type(call).__name__}",
+            f"a call of {self._task.name!r} is a tuple or dict of its arguments, not {type(call).__name__}",
             remedy="write [(1,), (2,)] or [{'user_id': 1}, …]",
         )
 

@@ -1,6 +1,6 @@
 """One attempt of one job: from its stored arguments to what becomes of it.
 
-The steps read as a sentence: find the task, load the arguments, run the handler within its time, and judge how it ended.
+The steps read as a sentence: find the task, load the arguments, run the handler within its time, judge how it ended.
 Nothing here touches the queue; the answer is a record that the pump writes.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
@@ -36,7 +36,7 @@ _UNKNOWN_TASK_SECONDS: Final = 15.0
 Ending = Finished | Left | None
 
 
-class JobTimeout(Exception):  # noqa: N818 - what people read in the stored error
+class JobTimeout(Exception):
     """The attempt took longer than its ``timeout_seconds``."""
 
 
@@ -65,7 +65,9 @@ class Attempts:
         except LeaseLost:
             job.lost = True
             return None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the application raises is an answer
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever the application raises is an answer
             return self._failed(task, claimed, job, error)
         return self._returned(claimed, job, result)
 
@@ -88,9 +90,11 @@ class Attempts:
         self, task: Task[..., Any], job: Job, arguments: dict[str, Any], timeout: float | None
     ) -> Any:
         """A thread cannot be stopped: after the timeout it is asked to (``job.should_stop``) and then waited for."""
-        handler = partial(task.handler, job, **arguments) if task.signature.wants_job else partial(task.handler, **arguments)
+        handler = (
+            partial(task.handler, job, **arguments) if task.signature.wants_job else partial(task.handler, **arguments)
+        )
         context = contextvars.copy_context()
-        work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, handler)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, _call_plainly, handler)
         late = False
         while True:
             try:
@@ -151,3 +155,11 @@ class Attempts:
         if delay is None:
             return Finished(claimed, Outcome.FAILED, job.started_at, took, error=text)
         return Left(claimed, Exit.RETRY, delay.total_seconds(), claimed.attempt + 1, job.started_at, took, text)
+
+
+def _call_plainly(handler: Callable[[], Any]) -> Any:
+    """Call a handler in a thread. A future cannot hold StopIteration: whoever waits for it would wait for ever."""
+    try:
+        return handler()
+    except StopIteration as error:
+        raise RuntimeError("the handler raised StopIteration") from error

@@ -1,4 +1,4 @@
-"""What a worker does when its queues are empty: look again soon, then say that it is idle, then sleep until it is rung for.
+"""What a worker does when its queues are empty: look again soon, then say that it is idle, then sleep until rung for.
 
 Saying so is a shared advisory lock on the LISTEN session, one per queue; an enqueue that finds it held notifies one of
 the holders. After saying so the worker looks once more, because a job may have been committed in between. A transaction
@@ -24,7 +24,12 @@ class Idleness:
     """Paces the looks of one worker at empty queues."""
 
     def __init__(
-        self, database: Database, listener: Listener, queues: Sequence[str], poll_max_seconds: float, background: Background
+        self,
+        database: Database,
+        listener: Listener,
+        queues: Sequence[str],
+        poll_max_seconds: float,
+        background: Background,
     ) -> None:
         self._database = database
         self._listener = listener
@@ -69,7 +74,7 @@ class Idleness:
             return
         turn = looks - len(_EAGER_PAUSES) - 2
         pause = min(self._poll_max_seconds, _FIRST_PAUSE * 2 ** min(turn, 20))
-        self._next_look_at = monotonic() + pause * random.uniform(0.7, 1.0)  # noqa: S311
+        self._next_look_at = monotonic() + pause * random.uniform(0.7, 1.0)
 
     async def _hold(self) -> None:
         self._holding = True

@@ -13,7 +13,7 @@ class WorkerOptions:
     concurrency: int = 20
     name: str = ""
     prefetch_seconds: float = 0.05
-    max_prefetch: int = 500
+    max_prefetch: int = 1000
     flush_seconds: float = 0.003
     poll_max_seconds: float = 1.0
     result_max_bytes: int = 1_000_000
@@ -24,7 +24,7 @@ class WorkerOptions:
     retention_days: int = 30
     drain: bool = False
     drain_horizon_seconds: float = 300.0
-    """A drained worker waits for retries that are due this soon; what a caller scheduled for later is not waited for."""
+    """A drained worker waits for retries due this soon; what a caller scheduled for later is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ _BATCH = 500
 
 
 class Prefetch:
-    """Learns how many jobs this worker ends a second. Long jobs are not claimed ahead, so nobody else is kept from them."""
+    """Learns how many jobs this worker ends a second. Long ones are not claimed ahead: nobody is kept from them."""
 
     def __init__(self, concurrency: int, ahead_seconds: float, most_ahead: int) -> None:
         self._concurrency = concurrency
@@ -43,7 +43,5 @@ class Prefetch:
         """How many to claim now; 0 while what waits will last beyond the next round trip."""
         ahead = self.ahead
         if waiting > ahead // 2:
-            return 0
-        if not idle_runners and waiting >= ahead:
             return 0
         return min(_BATCH, max(0, idle_runners + ahead - waiting))

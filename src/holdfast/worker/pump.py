@@ -58,6 +58,7 @@ class Pump:
         self.claiming = True
         self.found_nothing = asyncio.Event()
         self._written = asyncio.Event()
+        self.on_postponed: Callable[[], None] = lambda: None
 
     @property
     def unwritten(self) -> int:
@@ -72,6 +73,11 @@ class Pump:
             self._finished.append(ending)
         else:
             self._left.append(ending)
+        self._prefetch.ended()
+        self._stir.set()
+
+    def freed(self) -> None:
+        """A runner is free again, and there is nothing to write: the job ended in its own transaction."""
         self._prefetch.ended()
         self._stir.set()
 
@@ -93,8 +99,13 @@ class Pump:
                 await self._turn()
                 pause = 0.02
             except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
-                log.warning("the database did not answer (%s), %d endings wait: %s", classify(error).value, self.unwritten, error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311
+                log.warning(
+                    "the database did not answer (%s), %d endings wait: %s",
+                    classify(error).value,
+                    self.unwritten,
+                    error,
+                )
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, 1.0)
 
     async def flush(self, deadline_seconds: float) -> bool:
@@ -159,8 +170,10 @@ class Pump:
         if batch.claimed:
             self.found_nothing.clear()
             await self._idleness.found(full=len(batch.claimed) >= room)
-            # Let the runners begin before the next call is made.
-            await asyncio.sleep(0 if len(batch.claimed) > 1 else _FULL_TURN_SECONDS)
+            # After a full batch the next call is sent first: the runners work while the server does. After a small one
+            # they begin at once, and what they end soon goes along.
+            if len(batch.claimed) < room:
+                await asyncio.sleep(0 if len(batch.claimed) > 1 else _FULL_TURN_SECONDS)
         else:
             await self._idleness.nothing()
 
@@ -223,6 +236,8 @@ class Pump:
         except BaseException:
             self._left = left + self._left
             raise
+        if any(item.delay_seconds > 0 for item in left):
+            self.on_postponed()
         for job_id in refused:
             self._on_refused(job_id)
 

@@ -1,4 +1,4 @@
-"""Runner coroutines fed from a buffer: a fixed number of them, because a task object per job costs more than the job."""
+"""Runner coroutines fed from a buffer: a fixed number, because a task object per job costs more than the job."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from holdfast.clock import monotonic
 from holdfast.jobs import SUSPECT, Claimed, Job, job_holder
@@ -105,8 +106,7 @@ class Runners:
 
     async def _run(self, source: deque[Claimed], parked: list[asyncio.Future[None]]) -> None:
         """Take jobs until a handler leaves something behind in this context; then a clean runner takes over."""
-        me = asyncio.current_task()
-        assert me is not None
+        me = cast("asyncio.Task[None]", asyncio.current_task())
         holder = job_holder()
         clean = contextvars.copy_context()
         slice_ends_at = monotonic() + _SLICE_SECONDS

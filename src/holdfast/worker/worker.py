@@ -2,7 +2,7 @@
 
     start ─ lifeline (register) ─ listener ─ runners, pump, services ─ … ─ stop ─ phases ─ close
 
-Everything it awaits at the end has a deadline: nothing a handler does, and nothing the database does not do, can hang it.
+Everything it awaits at the end has a deadline: nothing a handler does, and nothing the database fails to do, hangs it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CLOSE_SECONDS = 3.0
 
 
 class Worker:
-    """One worker of one process. ``run`` serves until ``stop`` is called, the queues are drained, or its lease is lost."""
+    """One worker of one process. ``run`` serves until ``stop``, until the queues are drained, or until it is lost."""
 
     def __init__(
         self, database: Database, tasks: Mapping[str, Task[..., Any]], lifeline: Lifeline, options: WorkerOptions
@@ -89,7 +89,12 @@ class Worker:
         self._hot = HotPath(self._database, self.id, options.queues)
         idleness = Idleness(self._database, self._listener, options.queues, options.poll_max_seconds, self._background)
         self._pump = Pump(
-            self._hot, self._runners, idleness, options, on_dead=lambda: self._lost("declared dead"), on_refused=self._refused
+            self._hot,
+            self._runners,
+            idleness,
+            options,
+            on_dead=lambda: self._lost("declared dead"),
+            on_refused=self._refused,
         )
         services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
         await self._listener.start()
@@ -143,9 +148,11 @@ class Worker:
             if self._is_async(job):
                 self._runners.interrupt(job)
         hard_left = self.options.shutdown_hard_seconds - (monotonic() - begun_at)
-        grace = _CANCEL_GRACE_SECONDS if self._hurry.is_set() else max(hard_left - _CLOSE_SECONDS, _CANCEL_GRACE_SECONDS)
+        grace = (
+            _CANCEL_GRACE_SECONDS if self._hurry.is_set() else max(hard_left - _CLOSE_SECONDS, _CANCEL_GRACE_SECONDS)
+        )
         await self._until_quiet(grace, hurry=False)
-        # What still runs is a thread, or a handler that swallows its cancellation: its job goes back, its process ends soon.
+        # What still runs is a thread, or a handler that swallows its cancellation: its job goes back, the process ends.
         for job, runner in list(self._runners.running.values()):
             job.lost = True
             log.warning("job %d did not stop in time and was given back", job.id)
@@ -161,7 +168,8 @@ class Worker:
     async def _until_quiet(self, seconds: float, *, hurry: bool = True) -> None:
         """Wait until nothing runs, at most so long; a second signal cuts the wait short."""
         give_up_at = monotonic() + seconds
-        while self._runners.running and monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
+        # Three conditions at once, and once in a worker's life: looking is simpler than being told.
+        while self._runners.running and monotonic() < give_up_at and not (hurry and self._hurry.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     async def _close(self) -> None:
@@ -170,6 +178,8 @@ class Worker:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await self._lifeline.close(_CLOSE_SECONDS)
         await self._listener.stop(1.0)
+        if self._hot is not None:
+            await self._hot.close()
         emit("worker.stopped", worker=self.id, completed=self.report.completed, failed=self.report.failed)
 
     def _make_job(self, claimed: Claimed) -> Job:
@@ -182,7 +192,10 @@ class Worker:
         self.report.completed += 1
 
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
-        if ending is None or self._pump is None:
+        if self._pump is None:
+            return
+        if ending is None:
+            self._pump.freed()
             return
         report = self.report
         if isinstance(ending, Finished):
@@ -192,7 +205,13 @@ class Worker:
                 self._ended_badly(claimed, ending)
         elif ending.exit is Exit.RETRY:
             report.retried += 1
-            emit("worker.job.retried", job=claimed.id, task=claimed.task, attempt=claimed.attempt, delay_seconds=round(ending.delay_seconds, 3))
+            emit(
+                "worker.job.retried",
+                job=claimed.id,
+                task=claimed.task,
+                attempt=claimed.attempt,
+                delay_seconds=round(ending.delay_seconds, 3),
+            )
         elif ending.exit is Exit.SNOOZE:
             report.snoozed += 1
         else:

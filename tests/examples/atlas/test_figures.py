@@ -1,4 +1,8 @@
-"""Adoption from answers of the counting services, kept as small JSON files (cut down to what is read, and a little)."""
+"""Adoption from answers of the counting services.
+
+The answers are written by hand in the shape those services give them, for projects that do not exist: nothing here was
+recorded from a live service, so a change of their format is not noticed by these tests.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,13 @@ from examples.atlas.figures import downloads, popularity
 from examples.atlas.metrics import adoption
 from examples.atlas.packages import ecosystem_of
 
-RECORDED = json.loads((Path(__file__).parent / "responses" / "recorded.json").read_text(encoding="utf-8"))
+ANSWERS = json.loads((Path(__file__).parent / "responses" / "answers.json").read_text(encoding="utf-8"))
 
 
 def figures_of(repository: str) -> dict[str, float | None]:
-    answers = dict(RECORDED[repository])
-    known: dict[str, float | None] = dict(popularity(answers.pop("hosting")))
-    counted = [downloads(ecosystem_of(purl), answer) for purl, answer in answers.items()]
+    given = dict(ANSWERS[repository])
+    known: dict[str, float | None] = dict(popularity(given.pop("hosting")))
+    counted = [downloads(ecosystem_of(purl), answer) for purl, answer in given.items()]
     if any(count is not None for count in counted):
         known["downloads"] = sum(count for count in counted if count is not None)
     return known
@@ -35,8 +39,8 @@ def test_an_answer_without_figures_is_no_data() -> None:
     assert downloads("unheard-of", {"downloads": 1}) is None
 
 
-def test_adoption_of_the_recorded_answers() -> None:
-    scores = adoption({repository: figures_of(repository) for repository in RECORDED})
+def test_adoption_of_the_answers() -> None:
+    scores = adoption({repository: figures_of(repository) for repository in ANSWERS})
 
     assert scores == {
         "pkg:github/example/alpha": Decimal("50.00"),  # downloads 1/2, stars 2/3, forks 1/3

@@ -123,12 +123,10 @@ def test_a_given_document_is_taken_over(run: Run, repository: Path, tmp_path: Pa
 
 
 async def test_a_missing_artifact_fails_and_is_reprocessed_only_when_asked_for(
-    database_url: str, tmp_path: Path
+    connection: asyncpg.Connection, tmp_path: Path
 ) -> None:
     raw = json.dumps(document_for(package("app", "lib"), NOW)).encode()
     content_hash, path = store_artifact(tmp_path, raw)
-    connection = await asyncpg.connect(database_url)
-    await store.install(connection)
     [row] = await store.submit(connection, "test", [("pkg:pypi/app", content_hash, path)])
     (tmp_path / path).unlink()
 
@@ -142,7 +140,6 @@ async def test_a_missing_artifact_fails_and_is_reprocessed_only_when_asked_for(
         store_artifact(tmp_path, raw)
         assert await attempt() == (0, ["failed"])
         assert await attempt(reprocess_failed=True) == (0, ["processed"])
-    await connection.close()
 
 
 def test_an_artifact_path_cannot_leave_the_store(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ CREATE FUNCTION holdfast.enqueue_v1(
     p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],
     p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[]
 ) RETURNS bigint[]
-LANGUAGE plpgsql VOLATILE SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now   timestamptz := holdfast.now();
     v_base  bigint;
@@ -149,10 +149,15 @@ BEGIN
         v_generation := 0;
         SELECT k.generation, k.job_id INTO v_generation, v_holder
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
-        IF v_holder = p_job THEN RETURN p_job; END IF;
-        IF v_holder IS NOT NULL AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
+        IF v_holder <> p_job AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
             RETURN v_holder;
         END IF;
+        IF v_holder IS NOT NULL THEN
+            -- Generations go on counting only while the newest one is there: nobody may sweep it now. Gone: look again.
+            PERFORM FROM holdfast.unique_key k WHERE k.hash = v_hash AND k.generation = v_generation FOR KEY SHARE;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        IF v_holder = p_job THEN RETURN p_job; END IF;
         INSERT INTO holdfast.unique_key (hash, generation, job_id)
         VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN p_job; END IF;

@@ -1,0 +1,71 @@
+"""A connection that is kept between statements.
+
+Taking one from a pool and giving it back costs more than a short statement does. Whoever sends many statements one
+after the other holds one; after a fault it is given back and the next statement takes another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from holdfast.db.faults import Fault, classify
+from holdfast.db.statements import Statement
+
+_SAFE_TO_REPEAT = (Fault.READ_ONLY, Fault.STALE_PLAN, Fault.POOLER)
+_HARMLESS = (Fault.ROW, Fault.REPEATED, Fault.CONTENDED, Fault.OTHER)
+
+
+class HeldConnection:
+    """One connection of a pool, taken when first needed; its statements run one after the other."""
+
+    def __init__(
+        self,
+        take: Callable[[float], Awaitable[Any]],
+        give_back: Callable[[Any], Awaitable[None]],
+        recover: Callable[[Fault, Exception], Awaitable[None]],
+    ) -> None:
+        self._take = take
+        self._give_back = give_back
+        self._recover = recover
+        self._connection: Any | None = None
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, statement: Statement, *params: Any, timeout_seconds: float = 60.0) -> list[Any]:
+        """Run a statement, return its rows; repeated once when the server provably did nothing."""
+        async with self._turn:
+            try:
+                return await self._run(statement, params, timeout_seconds)
+            except Exception as error:
+                fault = classify(error)
+                if fault not in _SAFE_TO_REPEAT:
+                    raise
+                await self._recover(fault, error)
+                return await self._run(statement, params, timeout_seconds)
+
+    async def fetchval(self, statement: Statement, *params: Any, timeout_seconds: float = 60.0) -> Any:
+        """Run a statement, return the first column of its first row or None."""
+        rows = await self.fetch(statement, *params, timeout_seconds=timeout_seconds)
+        return rows[0][0] if rows else None
+
+    async def close(self) -> None:
+        """Give the connection back; the next statement would take another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._give_back(connection)
+
+    async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
+        if self._connection is None or self._connection.is_closed():
+            await self.close()
+            self._connection = await self._take(timeout_seconds)
+        connection = self._connection
+        try:
+            rows = await connection.fetch(statement.sql, *params, timeout=timeout_seconds)
+        except BaseException as error:
+            # Also after a cancellation: the statement may still be running there.
+            if not isinstance(error, Exception) or classify(error) not in _HARMLESS or isinstance(error, TimeoutError):
+                await self.close()
+            raise
+        connection.left_clean()
+        return list(rows)

@@ -1,0 +1,195 @@
+"""What the pages show works: code compiles and runs, and every link, setting, code and test file they name exists."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+import asyncpg
+import pytest
+
+from holdfast import Holdfast, errors
+from holdfast.errors import HoldfastError
+from holdfast.settings import Settings
+from tests.architecture.source import ROOT
+from tests.docs.pages import Block, Page, page, pages
+
+ALL = {one.path: one for one in pages()}
+RUNNING = [path for path, one in ALL.items() if any(block.runs for block in one.blocks)]
+# Group -> its commands, as the command line has them.
+COMMANDS: dict[str, Any] = {
+    "up": {},
+    "down": {},
+    "worker": {},
+    "status": {},
+    "db": {name: {} for name in ("migrate", "status", "wait", "validate")},
+    "job": {name: {} for name in ("enqueue", "list", "show", "retry", "cancel", "wait")},
+    "queue": {name: {} for name in ("list", "pause", "resume")},
+}
+_VARIABLE = re.compile(r"\bHOLDFAST_([A-Z_]+)\b")
+_FILE = re.compile(r"(?:src|tests|docs|examples|benchmarks|tools)/[\w./-]*\w(?:/|\.\w+)")
+
+
+def compiled(one: Page, block: Block) -> Any:
+    """The block as code; await may stand outside of functions, as in the pages."""
+    source = "\n" * (block.line - 1) + block.text
+    return compile(source, one.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+
+
+async def run_page(one: Page, database_url: str) -> dict[str, Any]:
+    """Run the marked blocks of a page one after another, as a reader would paste them."""
+    names: dict[str, Any] = {"__name__": "page", "database_url": database_url}
+    for block in one.blocks:
+        if not block.runs:
+            continue
+        if block.language == "sql":
+            await run_sql(database_url, block.text)
+        else:
+            waiting = eval(compiled(one, block), names)
+            if inspect.iscoroutine(waiting):
+                await waiting
+            if "main" in names:
+                await names.pop("main")()
+                await names["app"].open()
+    return names
+
+
+async def run_sql(database_url: str, text: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(text)
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("path", [path for path, one in ALL.items() if one.blocks])
+def test_python_compiles(path: str) -> None:
+    for block in ALL[path].blocks:
+        if block.language == "python":
+            compiled(ALL[path], block)
+
+
+@pytest.mark.parametrize("path", RUNNING)
+async def test_marked_blocks_run(path: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOLDFAST_DATABASE_URL", database_url)
+    names = await run_page(ALL[path], database_url)
+    for value in names.values():
+        if isinstance(value, Holdfast):
+            await value.close()
+
+
+def test_some_pages_run() -> None:
+    assert "README.md" in RUNNING
+    assert "docs/tutorial.md" in RUNNING
+
+
+def dead_links(one: Page) -> Iterator[str]:
+    for link in one.links:
+        if link.startswith(("https://", "mailto:")):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (ROOT / one.path).parent / target
+        if target and not file.exists():
+            yield f"{one.path}: {link} leads nowhere"
+        elif anchor and anchor not in (page(file.resolve()) if target else one).anchors:
+            yield f"{one.path}: {link} names no heading"
+
+
+def unknown_files(one: Page) -> Iterator[str]:
+    for span in one.spans:
+        for name in _FILE.findall(span):
+            if "*" not in span and not (ROOT / name).exists():
+                yield f"{one.path}: there is no {name}"
+
+
+def unknown_settings(one: Page) -> Iterator[str]:
+    known = {name.upper() for name in Settings.model_fields}
+    for name in _VARIABLE.findall(one.text):
+        if name.removesuffix("_FILE") not in known and not name.startswith("TEST_"):
+            yield f"{one.path}: HOLDFAST_{name} is no setting"
+
+
+@pytest.mark.parametrize("find", [dead_links, unknown_files, unknown_settings])
+def test_what_pages_name_exists(find: Any) -> None:
+    assert [problem for one in ALL.values() for problem in find(one)] == []
+
+
+def table_rows(one: Page, columns: int) -> list[list[str]]:
+    """Rows of the page's tables with so many columns, without backticks."""
+    rows = [re.split(r" \| ", line.strip("|").strip()) for line in one.text.splitlines() if line.startswith("| ")]
+    return [[cell.strip().strip("`") for cell in row] for row in rows if len(row) == columns]
+
+
+def shown_default(name: str) -> str:
+    if Settings.model_fields[name].default is None:
+        return "auto" if name == "pooled" else "none"
+    return Settings().shown()[name]
+
+
+def test_every_setting_is_in_the_table_with_its_default_and_meaning() -> None:
+    shown = {row[0]: row[1:] for row in table_rows(ALL["docs/operations/settings.md"], 3)}
+    shown.pop("setting")
+    expected = {name: [shown_default(name), field.description or ""] for name, field in Settings.model_fields.items()}
+
+    assert shown == expected
+
+
+def test_every_error_is_in_the_table_with_its_statuses() -> None:
+    shown = {row[0]: row[1:3] for row in table_rows(ALL["docs/operations/exit-codes.md"], 4)}
+    shown.pop("code")
+    classes = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, HoldfastError)]
+
+    assert shown == {kind.code: [str(kind.exit_status), str(kind.http_status)] for kind in classes}
+
+
+def unknown_commands(one: Page) -> Iterator[str]:
+    """`holdfast …` as the pages type it, compared with what the command line knows."""
+    for words in one.commands:
+        known: dict[str, Any] = COMMANDS
+        for word in words[1:]:
+            if word.startswith("-") or not known:
+                break
+            if word not in known:
+                yield f"{one.path}: there is no command {' '.join(words)}"
+                break
+            known = known[word]
+
+
+def test_every_command_exists() -> None:
+    assert sum(len(one.commands) for one in ALL.values()) > 10
+    assert [problem for one in ALL.values() for problem in unknown_commands(one)] == []
+    assert list(unknown_commands(BAD)) == ["docs/bad.md: there is no command holdfast fly"]
+
+
+BAD = Page(
+    "docs/bad.md",
+    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` HOLDFAST_COLOUR `holdfast fly`\n"
+    "```python\nx = (\n```\n<!-- run -->\n```python\n1 / 0\n```\n",
+)
+
+
+def test_a_bad_page_is_seen() -> None:
+    assert len(list(dead_links(BAD))) == 2
+    assert list(unknown_files(BAD)) == ["docs/bad.md: there is no tests/nothing/test_x.py"]
+    assert list(unknown_settings(BAD)) == ["docs/bad.md: HOLDFAST_COLOUR is no setting"]
+    assert BAD.commands == [["holdfast", "fly"]]
+    with pytest.raises(SyntaxError):
+        compiled(BAD, BAD.blocks[0])
+
+
+async def test_a_page_whose_code_fails_is_seen() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await run_page(BAD, "postgresql://nowhere")
+
+
+def test_pages_are_short() -> None:
+    too_long = {
+        path: len(one.text.splitlines()) for path, one in ALL.items() if PurePosixPath(path).name != "README.md"
+    }
+
+    assert {path: lines for path, lines in too_long.items() if lines > 160} == {}
+    assert len(ALL["ARCHITECTURE.md"].text.splitlines()) <= 150
