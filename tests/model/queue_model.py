@@ -70,7 +70,9 @@ class QueueModel:
     tally: Tally = field(default_factory=Tally)
     now: float = 0.0
 
-    def add(self, job_id: int, queue: str, *, flags: int = 0, key: str | None = None, delay: float | None = None) -> None:
+    def add(
+        self, job_id: int, queue: str, *, flags: int = 0, key: str | None = None, delay: float | None = None
+    ) -> None:
         assert job_id not in self.jobs
         job = self.jobs[job_id] = ModelJob(job_id, queue, flags | (KEYED if key else 0), key=key)
         if delay is not None:

@@ -12,10 +12,28 @@ import asyncpg
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.model.queue_model import MAX_LOSSES, ModelLease, QueueModel
-from tests.queue_calls import CANCELLED, COMPLETED, FAILED, RETRY, RETURN, SNOOZE, SOLO, SUSPECT, QueueCalls, lease_number
+from tests.queue_calls import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    RETRY,
+    RETURN,
+    SNOOZE,
+    SOLO,
+    SUSPECT,
+    QueueCalls,
+    lease_number,
+)
 
 T = TypeVar("T")
 QUEUES = ("p", "q")
@@ -196,8 +214,11 @@ class QueueMachine(RuleBasedStateMachine):
         if self.model.holds(lease_id, job.id):
             return
         if leaves:
-            exits = self.server.run(self.server.connection.fetchval(
-                "select count(*) from holdfast.lease_exit where lease = $1 and job_id = $2", lease_id, job.id))
+            exits = self.server.run(
+                self.server.connection.fetchval(
+                    "select count(*) from holdfast.lease_exit where lease = $1 and job_id = $2", lease_id, job.id
+                )
+            )
             refused = self.server.run(self.calls.leave(lease_id, [job.id], RETURN, attempt=job.attempt))
             assert refused == ([] if exits else [job.id])  # an exit repeated after a lost answer is accepted
         elif job.ended_under != lease_id or not job.finished:
