@@ -118,8 +118,8 @@ class Holdfast:
     async def open(self, deadline_seconds: float = 30.0, *, bring_up: bool = False) -> Self:
         """Connect for the running event loop; waits for a server that is not there yet. Opening twice is once.
 
-        The embedded server gets its schema by itself, a configured one with ``bring_up``. Raises ``MigrationError`` when
-        the schema of a configured database is missing or older, ``DatabaseUnavailable`` when the server does not come in time.
+        The embedded server gets its schema by itself, a configured one with ``bring_up``. Raises ``MigrationError``
+        when the schema of a configured database is missing or older, ``DatabaseUnavailable`` when no server comes.
         """
         loop = asyncio.get_running_loop()
         async with self._opening.setdefault(loop, asyncio.Lock()):

@@ -95,6 +95,14 @@ DUPLICATE_HOLDS_NOTHING = Mutation(
 KEYS_NEVER_GO_STALE = Mutation(
     "the key of a finished job stays taken", (("hold_waiting_v1", "RETURN 'finished'", "RETURN 'running'"),)
 )
+REQUESTS_OUTLIVE_A_RETRY = Mutation(
+    "an operator's retry leaves an old cancel request in place",
+    (("retry_v1", "DELETE FROM holdfast.cancel_request c WHERE c.job_id = p_job;", ""),),
+)
+DROPPED_JOBS_KEEP_KEYS = Mutation(
+    "a job without a row counts as running",
+    (("hold_waiting_v1", "IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job)", "IF false"),),
+)
 KEYS_IN_ORDER_OF_THE_INPUT = Mutation(
     "keys are taken in the order in which they come",
     (("enqueue_keyed_v1", "ORDER BY holdfast.key_hash_v1(k.key)", "ORDER BY min(k.at)"),),
@@ -110,7 +118,8 @@ KEY_IN_ONE_STATEMENT = Mutation(
                 INSERT INTO holdfast.unique_key (hash, generation, job_id) VALUES (v_hash, 1, p_job)
                 ON CONFLICT DO NOTHING RETURNING job_id)
             SELECT x.job_id INTO v_holder FROM (
-                SELECT t.job_id FROM taken t UNION ALL SELECT k.job_id FROM holdfast.unique_key k WHERE k.hash = v_hash) AS x LIMIT 1;
+                SELECT t.job_id FROM taken t
+                UNION ALL SELECT k.job_id FROM holdfast.unique_key k WHERE k.hash = v_hash) AS x LIMIT 1;
             RETURN v_holder;
             """,
         ),
@@ -150,6 +159,8 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (MARK_IGNORES_WRITERS, queue.late_commit_of_an_early_number),
     (DUPLICATE_HOLDS_NOTHING, queue.duplicate_holds_the_waiting_job_back),
     (KEYS_NEVER_GO_STALE, queue.unique_enqueue_beside_its_completion),
+    (REQUESTS_OUTLIVE_A_RETRY, queue.two_cancels_and_a_retry),
+    (DROPPED_JOBS_KEEP_KEYS, queue.key_of_a_job_that_retention_has_dropped),
     (KEYS_IN_ORDER_OF_THE_INPUT, queue.overlapping_keys_in_opposite_order),
     (KEY_IN_ONE_STATEMENT, queue.first_enqueues_of_one_key_at_once),
     (SHARED_LEASES_FOR_ALL, queue.many_transactional_completions),

@@ -189,6 +189,37 @@ async def completion_beside_a_new_holder(stage: Stage) -> None:
     await stage.expect_places(completed=jobs)
 
 
+async def key_of_a_job_that_retention_has_dropped(stage: Stage) -> None:
+    """A job gone with its outcome is no running one: its key is free."""
+    (worker,) = await stage.sessions("worker")
+    number = await worker.register()
+    jobs = await worker.enqueue_keyed("k")
+    lease = lease_number(number, 1)
+    await worker.claim(number, lease)
+    await worker.finish(lease, jobs, done=[lease])
+    await worker.connection.execute("delete from holdfast.outcome")
+    await worker.connection.execute("delete from holdfast.job")
+    fresh = await worker.enqueue_keyed("k")
+    stage.expect(fresh != jobs, "the key of a dropped job is taken for ever")
+    await stage.expect_places(ready=fresh)
+
+
+async def two_cancels_and_a_retry(stage: Stage) -> None:
+    """The second of two cancels leaves a request behind the end of its job; an operator's retry is not caught by it."""
+    first, second = await stage.sessions("first", "second")
+    number = await first.register()
+    jobs = await first.enqueue(1)
+    await first.begin()
+    await first.cancel(*jobs)
+    cancel = await second.start(second.cancel(*jobs))
+    await first.commit()
+    await cancel.result()
+    stage.expect(await second.retry(jobs[0]) == "moved", "a cancelled job could not be retried")
+    taken = await first.claim(number, lease_number(number, 1))
+    stage.expect([row["job_id"] for row in taken] == jobs, "a retried job was cancelled again by an old request")
+    await stage.expect_places(running=jobs)
+
+
 async def first_enqueues_of_one_key_at_once(stage: Stage) -> None:
     """DO NOTHING and a look-up: the second must be told the id of the first, which it could not see when it began."""
     first, second = await stage.sessions("first", "second")
@@ -270,6 +301,8 @@ QUEUE_SCHEDULES = (
     duplicate_of_a_job_being_claimed,
     unique_enqueue_beside_its_completion,
     completion_beside_a_new_holder,
+    key_of_a_job_that_retention_has_dropped,
+    two_cancels_and_a_retry,
     first_enqueues_of_one_key_at_once,
     first_enqueue_of_a_key_that_rolls_back,
     overlapping_keys_in_opposite_order,

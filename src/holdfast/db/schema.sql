@@ -766,7 +766,6 @@ comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],sma
 CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
  RETURNS bigint[]
  LANGUAGE plpgsql
- SET jit TO 'off'
 AS $function$
 DECLARE
     v_now   timestamptz := holdfast.now();
@@ -1019,6 +1018,10 @@ BEGIN
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
     IF FOUND THEN RETURN 'waiting'; END IF;
     IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    -- Finished so long ago that retention has dropped it, with its outcome: a key must not be taken for ever.
+    IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job) AND NOT EXISTS (SELECT FROM holdfast.job_kept j WHERE j.id = p_job) THEN
+        RETURN 'finished';
+    END IF;
     RETURN 'running';
 END $function$;
 comment on function holdfast.hold_waiting_v1(bigint) is 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
@@ -1600,6 +1603,7 @@ BEGIN
     END IF;
     v_attempt := 1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = p_job);
     DELETE FROM holdfast.loss l WHERE l.job_id = p_job;
+    DELETE FROM holdfast.cancel_request c WHERE c.job_id = p_job;      -- it came too late for the attempt that has ended
     v_flags := v_job.flags;
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
@@ -1646,12 +1650,15 @@ CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    v_rows  integer;
-    v_total integer := 0;
+    v_rows   integer;
+    v_total  integer := 0;
+    v_places tid[];
 BEGIN
-    DELETE FROM holdfast.unique_key k WHERE (k.hash, k.generation) IN (
-        SELECT x.hash, x.generation FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
-        LIMIT p_most FOR UPDATE SKIP LOCKED);
+    -- Locked in one statement, judged in the next: a retry may have taken its key back between snapshot and lock.
+    SELECT array_agg(l.place) INTO v_places FROM (
+        SELECT x.ctid AS place FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
+        LIMIT p_most FOR UPDATE SKIP LOCKED) AS l;
+    DELETE FROM holdfast.unique_key k WHERE k.ctid = ANY (v_places) AND holdfast.is_finished_v1(k.job_id);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_rows;
     DELETE FROM holdfast.cancel_request c WHERE c.job_id IN (
@@ -1678,10 +1685,15 @@ BEGIN
         v_generation := 0;
         SELECT k.generation, k.job_id INTO v_generation, v_holder
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
-        IF v_holder = p_job THEN RETURN p_job; END IF;
-        IF v_holder IS NOT NULL AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
+        IF v_holder <> p_job AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
             RETURN v_holder;
         END IF;
+        IF v_holder IS NOT NULL THEN
+            -- Generations go on counting only while the newest one is there: nobody may sweep it now. Gone: look again.
+            PERFORM FROM holdfast.unique_key k WHERE k.hash = v_hash AND k.generation = v_generation FOR KEY SHARE;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        IF v_holder = p_job THEN RETURN p_job; END IF;
         INSERT INTO holdfast.unique_key (hash, generation, job_id)
         VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN p_job; END IF;

@@ -97,7 +97,7 @@ class Jobs:
         return sorted(events, key=lambda event: event["at"])
 
     async def cancel(self, *job_ids: int, reason: str | None = None) -> dict[int, str]:
-        """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs, asked to stop), ``finished`` or ``unknown``."""
+        """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs), ``finished`` or ``unknown``."""
         rows = await self._database.fetch(_SQL["cancel"], list(job_ids), reason)
         return {row["job_id"]: row["answer"] for row in rows}
 

@@ -134,7 +134,9 @@ class HotPath:
     def _read(self, rows: Iterable[Any]) -> Batch:
         now = monotonic()
         batch = Batch([], [], dead=False)
-        for kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace in rows:
+        # The server joins payloads by hashing; the order of the claim is restored here.
+        for row in sorted(rows, key=_claim_order):
+            kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace = row
             if kind == _JOB:
                 batch.claimed.append(
                     Claimed(
@@ -170,6 +172,11 @@ class HotPath:
 
     async def _fetchval(self, name: str, *params: Any) -> Any:
         return await self._held.fetchval(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
+
+
+def _claim_order(row: Any) -> tuple[int, int]:
+    """By priority and place in the queue; rows that are no jobs come anywhere."""
+    return row[4] or 0, row[5] or 0
 
 
 def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:

@@ -6,9 +6,10 @@ import traceback
 from typing import Any, Final
 
 import msgspec
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import to_json
 
 from holdfast.errors import ResultNotStorable
+from holdfast.jobs.storable import why_unstorable
 
 _TRACEBACK_FRAMES: Final = 40
 _MESSAGE_CHARACTERS: Final = 4_000
@@ -20,23 +21,19 @@ def result_text(result: Any, most_bytes: int = 1_000_000) -> str | None:
         return None
     try:
         text = to_json(result, inf_nan_mode="constants")
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - computed fields and serializers are code of the application
         raise ResultNotStorable(
-            f"the result is not JSON: {error}", remedy="return plain values, dataclasses or models"
+            f"the result is not JSON: {_message(error)}", remedy="return plain values, dataclasses or models"
         ) from None
     if len(text) > most_bytes:
         raise ResultNotStorable(
             f"the result is {len(text)} bytes long, {most_bytes} are allowed",
             remedy="store it elsewhere and return where",
         )
-    if b"\\u0000" in text:
-        raise ResultNotStorable("the result holds the character U+0000, which PostgreSQL cannot store")
-    if b"NaN" in text or b"Infinity" in text:
-        try:
-            msgspec.json.decode(text)
-        except msgspec.DecodeError:
-            raise ResultNotStorable("the result holds NaN or an infinity, which JSON cannot express") from None
-    return text.decode()
+    described = text.decode()
+    if reason := why_unstorable(described):
+        raise ResultNotStorable(f"the result holds {reason}")
+    return described
 
 
 def error_text(error: BaseException) -> str:

@@ -6,20 +6,25 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from holdfast.errors import ConfigurationError
+from holdfast.jobs.durations import seconds_of
+
+_LONGEST_SECONDS: Final = 1e9
+"""A bound for policies without a ceiling: thirty years, which every clock can hold."""
 
 
-class GiveUp(Exception):
+class GiveUp(Exception):  # noqa: N818 - reads as a sentence: raise GiveUp("the account is closed")
     """Raised by a handler: this job has failed for good, further attempts cannot help."""
 
 
-class RetryAfter(Exception):
+class RetryAfter(Exception):  # noqa: N818
     """Raised by a handler: the attempt failed, try again after so many seconds (a server's ``Retry-After``)."""
 
     def __init__(self, seconds: float, reason: str = "") -> None:
-        super().__init__(reason or f"asked to retry after {seconds:g} s")
-        self.seconds = seconds
+        self.seconds = seconds_of(max(0.0, seconds))  # a moment that is over means: at once
+        super().__init__(reason or f"asked to retry after {self.seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,10 @@ class Snooze:
     """Returned by a handler: nothing failed, run the job again after ``seconds``; no attempt is used up."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        # Refused here, in the handler that said it.
+        object.__setattr__(self, "seconds", seconds_of(self.seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,10 @@ class Retry:
         if attempt >= (policy.max_attempts if max_attempts is None else max_attempts):
             return None
         if isinstance(error, RetryAfter):
-            return timedelta(seconds=max(0.0, error.seconds))
-        # Bounded before it is raised to a power, so that no number of attempts overflows.
-        exponent = min(attempt - 1, 64)
-        delay = min(policy.ceiling_seconds, policy.delay_seconds * policy.factor**exponent)
-        return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))
+            return timedelta(seconds=error.seconds)
+        try:
+            delay = min(policy.ceiling_seconds, policy.delay_seconds * policy.factor ** (attempt - 1))
+        except OverflowError:
+            delay = policy.ceiling_seconds
+        delay = min(delay, _LONGEST_SECONDS)
+        return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))  # noqa: S311 - spread, not secret

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, Val
 from pydantic_core import PydanticSerializationError
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
+from holdfast.jobs.storable import why_unstorable
 
 # Called through a name, because type checkers know only the literal form of the functional syntax.
 _make_typed_dict: Callable[[str, dict[str, Any]], Any] = typing_extensions.TypedDict  # type: ignore[assignment]
@@ -61,10 +62,10 @@ class Signature:
             raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise ArgumentsInvalid(f"arguments of {self._task!r} cannot be stored as JSON: {error}") from None
-        if "\\u0000" in text:
+        if reason := why_unstorable(text):
             raise ArgumentsInvalid(
-                f"arguments of {self._task!r} hold the character U+0000, which PostgreSQL cannot store",
-                remedy="remove it, or encode binary data (base64) first",
+                f"arguments of {self._task!r} hold {reason}",
+                remedy="leave it out, or encode binary data (base64) first",
             )
         return text
 

@@ -108,7 +108,7 @@ class Request(Generic[P, R]):
     async def enqueue_many(self, calls: Iterable[Any]) -> list[JobId]:
         """Store many jobs in one statement; ids in the order of ``calls``.
 
-        A call is a tuple or list of positional arguments, or a dict of named ones; all are checked before any is stored.
+        A call is a tuple or list of positional arguments, or a dict of named ones; all are checked first.
         """
         jobs = [self._new_call(call) for call in calls]
         if not jobs:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
@@ -65,7 +65,9 @@ class Attempts:
         except LeaseLost:
             job.lost = True
             return None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the application raises is an answer
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever the application raises is an answer
             return self._failed(task, claimed, job, error)
         return self._returned(claimed, job, result)
 
@@ -92,7 +94,7 @@ class Attempts:
             partial(task.handler, job, **arguments) if task.signature.wants_job else partial(task.handler, **arguments)
         )
         context = contextvars.copy_context()
-        work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, handler)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, _call_plainly, handler)
         late = False
         while True:
             try:
@@ -153,3 +155,11 @@ class Attempts:
         if delay is None:
             return Finished(claimed, Outcome.FAILED, job.started_at, took, error=text)
         return Left(claimed, Exit.RETRY, delay.total_seconds(), claimed.attempt + 1, job.started_at, took, text)
+
+
+def _call_plainly(handler: Callable[[], Any]) -> Any:
+    """Call a handler in a thread. A future cannot hold StopIteration: whoever waits for it would wait for ever."""
+    try:
+        return handler()
+    except StopIteration as error:
+        raise RuntimeError("the handler raised StopIteration") from error

@@ -58,6 +58,7 @@ class Pump:
         self.claiming = True
         self.found_nothing = asyncio.Event()
         self._written = asyncio.Event()
+        self.on_postponed: Callable[[], None] = lambda: None
 
     @property
     def unwritten(self) -> int:
@@ -235,6 +236,8 @@ class Pump:
         except BaseException:
             self._left = left + self._left
             raise
+        if any(item.delay_seconds > 0 for item in left):
+            self.on_postponed()
         for job_id in refused:
             self._on_refused(job_id)
 

@@ -56,6 +56,7 @@ class Services:
             background.start(self._listen_for_rings(), name="ring channel")
 
         self._listener.on_reconnect(listen_anew)
+        self._pump.on_postponed = self._due.set  # it may be due sooner than anything known so far
         background.every(0.0, self._promote, name="promotion")
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
         background.every(0.0, self._look_for_cancels, name="cancel requests")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import replace
+from typing import TypeVar
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Statement
 from holdfast.jobs import Claimed, Exit, Finished, HotPath, Left, Outcome, audit, encode_error, rescue
+
+T = TypeVar("T")
 
 _REGISTER = Statement(
     "register", "SELECT holdfast.register_worker_v1('by hand', 'here', 1, 'none', '0', $1::text[], 1, false)"
@@ -30,27 +34,34 @@ class Hand:
     async def claim(self, limit: int = 100) -> list[Claimed]:
         # Settled marks, so that a claim sees everything however soon it comes after another.
         self.hot.order.distrust_hints()
-        return (await self.hot.work([], limit)).claimed
+        return (await self._call(self.hot.work([], limit))).claimed
 
     async def claim_one(self) -> Claimed:
         (claimed,) = await self.claim(1)
         return claimed
 
     async def complete(self, *jobs: Claimed, result: str | None = None) -> list[int]:
-        return await self.hot.finish([_finished(job, Outcome.COMPLETED, result=result) for job in jobs])
+        return await self._call(self.hot.finish([_finished(job, Outcome.COMPLETED, result=result) for job in jobs]))
 
     async def fail(self, *jobs: Claimed) -> list[int]:
         error = encode_error("Broken", "by the test")
-        return await self.hot.finish([_finished(job, Outcome.FAILED, error=error) for job in jobs])
+        return await self._call(self.hot.finish([_finished(job, Outcome.FAILED, error=error) for job in jobs]))
 
     async def retry_later(self, *jobs: Claimed, delay_seconds: float = 3600.0) -> list[int]:
         error = encode_error("Broken", "by the test")
-        return await self.hot.leave(
-            [Left(job, Exit.RETRY, delay_seconds, job.attempt + 1, monotonic(), error=error) for job in jobs]
-        )
+        left = [Left(job, Exit.RETRY, delay_seconds, job.attempt + 1, monotonic(), error=error) for job in jobs]
+        return await self._call(self.hot.leave(left))
 
     async def give_back(self, *jobs: Claimed) -> list[int]:
-        return await self.hot.leave([Left(job, Exit.RETURN, 0.0, job.attempt, monotonic()) for job in jobs])
+        left = [Left(job, Exit.RETURN, 0.0, job.attempt, monotonic()) for job in jobs]
+        return await self._call(self.hot.leave(left))
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        """One call, after which the connection is free for other hands."""
+        try:
+            return await call
+        finally:
+            await self.hot.close()
 
     async def die(self, *, max_losses: int = 3) -> int:
         """Be declared dead, and have others take over; returns how many jobs they took."""

@@ -130,6 +130,10 @@ BEGIN
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
     IF FOUND THEN RETURN 'waiting'; END IF;
     IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    -- Finished so long ago that retention has dropped it, with its outcome: a key must not be taken for ever.
+    IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job) AND NOT EXISTS (SELECT FROM holdfast.job_kept j WHERE j.id = p_job) THEN
+        RETURN 'finished';
+    END IF;
     RETURN 'running';
 END $$;
 COMMENT ON FUNCTION holdfast.hold_waiting_v1 IS 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
@@ -145,10 +149,15 @@ BEGIN
         v_generation := 0;
         SELECT k.generation, k.job_id INTO v_generation, v_holder
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
-        IF v_holder = p_job THEN RETURN p_job; END IF;
-        IF v_holder IS NOT NULL AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
+        IF v_holder <> p_job AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
             RETURN v_holder;
         END IF;
+        IF v_holder IS NOT NULL THEN
+            -- Generations go on counting only while the newest one is there: nobody may sweep it now. Gone: look again.
+            PERFORM FROM holdfast.unique_key k WHERE k.hash = v_hash AND k.generation = v_generation FOR KEY SHARE;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        IF v_holder = p_job THEN RETURN p_job; END IF;
         INSERT INTO holdfast.unique_key (hash, generation, job_id)
         VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN p_job; END IF;

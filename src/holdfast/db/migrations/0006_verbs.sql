@@ -103,6 +103,7 @@ BEGIN
     END IF;
     v_attempt := 1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = p_job);
     DELETE FROM holdfast.loss l WHERE l.job_id = p_job;
+    DELETE FROM holdfast.cancel_request c WHERE c.job_id = p_job;      -- it came too late for the attempt that has ended
     v_flags := v_job.flags;
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it

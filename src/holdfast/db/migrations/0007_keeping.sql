@@ -248,12 +248,15 @@ COMMENT ON FUNCTION holdfast.detached_partitions_v1 IS 'Partitions detached but 
 CREATE FUNCTION holdfast.sweep_v1(p_most integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    v_rows  integer;
-    v_total integer := 0;
+    v_rows   integer;
+    v_total  integer := 0;
+    v_places tid[];
 BEGIN
-    DELETE FROM holdfast.unique_key k WHERE (k.hash, k.generation) IN (
-        SELECT x.hash, x.generation FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
-        LIMIT p_most FOR UPDATE SKIP LOCKED);
+    -- Locked in one statement, judged in the next: a retry may have taken its key back between snapshot and lock.
+    SELECT array_agg(l.place) INTO v_places FROM (
+        SELECT x.ctid AS place FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
+        LIMIT p_most FOR UPDATE SKIP LOCKED) AS l;
+    DELETE FROM holdfast.unique_key k WHERE k.ctid = ANY (v_places) AND holdfast.is_finished_v1(k.job_id);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_rows;
     DELETE FROM holdfast.cancel_request c WHERE c.job_id IN (
