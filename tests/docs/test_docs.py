@@ -116,7 +116,7 @@ def unknown_functions(one: Page) -> Iterator[str]:
             if f"holdfast.{name}(" not in schema and name != "claim_v2":
                 yield f"{one.path}: there is no function {name}"
         found = _ROOM_FILE.fullmatch(span)
-        if found and not (ROOT / "src" / "holdfast" / span).exists():
+        if found and "NNNN" not in span and not (ROOT / "src" / "holdfast" / span).exists():
             yield f"{one.path}: there is no {span}"
 
 
@@ -181,7 +181,8 @@ def test_every_command_exists() -> None:
 
 BAD = Page(
     "docs/bad.md",
-    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` `fly_v1` `jobs/fly.py` HOLDFAST_COLOUR `holdfast fly`\n"
+    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` `fly_v1` `jobs/fly.py`\n"
+    "HOLDFAST_COLOUR `holdfast fly`\n"
     "```python\nx = (\n```\n<!-- run -->\n```python\n1 / 0\n```\n",
 )
 
