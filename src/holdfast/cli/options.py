@@ -35,3 +35,10 @@ Concurrency: TypeAlias = Annotated[
 ]
 JobIds: TypeAlias = Annotated[list[int], typer.Argument(metavar="ID...", help="ids of jobs")]
 OneJobId: TypeAlias = Annotated[int, typer.Argument(metavar="ID", help="id of the job")]
+
+
+def help_of(promise: str, *examples: str, more: str = "") -> str:
+    """The help text of a command: what it does, how it looks in use, and what else is worth knowing."""
+    # The control character keeps the lines of a paragraph as they are.
+    shown = "\n".join(["\b", *(f"  $ {example}" for example in examples)])
+    return "\n\n".join(part for part in (promise, shown, more) if part)

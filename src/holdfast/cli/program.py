@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
+from importlib import metadata
 from typing import Annotated
 
 import typer
 
+from holdfast.cli.db import schema
+from holdfast.cli.job import jobs
+from holdfast.cli.options import AsJson, help_of
+from holdfast.cli.queue import queues
 from holdfast.cli.screen import screen
-from holdfast.cli.worker import worker
+from holdfast.cli.start import down, up
+from holdfast.cli.status import status
+from holdfast.cli.worker import WORKER_HELP, worker
 from holdfast.db import DRIVER_ERRORS, classify
 from holdfast.errors import HoldfastError
 
@@ -21,10 +29,51 @@ program = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Durable background work on PostgreSQL.",
-    epilog="Exit status: 0 ok, 1 failed, 2 usage, 3 not found or conflict, 5 unavailable, 6 too late, 8 drain interrupted.",
+    help=help_of(
+        "Durable background work on PostgreSQL.",
+        "holdfast up hello.py                 # server, schema and worker",
+        "holdfast job enqueue greet name=Ada",
+        "holdfast status",
+        more="Exit status: 0 ok, 1 failed, 2 usage, 3 not found or conflict, 5 unhealthy or unavailable, 6 not in time, "
+        "8 drain interrupted, 130 interrupted.",
+    ),
 )
-program.command()(worker)
+program.command(
+    help=help_of(
+        "Bring up the database (the embedded one when no URL is set), its schema, and a worker of APP.",
+        "holdfast up hello.py",
+        "holdfast up shop.tasks:app --queues mail,exports",
+        "holdfast up              # database and schema only",
+        more="Ctrl-C ends the worker; the embedded server stays for other terminals until `holdfast down`.",
+    )
+)(up)
+program.command(
+    help=help_of(
+        "End the project's embedded server.", "holdfast down", "holdfast down --delete-data --yes    # forget every job"
+    )
+)(down)
+program.command(help=WORKER_HELP)(worker)
+program.command(
+    help=help_of(
+        "How it stands, on one screen, the verdict first. Exit status 5 unless it is OK.",
+        "holdfast status",
+        "holdfast status --json | jq -r .verdict",
+        more="OK, DEGRADED (something needs a person) or STALLED (jobs are ready and nobody works on any of them).",
+    )
+)(status)
+program.add_typer(jobs)
+program.add_typer(queues)
+program.add_typer(schema)
+
+
+@program.command(help=help_of("The versions of Holdfast and Python.", "holdfast version"))
+def version(as_json: AsJson = False) -> None:
+    """Say which program this is."""
+    ours, python = metadata.version("holdfast"), platform.python_version()
+    if as_json:
+        screen.json({"holdfast": ours, "python": python})
+    else:
+        screen.write(f"holdfast {ours} (Python {python})")
 
 
 @program.callback()

@@ -13,7 +13,7 @@ import typer
 
 from holdfast.app import Holdfast, limits_of
 from holdfast.cli.locate import load_application
-from holdfast.cli.options import AppPath, AsJson, Concurrency, DatabaseUrl, Queues
+from holdfast.cli.options import AppPath, AsJson, Concurrency, DatabaseUrl, Queues, help_of
 from holdfast.cli.worker_process import Duty, run_worker_process
 from holdfast.db import embedded
 from holdfast.errors import ConfigurationError
@@ -25,11 +25,22 @@ _KILLED_BEFORE_ITS_HANDLERS = 128 + 15
 _DRAIN_INTERRUPTED = 8
 
 
+WORKER_HELP = help_of(
+    "Run jobs until told to stop.",
+    "holdfast worker --app shop.tasks:app",
+    "holdfast worker --app tasks.py --queues mail,exports --concurrency 50",
+    "holdfast worker --app tasks.py --drain    # in CI: ends when nothing is runnable",
+    more="SIGTERM or Ctrl-C: running jobs may finish within the soft limit; a second one hurries, a third ends at once. "
+    "SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.\n\n"
+    "Exit status with --drain: 0 all well, 1 jobs failed, 8 interrupted. Without: 0 after an ordered stop.",
+)
+
+
 def worker(
     app: AppPath = None,
     queues: Queues = None,
     concurrency: Concurrency = None,
-    name: Annotated[str, typer.Option(help="what people call this worker")] = "",
+    name: Annotated[str, typer.Option(metavar="NAME", help="what people call this worker")] = "",
     drain: Annotated[bool, typer.Option("--drain", help="exit when nothing is runnable any more")] = False,
     horizon: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="with --drain: wait for retries that are due this soon")
@@ -38,46 +49,31 @@ def worker(
     as_json: AsJson = False,
     lifeline_fd: Annotated[int | None, typer.Option("--lifeline-fd", hidden=True)] = None,
     describe_fd: Annotated[int | None, typer.Option("--describe-fd", hidden=True)] = None,
-    bring_up: Annotated[bool, typer.Option("--bring-up", hidden=True)] = False,
 ) -> None:
-    """Run jobs until told to stop.
-
-    Examples:
-
-        holdfast worker --app shop.tasks:app
-
-        holdfast worker --app tasks.py --queues mail,exports --concurrency 50
-
-        holdfast worker --app tasks.py --drain        # for CI: ends when nothing is runnable
-
-    SIGTERM or Ctrl-C: running jobs may finish within the soft limit, a second one hurries, a third ends at once.
-    SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.
-
-    Exit status with --drain: 0 all well, 1 jobs failed, 8 interrupted. Without: 0 after an ordered stop.
-    """
-    duty = Duty(
-        queues=tuple(part.strip() for part in queues.split(",") if part.strip()) if queues else None,
-        concurrency=concurrency,
-        name=name,
-        drain=drain,
-        horizon_seconds=horizon,
-        as_json=as_json,
+    """Run jobs until told to stop."""
+    duty = duty_of(
+        queues=queues, concurrency=concurrency, name=name, drain=drain, horizon_seconds=horizon, as_json=as_json
     )
-    if queues is not None and not duty.queues:
-        raise ConfigurationError("--queues names no queue", remedy="write --queues mail,exports")
-    where = app or _app_setting(database_url)
+    where = app or app_setting(database_url)
     if describe_fd is not None:
         _describe(_application(where, database_url), describe_fd)
     elif lifeline_fd is not None:
-        raise typer.Exit(run_worker_process(_application(where, database_url), duty, lifeline_fd, bring_up=bring_up))
+        raise typer.Exit(run_worker_process(_application(where, database_url), duty, lifeline_fd))
     else:
-        raise typer.Exit(supervise(where, duty, database_url))
+        command = command_of(where, duty, database_url)
+        raise typer.Exit(supervise(command, ask_for_settings(command), drain=drain))
 
 
-def supervise(where: str | None, duty: Duty, database_url: str | None, *, bring_up: bool = False) -> int:
+def duty_of(*, queues: str | None, **others: Any) -> Duty:
+    """What the flags ask for. Raises ``ConfigurationError`` for ``--queues`` without a queue."""
+    names = None if queues is None else tuple(part.strip() for part in queues.split(",") if part.strip())
+    if names == ():
+        raise ConfigurationError("--queues names no queue", remedy="write --queues mail,exports")
+    return Duty(queues=names, **others)
+
+
+def supervise(command: Sequence[str], settings: Settings, *, drain: bool) -> int:
     """Run a worker process under a supervisor until its end; returns the exit status."""
-    command = _command(where, duty, database_url, bring_up=bring_up)
-    settings = _ask_for_settings(command)
     configure_logging(settings.log_level, settings.log_format)
     url = settings.database_url or embedded.ensure_shared_server(settings.data_dir.parent).url
     status = Supervisor(
@@ -88,27 +84,16 @@ def supervise(where: str | None, duty: Duty, database_url: str | None, *, bring_
             child=command,
             limits=limits_of(settings),
             max_losses=settings.max_losses,
-            restart=not duty.drain,
+            restart=not drain,
             shutdown_hard_seconds=settings.shutdown_hard_seconds,
         )
     ).run()
     if status == _KILLED_BEFORE_ITS_HANDLERS:
-        return _DRAIN_INTERRUPTED if duty.drain else 0
+        return _DRAIN_INTERRUPTED if drain else 0
     return status
 
 
-def _application(where: str | None, database_url: str | None) -> Holdfast:
-    application = load_application(where)
-    if database_url is not None:
-        application.configure(database_url)
-    return application
-
-
-def _app_setting(database_url: str | None) -> str | None:
-    return load_settings({"database_url": database_url}).app
-
-
-def _command(where: str | None, duty: Duty, database_url: str | None, *, bring_up: bool) -> list[str]:
+def command_of(where: str | None, duty: Duty, database_url: str | None) -> list[str]:
     """What the worker process is started with."""
     # -P: a file in the current folder that bears the name of a module of ours must not be imported instead of it.
     command = [sys.executable, "-P", "-m", "holdfast.cli", "worker", f"--name={duty.name}"]
@@ -118,11 +103,10 @@ def _command(where: str | None, duty: Duty, database_url: str | None, *, bring_u
     command += ["--drain", f"--horizon={duty.horizon_seconds}"] if duty.drain else []
     command += ["--json"] if duty.as_json else []
     command += [f"--database-url={database_url}"] if database_url else []
-    command += ["--bring-up"] if bring_up else []
     return command
 
 
-def _ask_for_settings(command: Sequence[str]) -> Settings:
+def ask_for_settings(command: Sequence[str]) -> Settings:
     """Have the application's settings told by a process of its own, because its code stays out of the supervisor.
 
     What is wrong with the application is said by that process, and ends this one with its status.
@@ -132,7 +116,7 @@ def _ask_for_settings(command: Sequence[str]) -> Settings:
         asked = subprocess.Popen([*command, f"--describe-fd={writer}"], pass_fds=(writer,), stdin=subprocess.DEVNULL)
     finally:
         os.close(writer)
-    with open(reader, "rb") as told:
+    with os.fdopen(reader, "rb") as told:
         text = told.read()
     status = asked.wait()
     if status or not text:
@@ -141,6 +125,18 @@ def _ask_for_settings(command: Sequence[str]) -> Settings:
     return Settings(**values)
 
 
+def app_setting(database_url: str | None) -> str | None:
+    """The application that the settings name."""
+    return load_settings({"database_url": database_url}).app
+
+
+def _application(where: str | None, database_url: str | None) -> Holdfast:
+    application = load_application(where)
+    if database_url is not None:
+        application.configure(database_url)
+    return application
+
+
 def _describe(application: Holdfast, fd: int) -> None:
-    with open(fd, "wb") as answer:
+    with os.fdopen(fd, "wb") as answer:
         answer.write(application.settings.model_dump_json().encode())

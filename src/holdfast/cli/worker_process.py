@@ -36,10 +36,10 @@ class Duty:
     as_json: bool = False
 
 
-def run_worker_process(application: Holdfast, duty: Duty, lifeline_fd: int, *, bring_up: bool = False) -> int:
+def run_worker_process(application: Holdfast, duty: Duty, lifeline_fd: int) -> int:
     """Run jobs until told to stop or drained; returns the exit status."""
     faulthandler.enable()
-    process = _WorkerProcess(application, duty, lifeline_fd, bring_up=bring_up)
+    process = _WorkerProcess(application, duty, lifeline_fd)
     unsubscribe = subscribe(_end_when_fenced)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -49,11 +49,10 @@ def run_worker_process(application: Holdfast, duty: Duty, lifeline_fd: int, *, b
 
 
 class _WorkerProcess:
-    def __init__(self, application: Holdfast, duty: Duty, lifeline_fd: int, *, bring_up: bool) -> None:
+    def __init__(self, application: Holdfast, duty: Duty, lifeline_fd: int) -> None:
         self._application = application
         self._duty = duty
         self._lifeline_fd = lifeline_fd
-        self._bring_up = bring_up
         self._stops = 0
         self._stopping = asyncio.Event()
         self._worker: Worker | None = None
@@ -65,7 +64,7 @@ class _WorkerProcess:
         configure_logging(settings.log_level, settings.log_format)
         # Nobody beats for this process before it said hello, and nobody but the supervisor may outlive it.
         lifeline = PipeLifeline(self._lifeline_fd)
-        opening = self._application.open(bring_up=self._bring_up)
+        opening = self._application.open()
         if not await _unless(self._stopping, opening):
             return _INTERRUPTED if self._duty.drain else 0
         try:
