@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ import pytest
 from holdfast import Holdfast, errors
 from holdfast.errors import HoldfastError
 from holdfast.settings import Settings
+from holdfast.telemetry import EVENTS
 from tests.architecture.source import ROOT
 from tests.docs.pages import Block, Page, page, pages
 
@@ -158,6 +160,13 @@ def test_every_error_is_in_the_table_with_its_statuses() -> None:
     classes = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, HoldfastError)]
 
     assert shown == {kind.code: [str(kind.exit_status), str(kind.http_status)] for kind in classes}
+
+
+def test_every_event_is_in_the_table() -> None:
+    shown = {row[0]: row[1:] for row in table_rows(ALL["docs/operations/events.md"], 3)}
+    shown.pop("event")
+
+    assert shown == {name: [logging.getLevelName(it.level).lower(), it.meaning] for name, it in EVENTS.items()}
 
 
 def unknown_commands(one: Page) -> Iterator[str]:
