@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -15,6 +16,7 @@ import pytest
 from holdfast import Holdfast, errors
 from holdfast.errors import HoldfastError
 from holdfast.settings import Settings
+from holdfast.telemetry import EVENTS
 from tests.architecture.source import ROOT
 from tests.docs.pages import Block, Page, page, pages
 
@@ -31,6 +33,8 @@ COMMANDS: dict[str, Any] = {
     "queue": {name: {} for name in ("list", "pause", "resume")},
 }
 _VARIABLE = re.compile(r"\bHOLDFAST_([A-Z_]+)\b")
+_FUNCTION = re.compile(r"\b[a-z_]+_v\d+\b")
+_ROOM_FILE = re.compile(r"(?:app|cli|jobs|worker|leases|db)/[\w/]+\.(?:py|sql)")
 _FILE = re.compile(r"(?:src|tests|docs|examples|benchmarks|tools)/[\w./-]*\w(?:/|\.\w+)")
 
 
@@ -106,6 +110,18 @@ def unknown_files(one: Page) -> Iterator[str]:
                 yield f"{one.path}: there is no {name}"
 
 
+def unknown_functions(one: Page) -> Iterator[str]:
+    """SQL functions, and files of rooms said without `src/holdfast/`, that do not exist."""
+    schema = (ROOT / "src/holdfast/db/schema.sql").read_text(encoding="utf-8")
+    for span in one.spans:
+        for name in _FUNCTION.findall(span):
+            if f"holdfast.{name}(" not in schema and name != "claim_v2":
+                yield f"{one.path}: there is no function {name}"
+        found = _ROOM_FILE.fullmatch(span)
+        if found and "NNNN" not in span and not (ROOT / "src" / "holdfast" / span).exists():
+            yield f"{one.path}: there is no {span}"
+
+
 def unknown_settings(one: Page) -> Iterator[str]:
     known = {name.upper() for name in Settings.model_fields}
     for name in _VARIABLE.findall(one.text):
@@ -113,7 +129,7 @@ def unknown_settings(one: Page) -> Iterator[str]:
             yield f"{one.path}: HOLDFAST_{name} is no setting"
 
 
-@pytest.mark.parametrize("find", [dead_links, unknown_files, unknown_settings])
+@pytest.mark.parametrize("find", [dead_links, unknown_files, unknown_functions, unknown_settings])
 def test_what_pages_name_exists(find: Any) -> None:
     assert [problem for one in ALL.values() for problem in find(one)] == []
 
@@ -146,6 +162,13 @@ def test_every_error_is_in_the_table_with_its_statuses() -> None:
     assert shown == {kind.code: [str(kind.exit_status), str(kind.http_status)] for kind in classes}
 
 
+def test_every_event_is_in_the_table() -> None:
+    shown = {row[0]: row[1:] for row in table_rows(ALL["docs/operations/events.md"], 3)}
+    shown.pop("event")
+
+    assert shown == {name: [logging.getLevelName(it.level).lower(), it.meaning] for name, it in EVENTS.items()}
+
+
 def unknown_commands(one: Page) -> Iterator[str]:
     """`holdfast …` as the pages type it, compared with what the command line knows."""
     for words in one.commands:
@@ -167,7 +190,8 @@ def test_every_command_exists() -> None:
 
 BAD = Page(
     "docs/bad.md",
-    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` HOLDFAST_COLOUR `holdfast fly`\n"
+    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` `fly_v1` `jobs/fly.py`\n"
+    "HOLDFAST_COLOUR `holdfast fly`\n"
     "```python\nx = (\n```\n<!-- run -->\n```python\n1 / 0\n```\n",
 )
 
@@ -175,6 +199,7 @@ BAD = Page(
 def test_a_bad_page_is_seen() -> None:
     assert len(list(dead_links(BAD))) == 2
     assert list(unknown_files(BAD)) == ["docs/bad.md: there is no tests/nothing/test_x.py"]
+    assert len(list(unknown_functions(BAD))) == 2
     assert list(unknown_settings(BAD)) == ["docs/bad.md: HOLDFAST_COLOUR is no setting"]
     assert BAD.commands == [["holdfast", "fly"]]
     with pytest.raises(SyntaxError):

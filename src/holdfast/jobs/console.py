@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from holdfast.clock import monotonic
-from holdfast.db import Database, load_statements
-from holdfast.errors import ConfigurationError, IllegalMove, JobFailed, JobNotFound, TimedOut
+from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statements
+from holdfast.errors import (
+    ArgumentsInvalid,
+    ConfigurationError,
+    IllegalMove,
+    JobFailed,
+    JobNotFound,
+    TaskUnknown,
+    TimedOut,
+)
+from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.states import FINAL, Place, Verb, legal_verbs
 from holdfast.telemetry import emit
 
@@ -95,6 +104,34 @@ class Jobs:
             {"what": "lost", "at": row["lost_at"], "worker": row["worker"], "counted": row["counted"]} for row in losses
         ]
         return sorted(events, key=lambda event: event["at"])
+
+    async def enqueue_by_name(
+        self,
+        task: str,
+        args: Mapping[str, Any],
+        *,
+        queue: str | None = None,
+        priority: int | None = None,
+        run_in: float | str | timedelta | None = None,
+        unique: str | None = None,
+    ) -> int:
+        """Enqueue without the application's code: what a worker declared about the task counts, its signature does not.
+
+        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``.
+        """
+        delay = None if run_in is None else seconds_of(run_in)
+        text = msgspec.json.encode(args).decode()
+        try:
+            stored = await self._database.fetchval(_SQL["enqueue_by_name"], task, text, queue, priority, delay, unique)
+        except DRIVER_ERRORS as error:
+            if getattr(error, "sqlstate", None) == "HF005":
+                raise TaskUnknown(
+                    str(error), remedy="start a worker of the application once, or name the queue"
+                ) from None
+            if classify(error) is Fault.ROW:
+                raise ArgumentsInvalid(f"the job cannot be stored: {error}", remedy="look at its values") from None
+            raise
+        return int(stored)
 
     async def cancel(self, *job_ids: int, reason: str | None = None) -> dict[int, str]:
         """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs), ``finished`` or ``unknown``."""

@@ -93,3 +93,8 @@ select (select count(*) from (select from holdfast.ready r where r.queue = any($
 -- name: backlog
 -- Promise: how many jobs of these queues are ready, counted up to $2.
 select count(*) from (select from holdfast.ready r where r.queue = any($1::text[]) limit $2::bigint) as x
+
+-- name: enqueue_by_name
+-- Promise: one job of the task $1 with the arguments $2 is stored as its declaration says; the id, or that of its twin.
+select holdfast.enqueue($1::text, $2::jsonb, queue => $3::text, priority => $4::integer,
+                        run_at => holdfast.now() + make_interval(secs => $5::double precision), unique_key => $6::text)

@@ -15,11 +15,11 @@ _LONGEST_SECONDS: Final = 1e9
 """A bound for policies without a ceiling: thirty years, which every clock can hold."""
 
 
-class GiveUp(Exception):  # noqa: N818 - reads as a sentence: raise GiveUp("the account is closed")
+class GiveUp(Exception):
     """Raised by a handler: this job has failed for good, further attempts cannot help."""
 
 
-class RetryAfter(Exception):  # noqa: N818
+class RetryAfter(Exception):
     """Raised by a handler: the attempt failed, try again after so many seconds (a server's ``Retry-After``)."""
 
     def __init__(self, seconds: float, reason: str = "") -> None:
@@ -87,4 +87,4 @@ class Retry:
         except OverflowError:
             delay = policy.ceiling_seconds
         delay = min(delay, _LONGEST_SECONDS)
-        return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))  # noqa: S311 - spread, not secret
+        return timedelta(seconds=delay * random.uniform(1 - policy.jitter, 1 + policy.jitter))

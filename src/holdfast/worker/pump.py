@@ -40,6 +40,7 @@ class Pump:
         idleness: Idleness,
         options: WorkerOptions,
         *,
+        may_work: Callable[[], bool],
         on_dead: Callable[[], None],
         on_refused: Callable[[int], None],
     ) -> None:
@@ -47,6 +48,7 @@ class Pump:
         self._runners = runners
         self._idleness = idleness
         self._options = options
+        self._may_work = may_work
         self._on_dead = on_dead
         self._on_refused = on_refused
         self._prefetch = Prefetch(options.concurrency, options.prefetch_seconds, options.max_prefetch)
@@ -140,9 +142,11 @@ class Pump:
 
     def _room(self) -> int:
         """How many jobs to claim now; 0 as long as the buffer lasts, or while results pile up unwritten."""
-        if not self.claiming or self.unwritten > _MOST_UNWRITTEN:
+        if not self.claiming or self.unwritten > _MOST_UNWRITTEN or not self._may_work():
             return 0
         runners = self._runners
+        if runners.idle and (runners.buffer or runners.suspects):
+            runners.wake()  # they parked while this process could not be sure to be live
         waiting = len(runners.buffer) + len(runners.suspects)
         return self._prefetch.room(runners.idle, waiting)
 

@@ -19,7 +19,8 @@ _SLICE_SECONDS = 0.004
 class Runners:
     """``concurrency`` runners and one more for suspects, of which only one runs at a time.
 
-    ``make_job`` makes the handler's view of a claimed job; ``ended`` hears what became of every attempt.
+    ``make_job`` makes the handler's view of a claimed job; ``ended`` hears what became of every attempt; ``may_work``
+    is asked before each start, because a process that was stopped for a while cannot know what has changed meanwhile.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Runners:
         concurrency: int,
         make_job: Callable[[Claimed], Job],
         ended: Callable[[Claimed, Ending], None],
+        may_work: Callable[[], bool],
     ) -> None:
         self.concurrency = concurrency
         self.buffer: deque[Claimed] = deque()
@@ -36,6 +38,7 @@ class Runners:
         self._attempts = attempts
         self._make_job = make_job
         self._ended = ended
+        self._may_work = may_work
         self._parked: list[asyncio.Future[None]] = []
         self._parked_quarantine: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,6 +65,10 @@ class Runners:
         """Hand over claimed jobs and wake as many runners."""
         for job in jobs:
             (self.suspects if job.flags & SUSPECT else self.buffer).append(job)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let as many runners look as there are jobs for them."""
         self._wake(self._parked, len(self.buffer))
         self._wake(self._parked_quarantine, len(self.suspects))
 
@@ -111,7 +118,7 @@ class Runners:
         clean = contextvars.copy_context()
         slice_ends_at = monotonic() + _SLICE_SECONDS
         while not self._closed:
-            if not source:
+            if not source or not self._may_work():
                 await self._park(parked)
                 slice_ends_at = monotonic() + _SLICE_SECONDS
                 continue

@@ -30,6 +30,7 @@ log = get_logger("worker")
 
 _CANCEL_GRACE_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
+_UNKNOWN_CLOSE_SECONDS = 0.3
 
 
 class Worker:
@@ -54,6 +55,7 @@ class Worker:
             options.concurrency,
             self._make_job,
             self._ended,
+            lifeline.may_work,
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
@@ -62,8 +64,9 @@ class Worker:
         """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
         try:
             pump = await self._start()
-            await self._serve(pump)
-            await self._wind_down(pump)
+            if pump is not None:
+                await self._serve(pump)
+                await self._wind_down(pump)
         finally:
             await self._close()
         return self.report
@@ -79,13 +82,12 @@ class Worker:
         if self._pump is not None:
             self._pump.claiming = False
 
-    async def _start(self) -> Pump:
+    async def _start(self) -> Pump | None:
+        """Everything that serving needs; None: a stop came before there was a number."""
         options = self.options
         self._lifeline.set_callbacks(on_lost=self._lost, on_cut_off=self._cut_off, on_restored=self._restored)
-        await declare_tasks(self._database, self._tasks.values())
-        self.id = await self._lifeline.start(
-            WorkerFacts(name=options.name, queues=options.queues, concurrency=options.concurrency)
-        )
+        if not await self._register():
+            return None
         self._hot = HotPath(self._database, self.id, options.queues)
         idleness = Idleness(self._database, self._listener, options.queues, options.poll_max_seconds, self._background)
         self._pump = Pump(
@@ -93,6 +95,7 @@ class Worker:
             self._runners,
             idleness,
             options,
+            may_work=self._lifeline.may_work,
             on_dead=lambda: self._lost("declared dead"),
             on_refused=self._refused,
         )
@@ -103,6 +106,28 @@ class Worker:
         self._background.start(self._pump.run(), name="pump")
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
         return self._pump
+
+    async def _register(self) -> bool:
+        """Declare the tasks and get a number, however long the server takes; false: told to stop before that."""
+        starting = asyncio.create_task(self._begin_life(), name="holdfast start")
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait((starting,), timeout=1.0)
+                return False
+            self.id = starting.result()
+            return True
+        finally:
+            starting.cancel()
+            stopping.cancel()
+
+    async def _begin_life(self) -> int:
+        options = self.options
+        await declare_tasks(self._database, self._tasks.values())
+        facts = WorkerFacts(name=options.name, queues=options.queues, concurrency=options.concurrency)
+        return await self._lifeline.start(facts)
 
     async def _serve(self, pump: Pump) -> None:
         if not self.options.drain:
@@ -176,7 +201,8 @@ class Worker:
         await self._background.close(1.0)
         await self._runners.close(1.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        await self._lifeline.close(_CLOSE_SECONDS)
+        # Nobody answers a goodbye of one who never had a number.
+        await self._lifeline.close(_CLOSE_SECONDS if self.id else _UNKNOWN_CLOSE_SECONDS)
         await self._listener.stop(1.0)
         if self._hot is not None:
             await self._hot.close()

@@ -1,0 +1,220 @@
+"""``holdfast job``: what people do to jobs."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from holdfast.app import Holdfast
+from holdfast.cli.connection import on_application
+from holdfast.cli.job_screen import ids_only, show_job, show_jobs
+from holdfast.cli.locate import load_application
+from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, help_of
+from holdfast.cli.screen import screen
+from holdfast.errors import ArgumentsInvalid, HoldfastError
+from holdfast.jobs import JobInfo, Place
+
+jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, retry, cancel, wait.")
+
+_NOT_FOUND = 3
+_FAILED = 1
+
+
+@jobs.command(
+    help=help_of(
+        "Put a job into the queue and print its id.",
+        "holdfast job enqueue send_welcome user_id=42",
+        'holdfast job enqueue report --args \'{"month": "2026-10"}\' --queue exports --run-in 10m',
+        "holdfast job enqueue report month=2026-10 --app shop.tasks --wait",
+        more="A value that is JSON is taken as such (42, true, null, [1, 2]), any other as text. With --app the arguments "
+        "are checked against the task's signature; without it a worker must have declared the task, or --queue be given.",
+    )
+)
+def enqueue(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="name of the task")],
+    values: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="arguments by name")] = None,
+    args: Annotated[str | None, typer.Option(metavar="JSON", help="arguments as a JSON object")] = None,
+    queue: Annotated[str | None, typer.Option(help="default: the task's own")] = None,
+    priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first, 9 last")] = None,
+    run_in: Annotated[str | None, typer.Option(metavar="DURATION", help="run later: 90s, 10m, 1h30m, 2d")] = None,
+    unique: Annotated[str | None, typer.Option(metavar="KEY", help="nothing is inserted while a job holds it")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="wait for its end; exit status 1 if it fails")] = False,
+    app: AppPath = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a job into the queue."""
+    arguments = _arguments(args, values or [])
+    application = load_application(app) if app else None
+    options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique}
+
+    async def work(opened: Holdfast) -> tuple[int, JobInfo | None]:
+        if application is not None:
+            request = application.find_task(task).options(**options)  # type: ignore[arg-type]
+            job_id: int = await request.enqueue(**arguments)
+            if getattr(job_id, "existing", False):
+                screen.say(f"job {job_id} holds the key {unique!r} already; nothing was inserted")
+        else:
+            job_id = await opened.jobs.enqueue_by_name(task, arguments, **options)  # type: ignore[arg-type]
+        return job_id, await opened.jobs.wait(job_id) if wait else None
+
+    job_id, info = on_application(database_url, work, application)
+    if info is not None:
+        _print_end(info, as_json=as_json)
+    elif as_json:
+        screen.json({"id": job_id})
+    else:
+        screen.write(str(job_id))
+
+
+@jobs.command(
+    name="list",
+    help=help_of(
+        "The newest jobs first.",
+        "holdfast job list --state failed",
+        "holdfast job list --queue mail --task send_welcome --limit 20 --json",
+        more=f"States: {', '.join(Place)}.",
+    ),
+)
+def list_jobs(
+    state: Annotated[str | None, typer.Option(help="only jobs in this state")] = None,
+    queue: Annotated[str | None, typer.Option(help="only jobs of this queue")] = None,
+    task: Annotated[str | None, typer.Option(help="only jobs of this task")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="so many at most")] = 50,
+    before: Annotated[int | None, typer.Option(metavar="ID", help="go on before this id")] = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs."""
+
+    async def work(app: Holdfast) -> list[JobInfo]:
+        return list(await app.jobs.list(state=state, queue=queue, task=task, before=before, limit=limit))
+
+    found = on_application(database_url, work)
+    if as_json:
+        screen.json(found)
+    else:
+        show_jobs(found, more=len(found) == limit)
+
+
+@jobs.command(help=help_of("Everything about one job.", "holdfast job show 382365332372717569"))
+def show(job_id: OneJobId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Show one job."""
+
+    async def work(app: Holdfast) -> tuple[JobInfo, list[dict[str, Any]]]:
+        return await app.jobs.show(job_id), await app.jobs.history(job_id)
+
+    info, history = on_application(database_url, work)
+    show_job(info, history, as_json=as_json)
+
+
+@jobs.command(
+    help=help_of(
+        "Run failed or cancelled jobs again, scheduled ones now.",
+        "holdfast job retry 382365332372717569",
+        "holdfast job list --state failed --json | jq '.[].id' | xargs holdfast job retry",
+    )
+)
+def retry(job_ids: JobIds, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Retry jobs."""
+
+    async def work(app: Holdfast) -> dict[int, str]:
+        answers = {}
+        for job_id in job_ids:
+            try:
+                await app.jobs.retry(job_id)
+                answers[job_id] = "ready"
+            except HoldfastError as error:
+                answers[job_id] = error.code
+                screen.error(error.message, error.remedy)
+        return answers
+
+    answers = on_application(database_url, work)
+    ids_only(answers, as_json=as_json, good=("ready",))
+    if any(answer != "ready" for answer in answers.values()):
+        raise typer.Exit(_NOT_FOUND)
+
+
+@jobs.command(
+    help=help_of(
+        "Cancel jobs: those that wait at once, those that run are asked to stop.",
+        "holdfast job cancel 382365332372717569 --reason 'stuck on provider'",
+    )
+)
+def cancel(
+    job_ids: JobIds,
+    reason: Annotated[str | None, typer.Option(help="kept with the job")] = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel jobs."""
+
+    async def work(app: Holdfast) -> dict[int, str]:
+        return await app.jobs.cancel(*job_ids, reason=reason)
+
+    answers = on_application(database_url, work)
+    good = ("cancelled", "requested")
+    ids_only(answers, as_json=as_json, good=good)
+    if any(answers.get(job_id) not in good for job_id in job_ids):
+        raise typer.Exit(_NOT_FOUND)
+
+
+@jobs.command(
+    help=help_of(
+        "Wait for the end of a job. Exit status: 0 completed, 1 failed or cancelled, 6 not in time.",
+        "holdfast job wait 382365332372717569 --timeout 60",
+    )
+)
+def wait(
+    job_id: OneJobId,
+    timeout: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="give up after so long")] = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait for a job."""
+
+    async def work(app: Holdfast) -> JobInfo:
+        return await app.jobs.wait(job_id, timeout_seconds=timeout)
+
+    _print_end(on_application(database_url, work), as_json=as_json)
+
+
+def _print_end(info: JobInfo, *, as_json: bool) -> None:
+    if as_json:
+        screen.json(info)
+    elif info.state == Place.COMPLETED:
+        screen.say(f"job {info.id} completed")
+        if info.result is not None:
+            screen.write(json.dumps(info.result, default=str))
+    else:
+        error = info.error or {}
+        screen.say(f"job {info.id} {info.state}: {error.get('type', '')} {error.get('message', '')}".rstrip(": "))
+    if info.state != Place.COMPLETED:
+        raise typer.Exit(_FAILED)
+
+
+def _arguments(text: str | None, values: list[str]) -> dict[str, Any]:
+    """``--args`` first, ``key=value`` over it."""
+    arguments: Any = {}
+    if text is not None:
+        try:
+            arguments = json.loads(text)
+        except ValueError as error:
+            raise ArgumentsInvalid(
+                f"--args is not JSON: {error}", remedy="""write --args '{"user_id": 42}'"""
+            ) from None
+        if not isinstance(arguments, dict):
+            raise ArgumentsInvalid("--args is no JSON object", remedy="""name the arguments: '{"user_id": 42}'""")
+    for value in values:
+        name, equals, given = value.partition("=")
+        if not equals or not name:
+            raise ArgumentsInvalid(
+                f"{value!r} has no name", remedy="write arguments as key=value, for example user_id=42"
+            )
+        try:
+            arguments[name] = json.loads(given)
+        except ValueError:
+            arguments[name] = given
+    return arguments

@@ -1,0 +1,115 @@
+"""What people and programs see: data on stdout, everything else on stderr, colour only where somebody looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from holdfast.clock import now
+
+_PIPE_WIDTH = 240
+"""Columns of output that nobody looks at: wide enough that nothing is folded."""
+
+
+class Screen:
+    """The two streams."""
+
+    def __init__(self) -> None:
+        self._no_color = False
+
+    @property
+    def out(self) -> Console:
+        """For data."""
+        return self._console(stderr=False)
+
+    @property
+    def err(self) -> Console:
+        """For messages."""
+        return self._console(stderr=True)
+
+    def without_color(self) -> None:
+        """From now on; the NO_COLOR variable does the same."""
+        self._no_color = True
+
+    def say(self, text: str) -> None:
+        """A message to people."""
+        self.err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def write(self, text: str) -> None:
+        """A line of data."""
+        self.out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def json(self, data: Any) -> None:
+        """Data for programs; indented when a person looks at it."""
+        stream = sys.stdout
+        stream.write(json.dumps(plain(data), default=str, indent=2 if stream.isatty() else None) + "\n")
+
+    def error(self, message: str, remedy: str | None) -> None:
+        """What went wrong and what to do about it, a line each."""
+        self.err.print(f"[bold red]error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+        if remedy:
+            self.err.print(f"[bold]remedy:[/] {_escape(remedy)}", highlight=False, soft_wrap=True)
+
+    def _console(self, *, stderr: bool) -> Console:
+        stream = sys.stderr if stderr else sys.stdout
+        width = None if stream.isatty() else _PIPE_WIDTH
+        return Console(stderr=stderr, no_color=self._no_color or None, width=width)
+
+
+screen = Screen()
+
+
+def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table in the house's style."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def plain(data: Any) -> Any:
+    """Dataclasses as dicts, times as ISO text."""
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        return {field.name: plain(getattr(data, field.name)) for field in dataclasses.fields(data)}
+    if isinstance(data, dict):
+        return {str(key): plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple | set | frozenset):
+        return [plain(value) for value in data]
+    return data.isoformat() if isinstance(data, datetime) else data
+
+
+def span(seconds: float | None) -> str:
+    """A duration in one or two words: ``840 ms``, ``12 s``, ``6 min``, ``3 h``, ``2 d``."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def ago(moment: datetime | None) -> str:
+    """``6 min ago``, ``in 12 s``."""
+    if moment is None:
+        return ""
+    seconds = (now() - moment).total_seconds()
+    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+
+
+def number(value: int) -> str:
+    """``1 204``: groups of three, as wide numbers are read."""
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

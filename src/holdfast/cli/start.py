@@ -1,0 +1,78 @@
+"""``holdfast up`` and ``holdfast down``: everything from one command, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+
+from holdfast.cli.connection import bare_database
+from holdfast.cli.db import bring_up_to_date
+from holdfast.cli.options import Concurrency, DatabaseUrl, Queues, Yes
+from holdfast.cli.screen import screen
+from holdfast.cli.worker import app_setting, ask_for_settings, command_of, duty_of, supervise
+from holdfast.db import embedded
+from holdfast.errors import ConfigurationError
+from holdfast.settings import Settings, load_settings, redacted
+
+
+def up(
+    app: Annotated[str | None, typer.Argument(metavar="[APP]", help="module, module:attribute or file.py")] = None,
+    queues: Queues = None,
+    concurrency: Concurrency = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Bring up the database, its schema and a worker."""
+    where = app or app_setting(database_url)
+    if where is None:
+        settings = load_settings({"database_url": database_url})
+        asyncio.run(_prepare(settings))
+        _tell("worker", "none: no application is named; say holdfast up APP, or set HOLDFAST_APP")
+        return
+    duty = duty_of(queues=queues, concurrency=concurrency)
+    command = command_of(where, duty, database_url)
+    settings = ask_for_settings(command)
+    asyncio.run(_prepare(settings))
+    serves = ", ".join(duty.queues or settings.queues)
+    _tell("worker", f"{where}: queues {serves}, {duty.concurrency or settings.concurrency} jobs at a time")
+    screen.say("Ctrl-C ends the worker.")
+    status = supervise(command, settings, drain=False)
+    if settings.database_url is None:
+        screen.say("The embedded server runs on for other terminals; holdfast down ends it.")
+    raise typer.Exit(status)
+
+
+def down(
+    delete_data: Annotated[bool, typer.Option("--delete-data", help="delete everything that was stored, too")] = False,
+    yes: Yes = False,
+) -> None:
+    """End the project's embedded server."""
+    project = load_settings().data_dir.parent
+    if delete_data and not yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ConfigurationError("--delete-data deletes every job of this project", remedy="say --yes as well")
+        typer.confirm(f"Delete every job stored in {project / '.holdfast'}?", abort=True, err=True)
+    ended = embedded.stop_shared_server(project, delete_data=delete_data)
+    if not ended:
+        screen.say(f"no embedded server runs for {project}")
+    else:
+        screen.say("the embedded server has ended" + (", its data is deleted" if delete_data else "; its data is kept"))
+
+
+async def _prepare(settings: Settings) -> None:
+    if settings.database_url is None:
+        with screen.err.status("starting the embedded server"):
+            address = await asyncio.to_thread(embedded.ensure_shared_server, settings.data_dir.parent)
+        _tell("server", f"embedded, {redacted(address.url)}")
+        _tell("data", str(settings.data_dir))
+    else:
+        _tell("server", str(redacted(settings.database_url)))
+    async with bare_database(settings, deadline_seconds=30.0) as database:
+        done = await bring_up_to_date(database)
+    _tell("schema", f"{len(done)} migrations applied" if done else "up to date")
+
+
+def _tell(what: str, how: str) -> None:
+    screen.say(f"{what:<8}{how}")
