@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
+
 from holdfast.db.faults import Fault, classify
 from holdfast.db.statements import Statement
 
@@ -55,8 +57,14 @@ class HeldConnection:
         if connection is not None:
             await self._give_back(connection)
 
+    def _usable(self) -> bool:
+        try:
+            return self._connection is not None and not self._connection.is_closed()
+        except asyncpg.InterfaceError:
+            return False  # it died between two statements, and its pool has taken it back already
+
     async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
-        if self._connection is None or self._connection.is_closed():
+        if not self._usable():
             await self.close()
             self._connection = await self._take(timeout_seconds)
         connection = self._connection
