@@ -99,7 +99,6 @@ class Pump:
         while True:
             try:
                 await self._turn()
-                pause = 0.02
             except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
                 log.warning(
                     "the database did not answer (%s), %d endings wait: %s",
@@ -107,8 +106,13 @@ class Pump:
                     self.unwritten,
                     error,
                 )
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 2, 1.0)
+            except Exception:  # without its pump a worker would hold its leases for ever and do nothing
+                log.exception("the pump stumbled and goes on, %d endings wait", self.unwritten)
+            else:
+                pause = 0.02
+                continue
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, 1.0)
 
     async def flush(self, deadline_seconds: float) -> bool:
         """Write everything that has ended, and end the leases. False: it could not be done in time."""
