@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import Any
 
 from holdfast import Holdfast, Job, Retry
@@ -122,8 +123,13 @@ async def test_connections_cut_under_load_lose_nothing(app: Holdfast, outsider: 
     ids = await work.enqueue_many([(n,) for n in range(2000)])
     worker = make_worker(app, drain=True, concurrency=20, prefetch_seconds=0.01, max_prefetch=20)
     serving = asyncio.create_task(worker.run())
+
+    def went_on(seen: int) -> bool:
+        return serving.done() or worker.report.completed > seen
+
     for _ in range(4):
-        await eventually(lambda seen=worker.report.completed: serving.done() or worker.report.completed > seen)
+        seen = worker.report.completed
+        await eventually(partial(went_on, seen))
         await outsider.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query ~ 'holdfast.work_v1'"

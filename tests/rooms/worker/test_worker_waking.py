@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
-import asyncpg
 import pytest
 
 from holdfast import Holdfast, Job
@@ -15,7 +15,9 @@ from tests.rooms.jobs.hand import assert_conserved
 from tests.rooms.working import working
 from tests.waiting import eventually
 
-IDLE = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1212567 AND granted AND mode = 'ShareLock'"
+IDLE = """
+    SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1212567 AND granted AND mode = 'ShareLock'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 async def until_idle(outsider: Any, workers: int = 1) -> None:
@@ -42,7 +44,7 @@ async def test_an_idle_worker_is_rung_for_and_does_not_wait_for_its_poll(app: Ho
         for _ in range(3):
             begun_at = monotonic()
             job_id = await work.enqueue()
-            await eventually(lambda job_id=job_id: job_id in started)
+            await eventually(partial(started.__contains__, job_id))
             assert started[job_id] - begun_at < 5  # far below any poll
             await until_idle(outsider)
 
@@ -95,15 +97,13 @@ async def test_a_job_due_long_after_it_was_stored_starts_when_the_clock_says_so(
     await assert_conserved(app.database)
 
 
-async def test_one_ring_wakes_one_of_two_workers(app: Holdfast, outsider: Any, database_url: str) -> None:
+async def test_one_ring_wakes_one_of_two_workers(app: Holdfast, outsider: Any) -> None:
     work, started = stamping(app)
-    ears = await asyncpg.connect(database_url)
     async with working(app, poll_max_seconds=30.0), working(app, poll_max_seconds=30.0):
         await until_idle(outsider, 2)
         await asyncio.gather(*(work.enqueue() for _ in range(20)))
         await eventually(lambda: len(started) == 20)
         await until_idle(outsider, 2)
-    await ears.close()
     await assert_conserved(app.database)
 
 
@@ -133,6 +133,7 @@ async def test_an_idle_worker_that_lost_its_session_is_rung_for_again(app: Holdf
         await until_idle(outsider)
         await outsider.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1212567"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         )
         job_id = await work.enqueue()
         await eventually(lambda: job_id in started)
