@@ -57,17 +57,11 @@ class HeldConnection:
         if connection is not None:
             await self._give_back(connection)
 
-    def _usable(self) -> bool:
-        try:
-            return self._connection is not None and not self._connection.is_closed()
-        except asyncpg.InterfaceError:
-            return False  # it died between two statements, and its pool has taken it back already
-
     async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
-        if not self._usable():
-            await self.close()
-            self._connection = await self._take(timeout_seconds)
         connection = self._connection
+        if connection is None or _is_over(connection):
+            await self.close()
+            connection = self._connection = await self._take(timeout_seconds)
         try:
             rows = await connection.fetch(statement.sql, *params, timeout=timeout_seconds)
         except BaseException as error:
@@ -77,3 +71,10 @@ class HeldConnection:
             raise
         connection.left_clean()
         return list(rows)
+
+
+def _is_over(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # it died between two statements, and its pool has taken it back already
