@@ -249,15 +249,16 @@ async def test_a_reader_of_an_old_partition_delays_its_end_and_no_enqueue(app: H
     await reader.close()
 
 
-PLANTED = {
+PLANTED: dict[str, tuple[str, list[str]]] = {
     "no place": ("DELETE FROM holdfast.ready", []),
     "two places": (
-        "INSERT INTO holdfast.scheduled SELECT now() + interval '1 h', job_id, queue, priority, 1, 0 FROM holdfast.ready",
+        """INSERT INTO holdfast.scheduled
+           SELECT now() + interval '1 h', job_id, queue, priority, 1, 0 FROM holdfast.ready""",
         ["ready", "scheduled"],
     ),
     "finished and ready": (
-        "INSERT INTO holdfast.outcome (job_id, lease, state, attempt, finished_at)"
-        " SELECT job_id, 0, 1, 1, now() FROM holdfast.ready",
+        """INSERT INTO holdfast.outcome (job_id, lease, state, attempt, finished_at)
+           SELECT job_id, 0, 1, 1, now() FROM holdfast.ready""",
         ["outcome", "ready"],
     ),
     "leased and ready": (
@@ -266,7 +267,7 @@ PLANTED = {
     ),
     "twice ready": (
         "INSERT INTO holdfast.ready SELECT queue, priority, seq + 1, job_id, 1, 0 FROM holdfast.ready",
-        ["ready"] * 2,
+        ["ready", "ready"],
     ),
     "no job": ("DELETE FROM holdfast.job", ["ready", "no job row"]),
 }

@@ -163,14 +163,10 @@ async def test_jobs_of_a_claim_whose_answer_was_lost_are_given_back(app: Holdfas
     def lose(_rows: Any) -> Batch:
         raise ConnectionResetError
 
-    read, hand.hot._read = hand.hot._read, lose  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hand.hot, "_read", lose)
         with pytest.raises(ConnectionResetError):
             await hand.claim()
-    except BaseException:
-        raise
-    finally:
-        hand.hot._read = read  # type: ignore[method-assign]
     assert await outsider.fetchval("SELECT count(*) FROM holdfast.lease") == 1
     hand.hot._answer_lost(hand.hot._drawn - 100, 100)
     released = await hand.hot.release_unknown()

@@ -206,7 +206,7 @@ CREATE FUNCTION holdfast.enqueue_keyed_v1(
     p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],
     p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[]
 ) RETURNS bigint[]
-LANGUAGE plpgsql VOLATILE SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_ids    bigint[] := p_ids;
     v_answer bigint[];
@@ -214,10 +214,13 @@ DECLARE
     v_row    record;
     v_owner  bigint;
     v_at     integer;
+    v_there  bigint[] := '{}';
 BEGIN
     IF v_ids IS NULL THEN
         SELECT array_agg(v_base | (nextval('holdfast.job_number') & 2097151)) INTO v_ids
         FROM generate_series(1, cardinality(p_tasks));
+    ELSE
+        v_there := ARRAY(SELECT j.id FROM holdfast.job j WHERE j.id = ANY (v_ids));     -- repeated after a lost answer
     END IF;
     v_answer := v_ids;
     -- Sorted by hash, so that two callers with overlapping keys never deadlock; a key repeated in the input is taken once.
@@ -238,8 +241,7 @@ BEGIN
         CASE WHEN p_due_at IS NOT NULL THEN array_agg(p_due_at[n]) END,
         array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]))
     FROM generate_subscripts(p_tasks, 1) AS n
-    WHERE v_answer[n] = v_ids[n]
-      AND NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = v_ids[n])     -- repeated after a lost answer
+    WHERE v_answer[n] = v_ids[n] AND v_ids[n] <> ALL (v_there)
     HAVING count(*) > 0;
     RETURN v_answer;
 END $$;
