@@ -47,7 +47,7 @@ class HoldfastAdapter(Adapter):
         await app.open(bring_up=True)
         await app.close()
 
-    async def connect(self, connections: int) -> None:  # noqa: ARG002 - its pool is as large as it is by default
+    async def connect(self, connections: int) -> None:
         self._open_app()
         await self._app.open()
 
@@ -67,7 +67,7 @@ class HoldfastAdapter(Adapter):
         finally:
             await connection.close()
 
-    async def work(self, tally: Tally, stop: asyncio.Event) -> None:  # noqa: ARG002 - handlers find it by themselves
+    async def work(self, tally: Tally, stop: asyncio.Event) -> None:
         self._open_app()
         async with self._app:
             worker = self._app.worker([QUEUE], concurrency=self.settings["concurrency"])

@@ -15,7 +15,9 @@ from tests.rooms.jobs.hand import assert_conserved
 from tests.rooms.working import working
 from tests.waiting import eventually
 
-IDLE = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1212567 AND granted AND mode = 'ShareLock'"
+IDLE = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1212567 AND granted AND mode = 'ShareLock'"
+)
 
 
 async def until_idle(outsider: Any, workers: int = 1) -> None:
