@@ -23,7 +23,7 @@ from tests.waiting import eventually
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TRANSACTIONAL = ("pay", "pay_stubbornly")
-_FLAGS = {task: 1 for task in TRANSACTIONAL}
+_FLAGS = dict.fromkeys(TRANSACTIONAL, 1)
 _STATES = {1: "completed", 2: "failed", 3: "cancelled"}
 
 

@@ -60,8 +60,8 @@ async def stop_and_go(url: str, fleet: Fleet, load: Load) -> None:
     fleet.signal(0, signal.SIGSTOP)
     fleet.start(1)
     await eventually((fleet.folder / f"answered-{job}-2").exists, within_seconds=30)
+    (fleet.folder / "go").touch()  # so that the handler writes before anybody can have told it anything
     fleet.signal(0, signal.SIGCONT)
-    (fleet.folder / "go").touch()
     await eventually((fleet.folder / f"answered-{job}-1").exists, within_seconds=20)
 
 

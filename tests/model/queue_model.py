@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.queue_calls import CANCELLED, COMPLETED, FAILED, KEYED, RETRY, SUSPECT
+from tests.queue_calls import CANCELLED, COMPLETED, FAILED, KEYED, PRIORITY, RETRY, SUSPECT
 
 PLACE_OF = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled"}
 MAX_LOSSES = 2
@@ -16,6 +16,7 @@ class ModelJob:
 
     id: int
     queue: str
+    priority: int
     flags: int
     place: str = "ready"
     key: str | None = None
@@ -68,13 +69,21 @@ class QueueModel:
     paused: set[str] = field(default_factory=set)
     keys: dict[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
+    blamed: dict[int, int] = field(default_factory=dict)
     now: float = 0.0
 
     def add(
-        self, job_id: int, queue: str, *, flags: int = 0, key: str | None = None, delay: float | None = None
+        self,
+        job_id: int,
+        queue: str,
+        priority: int = PRIORITY,
+        *,
+        flags: int = 0,
+        key: str | None = None,
+        delay: float | None = None,
     ) -> None:
         assert job_id not in self.jobs
-        job = self.jobs[job_id] = ModelJob(job_id, queue, flags | (KEYED if key else 0), key=key)
+        job = self.jobs[job_id] = ModelJob(job_id, queue, priority, flags | (KEYED if key else 0), key=key)
         if delay is not None:
             job.place, job.due_at = "scheduled", self.now + delay
         if key is not None:
@@ -118,14 +127,21 @@ class QueueModel:
 
     def rescue(self, worker: int) -> None:
         """What a dead worker held goes back under suspicion, or ends."""
-        for lease in [lease for lease in self.leases.values() if lease.worker == worker]:
+        for lease in sorted(
+            (lease for lease in self.leases.values() if lease.worker == worker), key=lambda lease: lease.id
+        ):
+            # Of several suspects only the first was running: it alone can have been the cause.
+            counts = worker not in self.blamed
             for job_id in lease.jobs:
-                self._lose(self.jobs[job_id], lease.id)
+                job = self.jobs[job_id]
+                if counts and job.losses > 0:
+                    job.counted_losses += 1
+                    self.blamed[worker] = job_id
+                self._lose(job, lease.id)
             del self.leases[lease.id]
 
     def _lose(self, job: ModelJob, lease: int) -> None:
         self.tally.lost += 1
-        job.counted_losses += job.losses > 0
         job.losses += 1
         if job.cancel_requested:
             job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
@@ -152,6 +168,7 @@ class QueueModel:
             return job.place
         job.failures += job.place == "failed"
         job.place, job.losses, job.counted_losses = "ready", 0, 0
+        self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
         job.flags &= ~SUSPECT
         self.tally.reopened += 1
         if job.key is not None:

@@ -28,8 +28,9 @@ _FAILED = 1
         "holdfast job enqueue send_welcome user_id=42",
         'holdfast job enqueue report --args \'{"month": "2026-10"}\' --queue exports --run-in 10m',
         "holdfast job enqueue report month=2026-10 --app shop.tasks --wait",
-        more="A value that is JSON is taken as such (42, true, null, [1, 2]), any other as text. With --app the arguments "
-        "are checked against the task's signature; without it a worker must have declared the task, or --queue be given.",
+        more="A value that is JSON is taken as such (42, true, null, [1, 2]), any other as text. With --app the "
+        "arguments are checked against the task's signature; without it a worker must have declared the task, or "
+        "--queue be given.",
     )
 )
 def enqueue(
@@ -210,11 +211,9 @@ def _arguments(text: str | None, values: list[str]) -> dict[str, Any]:
     for value in values:
         name, equals, given = value.partition("=")
         if not equals or not name:
-            raise ArgumentsInvalid(
-                f"{value!r} has no name", remedy="write arguments as key=value, for example user_id=42"
-            )
+            raise ArgumentsInvalid(f"{value!r} has no name", remedy="write key=value, for example user_id=42")
         try:
             arguments[name] = json.loads(given)
         except ValueError:
             arguments[name] = given
-    return arguments
+    return dict(arguments)

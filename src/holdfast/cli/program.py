@@ -20,6 +20,7 @@ from holdfast.cli.status import status
 from holdfast.cli.worker import WORKER_HELP, worker
 from holdfast.db import DRIVER_ERRORS, classify
 from holdfast.errors import HoldfastError
+from holdfast.telemetry import configure_logging
 
 _INTERRUPTED = 130
 _UNAVAILABLE = 5
@@ -34,8 +35,8 @@ program = typer.Typer(
         "holdfast up hello.py                 # server, schema and worker",
         "holdfast job enqueue greet name=Ada",
         "holdfast status",
-        more="Exit status: 0 ok, 1 failed, 2 usage, 3 not found or conflict, 5 unhealthy or unavailable, 6 not in time, "
-        "8 drain interrupted, 130 interrupted.",
+        more="Exit status: 0 ok, 1 failed, 2 usage, 3 not found or conflict, 5 unhealthy or unavailable, 6 not in "
+        "time, 8 drain interrupted, 130 interrupted.",
     ),
 )
 program.command(
@@ -86,6 +87,8 @@ def _globally(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors of ours are two lines on stderr, never a traceback."""
+    # What goes wrong is told below; a worker sets its own log up.
+    configure_logging("critical", "text")
     try:
         status = program(arguments, standalone_mode=False)
         sys.stdout.flush()

@@ -30,8 +30,8 @@ WORKER_HELP = help_of(
     "holdfast worker --app shop.tasks:app",
     "holdfast worker --app tasks.py --queues mail,exports --concurrency 50",
     "holdfast worker --app tasks.py --drain    # in CI: ends when nothing is runnable",
-    more="SIGTERM or Ctrl-C: running jobs may finish within the soft limit; a second one hurries, a third ends at once. "
-    "SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.\n\n"
+    more="SIGTERM or Ctrl-C: running jobs may finish within the soft limit; a second one hurries, a third ends at "
+    "once. SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.\n\n"
     "Exit status with --drain: 0 all well, 1 jobs failed, 8 interrupted. Without: 0 after an ordered stop.",
 )
 

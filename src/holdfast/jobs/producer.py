@@ -118,7 +118,7 @@ class Producer:
     async def _send(self, name: str, jobs: Sequence[NewJob], *, held: bool = True) -> list[JobId]:
         """One statement, repeated with the same ids while nobody knows whether it was committed.
 
-        On the held connection statements go one after the other; not so bulk, and keyed jobs, which may wait for others.
+        On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere.
         """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))

@@ -14,7 +14,7 @@ from typing import TypeVar
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Fault, classify
 from holdfast.errors import DatabaseUnavailable
-from holdfast.jobs import Batch, Finished, HotPath, Left, Outcome, encode_error
+from holdfast.jobs import Batch, Exit, Finished, HotPath, Left, Outcome, encode_error
 from holdfast.telemetry import get_logger
 from holdfast.worker.idleness import Idleness
 from holdfast.worker.options import WorkerOptions
@@ -173,7 +173,11 @@ class Pump:
             raise
         self._again = False
         self._answered(batch, finished)
-        self._runners.feed(batch.claimed)
+        if self.claiming:
+            self._runners.feed(batch.claimed)
+        else:  # told to stop while the claim was on its way
+            for claimed in batch.claimed:
+                self.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
         self._prefetch.answered(len(finished), monotonic() - asked_at)
         if batch.claimed:
             self.found_nothing.clear()
