@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
+
 from holdfast.db.faults import Fault, classify
 from holdfast.db.statements import Statement
 
@@ -56,7 +58,7 @@ class HeldConnection:
             await self._give_back(connection)
 
     async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
-        if self._connection is None or self._connection.is_closed():
+        if self._connection is None or _is_gone(self._connection):
             await self.close()
             self._connection = await self._take(timeout_seconds)
         connection = self._connection
@@ -69,3 +71,11 @@ class HeldConnection:
             raise
         connection.left_clean()
         return list(rows)
+
+
+def _is_gone(connection: Any) -> bool:
+    """Whether it has died meanwhile; a lent connection that died between two statements refuses even to be asked."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
