@@ -201,7 +201,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs[job_id]
         delay = 0.0 if move == RETURN else delay
         attempt = job.attempt + (move == RETRY)
-        where = {"queue": job.queue, "priority": job.priority, "flags": job.flags}
+        where: dict[str, Any] = {"queue": job.queue, "priority": job.priority, "flags": job.flags}
         refused = self.server.run(
             self.calls.leave(lease, [job_id], move, delay_seconds=delay, attempt=attempt, **where)
         )
