@@ -70,11 +70,7 @@ _CONNECTION_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleSessionTimeoutError,
-<<<<<<< HEAD
     asyncpg.InternalClientError,  # "another operation is in progress": the driver lost track of a dying connection
-=======
-    asyncpg.InternalClientError,  # the driver lost its thread when the connection died under it
->>>>>>> schedules
     ConnectionError,
     EOFError,
 )

@@ -58,12 +58,6 @@ class HeldConnection:
             await self._give_back(connection)
 
     async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
-<<<<<<< HEAD
-=======
-        if self._connection is None or _is_gone(self._connection):
-            await self.close()
-            self._connection = await self._take(timeout_seconds)
->>>>>>> schedules
         connection = self._connection
         if connection is None or _is_over(connection):
             await self.close()
@@ -79,17 +73,8 @@ class HeldConnection:
         return list(rows)
 
 
-<<<<<<< HEAD
 def _is_over(connection: Any) -> bool:
     try:
         return bool(connection.is_closed())
     except asyncpg.InterfaceError:
         return True  # it died between two statements, and its pool has taken it back already
-=======
-def _is_gone(connection: Any) -> bool:
-    """Whether it has died meanwhile; a lent connection that died between two statements refuses even to be asked."""
-    try:
-        return bool(connection.is_closed())
-    except asyncpg.InterfaceError:
-        return True
->>>>>>> schedules
