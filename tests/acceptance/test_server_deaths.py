@@ -1,4 +1,4 @@
-"""R3, R4, R6: answers cut off, the server killed, sessions terminated: nothing acknowledged is lost, nothing doubled."""
+"""R3, R4, R6: answers cut off, the server killed, sessions terminated: nothing is lost, nothing is doubled."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import asyncpg
-import pytest
 
 from holdfast.db.embedded import OwnedServer
 from tests.acceptance.cutting_proxy import CuttingProxy
-from tests.acceptance.fleet import Fleet, Load, come_to_rest, dice, read_database, rounds, strike
+from tests.acceptance.fleet import Fleet, Load, come_to_rest, dice, patience, read_database, rounds, strike
 from tests.acceptance.history import doubled, lost, troubles
 from tests.waiting import eventually
 
@@ -18,7 +17,7 @@ FleetOn = Callable[..., Fleet]
 LoadOn = Callable[[str], Load]
 
 
-@pytest.mark.timeout(180)
+@patience(180)
 async def test_r3_answers_cut_off_lose_nothing_and_double_nothing(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -40,7 +39,7 @@ async def test_r3_answers_cut_off_lose_nothing_and_double_nothing(
     assert troubles(history) == []
 
 
-@pytest.mark.timeout(240)
+@patience(240)
 async def test_r4_a_server_killed_under_load_loses_nothing(
     durable_server: OwnedServer, durable_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -72,7 +71,7 @@ async def eventually_more(fleet: Fleet) -> None:
     await eventually(lambda: len(fleet.executions()) > before, within_seconds=20)
 
 
-@pytest.mark.timeout(120)
+@patience(120)
 async def test_a_producer_that_acknowledges_too_early_is_caught(
     durable_server: OwnedServer, durable_url: str, load_on: LoadOn
 ) -> None:
@@ -104,7 +103,7 @@ async def test_a_producer_that_repeats_with_new_ids_is_caught(ledger_url: str, l
     assert doubled(load.history)
 
 
-@pytest.mark.timeout(180)
+@patience(180)
 async def test_r6_sessions_terminated_at_random_harm_nobody(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -117,7 +116,8 @@ async def test_r6_sessions_terminated_at_random_harm_nobody(
     async def terminate(_: int) -> None:
         """Any session but ours: claims, flushes, listeners, liveness sessions, producers."""
         pids = await connection.fetch(
-            "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() order by pid"
+            "select pid from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid() order by pid"
         )
         await connection.execute("select pg_terminate_backend($1)", die.choice(pids)["pid"])
 
