@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.environments import EnvironmentFailed, ensure, find_interpreter
 from benchmarks.plots import draw
-from benchmarks.results import Record, describe_commit, make_records, read, write
+from benchmarks.results import Record, describe_commit, make_records, number, read, write
 from benchmarks.rounds import Plan, Runner, Sample
 from benchmarks.stores import Redis, postgres
 from benchmarks.systems import MEASURES, SYSTEMS
-from benchmarks.tables import number, show
+from benchmarks.tables import show
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -64,7 +64,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
 
 def main() -> int:
     """Run, print, write, draw. The exit code says whether any system failed."""
-    options, console = parse(), Console()
+    options, console = parse(), make_console()
     if options.show:
         records = read(options.show)
         show(console, records)
@@ -99,6 +99,12 @@ def main() -> int:
 def failed(record: Record) -> bool:
     """Whether a figure is missing that the system could have given."""
     return record.value is None and record.measure not in SYSTEMS[record.system].lacks
+
+
+def make_console() -> Console:
+    """Wide enough for the tables where nobody says how wide, as in a log file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
 
 
 def measure_all(console: Console, runner: Runner, plan: Plan, resumed: int) -> None:

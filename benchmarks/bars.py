@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.results import Record
+from benchmarks.results import Record, number
 
 Figures = dict[tuple[str, str], Record]
 POSTGRES_PEERS = ("pgqueuer", "awa", "chancy", "oban", "absurd", "procrastinate", "dbos")
@@ -70,7 +70,7 @@ def _absolute(measure: str, bar: float, title: str, unit: str, *, most: bool = F
         value = _value(figures, measure)
         sign = "<=" if most else ">="
         met = None if value is None else (value <= bar if most else value >= bar)
-        found = "not measured" if value is None else f"{value:,.4g} {unit}"
+        found = "not measured" if value is None else f"{number(value)} {unit}"
         return Verdict(f"{title} {sign} {bar:,g} {unit}", found, met)
 
     return check

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-from benchmarks.results import Record
+from benchmarks.results import Record, number
 from benchmarks.systems import MEASURES, SYSTEMS
-from benchmarks.tables import number
 
 INK, FAINT, PAPER = "#1f2933", "#7b8794", "#ffffff"
 OURS, RAW, PEER, REDIS = "#0b6e4f", "#9aa5b1", "#5b8db8", "#c98b5a"
@@ -64,7 +63,7 @@ def _overview(measured: dict[str, list[Record]]) -> Figure:
     for axes in grid.flat[len(measured) :]:
         axes.set_axis_off()
     for axes, (measure, group) in zip(grid.flat, measured.items(), strict=False):
-        _bars(axes, group, TITLES[measure])
+        _bars(axes, group, TITLES[measure], rows=tallest)
     _legend(figure, [record for group in measured.values() for record in group])
     return figure
 
@@ -75,15 +74,18 @@ def _of(records: list[Record], measure: str) -> list[Record]:
     return sorted(group, key=lambda record: (record.value or 0.0) * (-1 if less_is_better else 1))
 
 
-def _bars(axes: Axes, group: list[Record], title: str) -> None:
+def _bars(axes: Axes, group: list[Record], title: str, rows: int = 0) -> None:
     """Best on top. The whisker spans all rounds; the label stands beyond it."""
     values = [record.value or 0.0 for record in group]
     positions = range(len(group))
     logarithmic = max(values) / max(min(values), 1e-9) > LOGARITHMIC_FROM
-    axes.barh(positions, values, height=0.68, color=[_colour(record.system) for record in group], zorder=2)
+    axes.barh(positions, values, height=0.66, color=[_colour(record.system) for record in group], zorder=2)
     below = [value - record.low for value, record in zip(values, group, strict=True)]
     above = [record.high - value for value, record in zip(values, group, strict=True)]
-    axes.errorbar(values, positions, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3)
+    if any(len(record.rounds) > 1 for record in group):
+        axes.errorbar(
+            values, positions, xerr=(below, above), fmt="none", ecolor=INK, elinewidth=1, capsize=2.5, zorder=3
+        )
     if logarithmic:
         axes.set_xscale("log")
         axes.set_xlim(10 ** math.floor(math.log10(min(record.low for record in group)) - 0.05), None)
@@ -93,7 +95,7 @@ def _bars(axes: Axes, group: list[Record], title: str) -> None:
         axes.text(place, position, _label(record), va="center", fontsize=9.5, color=INK, zorder=4)
     left, _ = axes.get_xlim()
     axes.set_xlim(left, farthest * (farthest / left) ** 0.34 if logarithmic else farthest * 1.3)
-    _dress(axes, group, title, logarithmic=logarithmic)
+    _dress(axes, group, title, rows, logarithmic=logarithmic)
 
 
 def _label(record: Record) -> str:
@@ -103,7 +105,7 @@ def _label(record: Record) -> str:
     return text
 
 
-def _dress(axes: Axes, group: list[Record], title: str, *, logarithmic: bool) -> None:
+def _dress(axes: Axes, group: list[Record], title: str, rows: int, *, logarithmic: bool) -> None:
     axes.set_yticks(range(len(group)), [record.system for record in group], fontsize=10.5, color=INK)
     for tick, record in zip(axes.get_yticklabels(), group, strict=True):
         tick.set_fontweight("bold" if record.system == "holdfast" else "normal")
@@ -121,7 +123,8 @@ def _dress(axes: Axes, group: list[Record], title: str, *, logarithmic: bool) ->
     for side in ("top", "right", "bottom"):
         axes.spines[side].set_visible(False)
     axes.spines["left"].set_color("#cbd2d9")
-    axes.set_ylim(-0.6, len(group) - 0.4)
+    # The same thickness everywhere, however many bars there are.
+    axes.set_ylim(len(group) - max(rows, len(group)) - 0.6, len(group) - 0.4)
 
 
 def _colour(system: str) -> str:

@@ -104,6 +104,11 @@ def _median_costs(samples: list[Sample]) -> dict[str, float]:
     return {name: statistics.median(s.costs[name] for s in samples if name in s.costs) for name in sorted(names)}
 
 
+def number(value: float) -> str:
+    """Three significant digits for small figures, thousands with commas for large ones."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def write(records: list[Record], path: Path) -> None:
     """The JSON file that tables and plots of the docs are made from."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.bars import judge
-from benchmarks.results import Record
+from benchmarks.results import Record, number
 from benchmarks.systems import SYSTEMS
 
 COLUMNS = {
@@ -46,13 +46,20 @@ def _systems(records: list[Record]) -> list[str]:
 
 def _rates(console: Console, records: list[Record]) -> None:
     cells = {(record.system, record.measure): record for record in records}
-    shown = [measure for measure in COLUMNS if any(key[1] == measure for key in cells)]
+    measured = [measure for measure in COLUMNS if any(key[1] == measure for key in cells)]
+    # As many columns side by side as the terminal has room for.
+    at_once = max(1, (console.width - 18) // 20)
+    for start in range(0, len(measured), at_once):
+        _rates_of(console, records, cells, measured[start : start + at_once])
+
+
+def _rates_of(console: Console, records: list[Record], cells: dict[tuple[str, str], Record], shown: list[str]) -> None:
     table = Table(
-        title="Jobs per second; below each figure lowest-highest round and the ratio to raw", box=box.SIMPLE_HEAD
+        title="Jobs per second; below each figure the range of the rounds and the ratio to raw", box=box.SIMPLE_HEAD
     )
-    table.add_column("system")
+    table.add_column("system", no_wrap=True)
     for measure in shown:
-        table.add_column(COLUMNS[measure], justify="right")
+        table.add_column(COLUMNS[measure], justify="right", no_wrap=True)
     for system in _systems(records):
         version = next(record.version for record in records if record.system == system)
         head = Text.assemble((system, "bold" if system == "holdfast" else ""), (f"\n{version}", "dim"))
@@ -65,14 +72,8 @@ def _cell(record: Record | None) -> Text:
         lacking = record is None or record.measure in SYSTEMS[record.system].lacks
         return Text("-" if lacking else "failed", style="dim")
     ratio = "" if record.ratio_to_raw is None or record.system == "raw" else f"  {record.ratio_to_raw:.2f}x"
-    return Text.assemble(
-        number(record.value), (f"\n{number(record.low)}-{number(record.high)}{ratio}" if record.rounds else "", "dim")
-    )
-
-
-def number(value: float) -> str:
-    """Three significant digits for small figures, thousands with commas for large ones."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    span = f"{number(record.low)}-{number(record.high)}" if len(record.rounds) > 1 else ""
+    return Text.assemble(number(record.value), (f"\n{span}{ratio}", "dim"))
 
 
 def _costs(console: Console, records: list[Record], measure: str) -> None:
@@ -104,4 +105,6 @@ def _errors(console: Console, records: list[Record]) -> None:
     for record in records:
         for error in record.errors:
             if record.measure not in SYSTEMS[record.system].lacks:
-                console.print(Text(f"{record.system} {record.measure}: ", style="red") + Text(error, style="dim"))
+                # The whole of it stands in the JSON file.
+                last = (error.splitlines() or [""])[-1]
+                console.print(Text(f"{record.system} {record.measure}: ", style="red") + Text(last, style="dim"))

@@ -107,6 +107,8 @@ class QueueCalls:
         delay_seconds: float = 0.0,
         attempt: int = 1,
         flags: int = 0,
+        queue: str = QUEUE,
+        priority: int = PRIORITY,
         done: Sequence[int] = (),
     ) -> list[int]:
         """Returns the refused jobs. ``attempt`` is the one that comes next."""
@@ -116,7 +118,7 @@ class QueueCalls:
             await self.value(
                 "leave_v1",
                 *([lease] * count, list(jobs), [move] * count, [int(delay_seconds * 1_000_000)] * count),
-                *([attempt] * count, [QUEUE] * count, [PRIORITY] * count, [flags] * count, [error] * count),
+                *([attempt] * count, [queue] * count, [priority] * count, [flags] * count, [error] * count),
                 *([1000] * count, [1000] * count, list(done)),
             )
         )

@@ -54,7 +54,6 @@ class AwaAdapter(Adapter):
         await self._producer.enqueue_many_copy([Noop(**payload) for payload in payloads], queue=QUEUE)
 
     async def unfinished(self) -> int:
-        # The library's own counters are folded late, so the view is asked.
         async with await AsyncConnection.connect(self.dsn) as connection:
             row = await (await connection.execute(sql("awa_unfinished"))).fetchone()
         return int(row[0]) if row else 0

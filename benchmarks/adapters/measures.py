@@ -98,13 +98,19 @@ class Workers:
             await asyncio.sleep(pause)
 
     async def until_recorded(self, *, patience: float = 60.0) -> float:
-        """Return the moment at which the store knows every job as finished."""
+        """Return the moment at which the store knew every job as finished.
+
+        That is when the question was asked, not when it was answered: counting is ours, not the system's.
+        """
         deadline = time.monotonic() + patience
-        while (left := await self._adapter.unfinished()) > 0:
-            if time.monotonic() > deadline:
+        while True:
+            asked = time.monotonic()
+            left = await self._adapter.unfinished()
+            if left <= 0:
+                return asked
+            if asked > deadline:
                 raise TimeoutError(f"{left} jobs are executed but never recorded as finished")
             await asyncio.sleep(0.005)
-        return time.monotonic()
 
     def peak_memory_mb(self) -> float:
         """The highest resident size so far, summed over the worker processes and everything they started."""

@@ -54,7 +54,7 @@ class Holdfast:
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
-        self._portal: Portal | None = None
+        self._portal = Portal()
 
     @property
     def settings(self) -> Settings:
@@ -134,9 +134,7 @@ class Holdfast:
         if rooms is not None:
             await rooms.producer.close(deadline_seconds)
             await rooms.database.close(deadline_seconds)
-        portal, self._portal = self._portal, None
-        if portal is not None:
-            await asyncio.to_thread(portal.close, self.close)
+        await asyncio.to_thread(self._portal.close, self.close)
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -153,8 +151,6 @@ class Holdfast:
 
     def run_sync(self, work: Callable[[Producer], Awaitable[T]]) -> T:
         """Run a piece of async work for a caller without an event loop, on a loop in a thread of its own."""
-        if self._portal is None:
-            self._portal = Portal()
 
         async def with_producer() -> T:
             return await work(await self.producer())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -11,26 +12,21 @@ from typing import Any
 
 import asyncpg
 import pytest
+from typer.main import get_command
 
 from holdfast import Holdfast, errors
+from holdfast.cli.program import program
 from holdfast.errors import HoldfastError
 from holdfast.settings import Settings
+from holdfast.telemetry import EVENTS
 from tests.architecture.source import ROOT
 from tests.docs.pages import Block, Page, page, pages
 
 ALL = {one.path: one for one in pages()}
 RUNNING = [path for path, one in ALL.items() if any(block.runs for block in one.blocks)]
-# Group -> its commands, as the command line has them.
-COMMANDS: dict[str, Any] = {
-    "up": {},
-    "down": {},
-    "worker": {},
-    "status": {},
-    "db": {name: {} for name in ("migrate", "status", "wait", "validate")},
-    "job": {name: {} for name in ("enqueue", "list", "show", "retry", "cancel", "wait")},
-    "queue": {name: {} for name in ("list", "pause", "resume")},
-}
 _VARIABLE = re.compile(r"\bHOLDFAST_([A-Z_]+)\b")
+_FUNCTION = re.compile(r"\b[a-z_]+_v\d+\b")
+_ROOM_FILE = re.compile(r"(?:app|cli|jobs|worker|leases|db)/[\w/]+\.(?:py|sql)")
 _FILE = re.compile(r"(?:src|tests|docs|examples|benchmarks|tools)/[\w./-]*\w(?:/|\.\w+)")
 
 
@@ -106,6 +102,18 @@ def unknown_files(one: Page) -> Iterator[str]:
                 yield f"{one.path}: there is no {name}"
 
 
+def unknown_functions(one: Page) -> Iterator[str]:
+    """SQL functions, and files of rooms said without `src/holdfast/`, that do not exist."""
+    schema = (ROOT / "src/holdfast/db/schema.sql").read_text(encoding="utf-8")
+    for span in one.spans:
+        for name in _FUNCTION.findall(span):
+            if f"holdfast.{name}(" not in schema and name != "claim_v2":
+                yield f"{one.path}: there is no function {name}"
+        found = _ROOM_FILE.fullmatch(span)
+        if found and "NNNN" not in span and not (ROOT / "src" / "holdfast" / span).exists():
+            yield f"{one.path}: there is no {span}"
+
+
 def unknown_settings(one: Page) -> Iterator[str]:
     known = {name.upper() for name in Settings.model_fields}
     for name in _VARIABLE.findall(one.text):
@@ -113,7 +121,7 @@ def unknown_settings(one: Page) -> Iterator[str]:
             yield f"{one.path}: HOLDFAST_{name} is no setting"
 
 
-@pytest.mark.parametrize("find", [dead_links, unknown_files, unknown_settings])
+@pytest.mark.parametrize("find", [dead_links, unknown_files, unknown_functions, unknown_settings])
 def test_what_pages_name_exists(find: Any) -> None:
     assert [problem for one in ALL.values() for problem in find(one)] == []
 
@@ -146,28 +154,55 @@ def test_every_error_is_in_the_table_with_its_statuses() -> None:
     assert shown == {kind.code: [str(kind.exit_status), str(kind.http_status)] for kind in classes}
 
 
+def test_every_event_is_in_the_table() -> None:
+    shown = {row[0]: row[1:] for row in table_rows(ALL["docs/operations/events.md"], 3)}
+    shown.pop("event")
+
+    assert shown == {name: [logging.getLevelName(it.level).lower(), it.meaning] for name, it in EVENTS.items()}
+
+
 def unknown_commands(one: Page) -> Iterator[str]:
-    """`holdfast …` as the pages type it, compared with what the command line knows."""
+    """`holdfast …` as the pages type it, compared with the commands and flags of the program."""
     for words in one.commands:
-        known: dict[str, Any] = COMMANDS
+        command = get_command(program)
+        flags = ["--help"]
         for word in words[1:]:
-            if word.startswith("-") or not known:
+            inner = getattr(command, "commands", {})
+            if word in inner:
+                command = inner[word]
+                flags += [flag for option in command.params for flag in option.opts]
+            elif inner or (word.startswith("-") and word not in flags):
+                yield f"{one.path}: there is no {word} in {' '.join(words)}"
                 break
-            if word not in known:
-                yield f"{one.path}: there is no command {' '.join(words)}"
-                break
-            known = known[word]
+
+
+def commands_of(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every command that does something, by the words that call it."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+    else:
+        for name, part in inner.items():
+            yield from commands_of(part, f"{path} {name}")
+
+
+def test_every_command_is_in_the_table() -> None:
+    shown = {row[0] for row in table_rows(ALL["docs/reference/cli.md"], 2)} - {"command", "status"}
+    statuses = {word for word in shown if word.isdigit()}
+
+    assert shown - statuses == {path for path, _ in commands_of(get_command(program), "holdfast")}
 
 
 def test_every_command_exists() -> None:
     assert sum(len(one.commands) for one in ALL.values()) > 10
     assert [problem for one in ALL.values() for problem in unknown_commands(one)] == []
-    assert list(unknown_commands(BAD)) == ["docs/bad.md: there is no command holdfast fly"]
+    assert list(unknown_commands(BAD)) == ["docs/bad.md: there is no fly in holdfast fly"]
 
 
 BAD = Page(
     "docs/bad.md",
-    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` HOLDFAST_COLOUR `holdfast fly`\n"
+    "# Bad\n[a](nowhere.md) [b](#bad) [c](#good) `tests/nothing/test_x.py` `fly_v1` `jobs/fly.py`\n"
+    "HOLDFAST_COLOUR `holdfast fly`\n"
     "```python\nx = (\n```\n<!-- run -->\n```python\n1 / 0\n```\n",
 )
 
@@ -175,6 +210,7 @@ BAD = Page(
 def test_a_bad_page_is_seen() -> None:
     assert len(list(dead_links(BAD))) == 2
     assert list(unknown_files(BAD)) == ["docs/bad.md: there is no tests/nothing/test_x.py"]
+    assert len(list(unknown_functions(BAD))) == 2
     assert list(unknown_settings(BAD)) == ["docs/bad.md: HOLDFAST_COLOUR is no setting"]
     assert BAD.commands == [["holdfast", "fly"]]
     with pytest.raises(SyntaxError):

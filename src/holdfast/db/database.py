@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import asyncpg
 
 from holdfast.clock import monotonic
-from holdfast.db.faults import Fault, classify, classify_connect
+from holdfast.db.faults import DRIVER_ERRORS, Fault, classify, classify_connect
 from holdfast.db.held import HeldConnection
 from holdfast.db.sessions import Session, SessionFacts, connect_session, describe_url, inspect_session
 from holdfast.db.statements import Statement
@@ -46,7 +46,7 @@ class Database:
         direct_url: str | None = None,
         application_name: str = "holdfast",
         pooled: bool | None = None,
-        control_size: int = 2,
+        control_size: int = 4,
         user_size: int = 10,
     ) -> None:
         """``pooled`` says whether ``url`` leads through a transaction-mode pooler; ``None`` finds out in ``open``."""
@@ -352,7 +352,7 @@ async def _release(pool: asyncpg.Pool, connection: Any) -> None:
     """Give a connection back. One that cannot be reset is replaced by the pool; that is no error of the caller's."""
     try:
         await pool.release(connection, timeout=_RELEASE_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         log.debug("connection dropped instead of reset: %s", error)
 
 

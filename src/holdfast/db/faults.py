@@ -70,6 +70,7 @@ _CONNECTION_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleSessionTimeoutError,
+    asyncpg.InternalClientError,  # "another operation is in progress": the driver lost track of a dying connection
     ConnectionError,
     EOFError,
 )
@@ -78,7 +79,13 @@ _CONNECTION_LOST = (
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 _ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
-DRIVER_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+DRIVER_ERRORS: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 """Everything the driver raises for a statement or a connect; ``classify`` says what it means."""
 
 
@@ -99,7 +106,9 @@ def classify(error: BaseException) -> Fault:
             return fault
     if isinstance(error, asyncpg.FeatureNotSupportedError) and "cached plan must not change" in str(error):
         return Fault.STALE_PLAN
-    if isinstance(error, asyncpg.InterfaceError) and ("closed" in str(error) or "released" in str(error)):
+    if isinstance(error, asyncpg.InterfaceError) and any(
+        word in str(error) for word in ("closed", "released", "in progress")
+    ):
         return Fault.CONNECTION_LOST
     return Fault.OTHER
 

@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
+
 from holdfast.db.faults import Fault, classify
 from holdfast.db.statements import Statement
 
@@ -56,10 +58,10 @@ class HeldConnection:
             await self._give_back(connection)
 
     async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
-        if self._connection is None or self._connection.is_closed():
-            await self.close()
-            self._connection = await self._take(timeout_seconds)
         connection = self._connection
+        if connection is None or _is_over(connection):
+            await self.close()
+            connection = self._connection = await self._take(timeout_seconds)
         try:
             rows = await connection.fetch(statement.sql, *params, timeout=timeout_seconds)
         except BaseException as error:
@@ -69,3 +71,10 @@ class HeldConnection:
             raise
         connection.left_clean()
         return list(rows)
+
+
+def _is_over(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # it died between two statements, and its pool has taken it back already

@@ -7,6 +7,11 @@ select holdfast.draw_ids_v1($1::integer)
 select holdfast.enqueue_v1($1::bigint[], $2::text[], $3::text[], $4::text[]::jsonb[], $5::smallint[], $6::smallint[],
     $7::bigint[], $8::timestamptz[], $9::smallint[], $10::real[], $11::text[], $12::text[]::jsonb[])
 
+-- name: enqueue_one
+-- Promise: as enqueue, for one plain job with an id drawn before.
+select holdfast.enqueue_one_v1($1::bigint, $2::text, $3::text, $4::text::jsonb, $5::smallint, $6::smallint,
+    $7::bigint, $8::timestamptz, $9::smallint, $10::real, $11::text::jsonb)
+
 -- name: enqueue_keyed
 -- Promise: as enqueue, and where an unfinished job holds a unique key, its id is returned and nothing is inserted for it.
 select holdfast.enqueue_keyed_v1($1::bigint[], $2::text[], $3::text[], $4::text[]::jsonb[], $5::smallint[], $6::smallint[],

@@ -62,5 +62,22 @@ def columns(jobs: Sequence[NewJob], ids: Sequence[int] | None) -> tuple[Any, ...
     )
 
 
+def one_row(job: NewJob, job_id: int) -> tuple[Any, ...]:
+    """The eleven parameters of ``enqueue_one``."""
+    return (
+        job_id,
+        job.queue,
+        job.task,
+        job.args,
+        job.priority,
+        job.flags,
+        job.delay_us,
+        job.due_at,
+        job.max_attempts,
+        job.timeout_seconds,
+        job.trace,
+    )
+
+
 def _or_null(column: list[Any]) -> list[Any] | None:
     return column if any(value is not None for value in column) else None

@@ -10,7 +10,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_row
 
 _SQL = load_statements("holdfast.jobs", "enqueue.sql")
 _MOST_TOGETHER = 1000
@@ -33,15 +33,22 @@ class Producer:
         self._drawing = asyncio.Lock()
         self._waiting: list[tuple[NewJob, asyncio.Future[JobId]]] = []
         self._sender: asyncio.Task[None] | None = None
+        self._sending = False
 
     async def enqueue(self, job: NewJob) -> JobId:
         """Store one job; returns when it is durable. Raises ``ArgumentsInvalid``, ``DatabaseUnavailable``."""
         if job.unique_key is not None:
-            return (await self._send("enqueue_keyed", [job]))[0]
+            return (await self._send("enqueue_keyed", [job], held=False))[0]
+        if not self._sending:
+            # Nobody to share with: the caller sends its own, without a task, a future and arrays of one.
+            self._sending = True
+            try:
+                return (await self._send("enqueue_one", [job]))[0]
+            finally:
+                self._sending = False
+                self._start_sender()
         answer: asyncio.Future[JobId] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, answer))
-        if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send_waiting(), name="holdfast enqueue")
         return await answer
 
     async def enqueue_many(self, jobs: Sequence[NewJob]) -> list[JobId]:
@@ -53,7 +60,7 @@ class Producer:
         for start in range(0, len(jobs), _BULK):
             part = jobs[start : start + _BULK]
             keyed = any(job.unique_key is not None for job in part)
-            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part)
+            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, held=False)
         return ids
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
@@ -61,9 +68,24 @@ class Producer:
         if self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender], timeout=deadline_seconds)
             self._sender.cancel()
+        # Those behind them were never sent: nobody would ever answer them.
+        waiting, self._waiting = self._waiting, []
+        _fail(waiting, DatabaseUnavailable("the application was closed before the job was sent: it was not stored"))
         await self._held.close()
 
+    def _start_sender(self) -> None:
+        if self._waiting and not self._sending:
+            self._sending = True
+            self._sender = asyncio.create_task(self._send_waiting(), name="holdfast enqueue")
+
     async def _send_waiting(self) -> None:
+        try:
+            await self._send_batches()
+        finally:
+            self._sending = False
+            self._start_sender()
+
+    async def _send_batches(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
             try:
@@ -93,15 +115,21 @@ class Producer:
                 if not answer.done():
                     answer.set_result(job_id)
 
-    async def _send(self, name: str, jobs: Sequence[NewJob]) -> list[JobId]:
-        """One statement, repeated with the same ids while nobody knows whether it was committed."""
+    async def _send(self, name: str, jobs: Sequence[NewJob], *, held: bool = True) -> list[JobId]:
+        """One statement, repeated with the same ids while nobody knows whether it was committed.
+
+        On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere.
+        """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
-        params = columns(jobs, ids)
+        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else columns(jobs, ids)
+        fetchval = self._held.fetchval if held else self._database.fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
             try:
-                stored = await self._fetchval(name, params)
+                stored = await fetchval(_SQL[name], *params)
+                if name == "enqueue_one":
+                    return [JobId(stored)]
                 return [JobId(new, existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
             except DRIVER_ERRORS as error:
                 fault = classify(error)
@@ -114,12 +142,6 @@ class Producer:
                 unsure = unsure or fault is Fault.CONNECTION_LOST
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)
-
-    async def _fetchval(self, name: str, params: tuple[Any, ...]) -> Any:
-        """Plain jobs travel one batch after the other on a connection of their own; keyed ones may wait for others."""
-        if name == "enqueue":
-            return await self._held.fetchval(_SQL[name], *params)
-        return await self._database.fetchval(_SQL[name], *params)
 
     async def _all_exist(self, ids: Sequence[int]) -> bool:
         return len(await self._database.fetch(_SQL["which_exist"], list(ids))) == len(ids)

@@ -9,7 +9,7 @@ from typing import Any
 
 import typing_extensions
 from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, to_json
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.storable import why_unstorable
@@ -58,11 +58,15 @@ class Signature:
         try:
             values = self._adapter.validate_python(self._by_name(args, kwargs))
             text = self._adapter.dump_json(values).decode()
+            # A null is None, or a NaN where the type is Any, which pydantic would lose in silence: look at both ways.
+            other = (
+                to_json(values, inf_nan_mode="constants", serialize_unknown=True).decode() if "null" in text else text
+            )
         except ValidationError as error:
             raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise ArgumentsInvalid(f"arguments of {self._task!r} cannot be stored as JSON: {error}") from None
-        if reason := why_unstorable(text):
+        if reason := why_unstorable(text) or why_unstorable(other):
             raise ArgumentsInvalid(
                 f"arguments of {self._task!r} hold {reason}",
                 remedy="leave it out, or encode binary data (base64) first",

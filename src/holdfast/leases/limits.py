@@ -21,6 +21,8 @@ class Limits:
     """Between two beats, at most; never more than a quarter of the silence limit."""
     observe_seconds: float = 0.2
     """Between two looks, and between two tries to become the observer."""
+    observe_standby_seconds: float = 3.0
+    """Between two looks of a process that is not the observer: the observer itself may have been stopped."""
     observe_pooled_seconds: float = 2.0
     """Between two looks of a process that has no session of its own."""
     sweep_seconds: float = 1.0

@@ -10,12 +10,13 @@ from holdfast.errors import DatabaseUnavailable
 from holdfast.leases.identity import still_exists
 from holdfast.leases.judgement import Exists, Judgement, Seen
 from holdfast.leases.limits import Limits
-from holdfast.leases.session import LivenessSession
+from holdfast.leases.session import LivenessSession, signed
 from holdfast.telemetry import emit, get_logger
 
 log = get_logger("leases")
 
 OBSERVER_LOCK_CLASS = 1212569
+LIVENESS_LOCK_CLASS = 1212568
 _RESCUE_SECONDS = 60.0
 
 PutBack = Callable[[int], Awaitable[int]]
@@ -39,6 +40,11 @@ class Observer:
         self._judgement = Judgement(
             limits, look_seconds=self._look_seconds, sees_sessions=session.direct, exists=exists
         )
+        # Who does not lead looks, too, only seldom: a leader that was stopped keeps its session, and with it the lock.
+        self._standby = Judgement(
+            limits, look_seconds=limits.observe_standby_seconds, sees_sessions=session.direct, exists=exists
+        )
+        self._standby_at = 0.0
         self._generation = 0
         self._leader = False
         self._sweep_at = 0.0
@@ -83,22 +89,32 @@ class Observer:
             try:
                 await self._round()
             except DatabaseUnavailable:
-                self._judgement.interrupted()
+                self._interrupted()
             except Exception:
-                self._judgement.interrupted()
+                self._interrupted()
                 log.exception("a look at the workers failed; the next one follows")
             await asyncio.sleep(max(began + self._look_seconds - monotonic(), self._look_seconds / 4))
 
+    def _interrupted(self) -> None:
+        self._judgement.interrupted()
+        self._standby.interrupted()
+
     async def _round(self) -> None:
+        judgement = self._judgement
         if self._session.direct and not await self._lead():
-            return
+            if monotonic() < self._standby_at:
+                return
+            self._standby_at = monotonic() + self._limits.observe_standby_seconds
+            judgement = self._standby
         rows = await self._session.call("observe")
         # After the answer: what it says was true no later than now.
         now = monotonic()
         seen = [Seen(*tuple(row)[:6]) for row in rows]
         if rows:
-            for verdict in self._judgement.look(now, float(rows[0]["server_age_seconds"]), seen):
-                await self.end(verdict.worker, verdict.reason)
+            for verdict in judgement.look(now, float(rows[0]["server_age_seconds"]), seen):
+                if await self.end(verdict.worker, verdict.reason) and self._session.direct:
+                    # Its session may still stand, and be the one that leads.
+                    await self._session.call("evict", LIVENESS_LOCK_CLASS, signed(verdict.worker))
         if now >= self._sweep_at:
             self._sweep_at = now + self._limits.sweep_seconds
             for row in await self._session.call("workers_to_rescue"):
@@ -108,7 +124,7 @@ class Observer:
         """Whether the lock is ours, in the session that stands now."""
         if self._generation != self._session.generation:
             if self._generation:
-                self._judgement.interrupted()
+                self._interrupted()
             self._generation, self._leader = self._session.generation, False
         if not self._leader:
             self._leader = await self._session.try_take(OBSERVER_LOCK_CLASS, 0)

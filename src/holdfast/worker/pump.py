@@ -14,7 +14,7 @@ from typing import TypeVar
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Fault, classify
 from holdfast.errors import DatabaseUnavailable
-from holdfast.jobs import Batch, Finished, HotPath, Left, Outcome, encode_error
+from holdfast.jobs import Batch, Exit, Finished, HotPath, Left, Outcome, encode_error
 from holdfast.telemetry import get_logger
 from holdfast.worker.idleness import Idleness
 from holdfast.worker.options import WorkerOptions
@@ -99,7 +99,6 @@ class Pump:
         while True:
             try:
                 await self._turn()
-                pause = 0.02
             except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
                 log.warning(
                     "the database did not answer (%s), %d endings wait: %s",
@@ -107,8 +106,13 @@ class Pump:
                     self.unwritten,
                     error,
                 )
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 2, 1.0)
+            except Exception:  # without its pump a worker would hold its leases for ever and do nothing
+                log.exception("the pump stumbled and goes on, %d endings wait", self.unwritten)
+            else:
+                pause = 0.02
+                continue
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, 1.0)
 
     async def flush(self, deadline_seconds: float) -> bool:
         """Write everything that has ended, and end the leases. False: it could not be done in time."""
@@ -169,7 +173,11 @@ class Pump:
             raise
         self._again = False
         self._answered(batch, finished)
-        self._runners.feed(batch.claimed)
+        if self.claiming:
+            self._runners.feed(batch.claimed)
+        else:  # told to stop while the claim was on its way
+            for claimed in batch.claimed:
+                self.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
         self._prefetch.answered(len(finished), monotonic() - asked_at)
         if batch.claimed:
             self.found_nothing.clear()

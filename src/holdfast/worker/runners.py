@@ -64,7 +64,10 @@ class Runners:
     def feed(self, jobs: list[Claimed]) -> None:
         """Hand over claimed jobs and wake as many runners."""
         for job in jobs:
-            (self.suspects if job.flags & SUSPECT else self.buffer).append(job)
+            if not job.flags & SUSPECT:
+                self.buffer.append(job)
+        # In the order of their leases: should this process die, the first one not finished is the one that was running.
+        self.suspects.extend(sorted((job for job in jobs if job.flags & SUSPECT), key=lambda job: job.lease))
         self.wake()
 
     def wake(self) -> None:

@@ -170,6 +170,7 @@ class Worker:
         pump.stir()
         await self._until_quiet(self.options.shutdown_soft_seconds)
         for job, _ in list(self._runners.running.values()):
+            job.stopping = True  # also one whose claim was still on its way when the end began
             if self._is_async(job):
                 self._runners.interrupt(job)
         hard_left = self.options.shutdown_hard_seconds - (monotonic() - begun_at)

@@ -32,6 +32,7 @@ def package(name: str, *needs: str) -> InstalledPackage:
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
     monkeypatch.setenv("HOLDFAST_DATABASE_URL", database_url)
+    app.configure()  # read anew: the application is of the module, the database of the test
 
 
 @pytest.fixture

@@ -40,8 +40,9 @@ class Hand:
         (claimed,) = await self.claim(1)
         return claimed
 
-    async def complete(self, *jobs: Claimed, result: str | None = None) -> list[int]:
-        return await self._call(self.hot.finish([_finished(job, Outcome.COMPLETED, result=result) for job in jobs]))
+    async def complete(self, *jobs: Claimed, result: str | None = None, again: bool = False) -> list[int]:
+        finished = [_finished(job, Outcome.COMPLETED, result=result) for job in jobs]
+        return await self._call(self.hot.finish(finished, again=again))
 
     async def fail(self, *jobs: Claimed) -> list[int]:
         error = encode_error("Broken", "by the test")

@@ -141,7 +141,7 @@ def test_no_number_of_attempts_overflows_a_policy_without_a_ceiling() -> None:
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-async def test_an_attempt_that_takes_too_long_is_ended(app: Holdfast, threaded: bool) -> None:
+async def test_an_attempt_that_takes_too_long_is_ended(app: Holdfast, *, threaded: bool) -> None:
     if threaded:
 
         @app.task(name="work", timeout_seconds=0.1, retry=Retry(max_attempts=1))
@@ -174,7 +174,7 @@ async def test_a_timeout_of_the_job_wins_over_that_of_the_task(app: Holdfast) ->
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-async def test_a_timeout_error_of_the_handlers_own_is_no_timeout_of_the_job(app: Holdfast, threaded: bool) -> None:
+async def test_a_timeout_error_of_the_handlers_own_is_no_timeout_of_the_job(app: Holdfast, *, threaded: bool) -> None:
     def fail() -> None:
         raise TimeoutError("the other side")
 
@@ -225,7 +225,7 @@ async def test_a_handler_and_what_it_awaits_know_their_job(app: Holdfast) -> Non
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-async def test_context_variables_do_not_leak_from_job_to_job(app: Holdfast, threaded: bool) -> None:
+async def test_context_variables_do_not_leak_from_job_to_job(app: Holdfast, *, threaded: bool) -> None:
     def leak() -> str:
         found = LEFT.get()
         LEFT.set("something")

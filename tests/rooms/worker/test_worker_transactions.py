@@ -229,7 +229,8 @@ async def test_a_frozen_transaction_loses_its_locks_with_its_lease(app: Holdfast
 
     async def idle_limit() -> str | None:
         limit: str | None = await outsider.fetchval(
-            "SELECT count(*)::text FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()"
+            "SELECT count(*)::text FROM pg_stat_activity"
+            " WHERE state = 'idle in transaction' AND datname = current_database()"
         )
         return limit
 

@@ -76,6 +76,42 @@ END $$;
 COMMENT ON FUNCTION holdfast.enqueue_v1 IS
     'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
 
+CREATE FUNCTION holdfast.enqueue_one_v1(
+    p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint,
+    p_delay_us bigint, p_due_at timestamptz, p_max_attempts smallint, p_timeout real, p_trace jsonb
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_now timestamptz := holdfast.now();
+    v_due timestamptz := coalesce(p_due_at, v_now + p_delay_us * interval '1 microsecond');
+BEGIN
+    IF p_id < holdfast.id_floor(v_now) - (60000::bigint << 22) THEN
+        RAISE EXCEPTION 'this id was drawn more than a minute ago' USING ERRCODE = 'HF002';
+    END IF;
+    IF p_id + (60000::bigint << 22) >= (SELECT s.ceiling_id FROM holdfast.storage s) THEN
+        PERFORM holdfast.make_partitions_v1();
+    END IF;
+    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, trace)
+    VALUES (p_id, p_queue, p_task, p_args, p_priority, p_flags, p_max_attempts, p_timeout, p_trace);
+    IF v_due IS NULL OR v_due <= v_now THEN
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_id, 1, p_flags);
+    ELSE
+        INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+        VALUES (v_due, p_id, p_queue, p_priority, 1, p_flags);
+        IF v_due > v_now + interval '2 seconds' THEN
+            RETURN p_id;
+        END IF;
+    END IF;
+    IF pg_try_advisory_lock(1212567, holdfast.idle_key_v1(p_queue)) THEN
+        PERFORM pg_advisory_unlock(1212567, holdfast.idle_key_v1(p_queue));
+    ELSE
+        PERFORM holdfast.ring_v1(ARRAY[p_queue]);
+    END IF;
+    RETURN p_id;
+END $$;
+COMMENT ON FUNCTION holdfast.enqueue_one_v1 IS
+    'enqueue_v1 for one plain job: without arrays it costs half as much.';
+
 CREATE FUNCTION holdfast.place_v1(
     p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[],
     p_delays_us bigint[], p_due_at timestamptz[], p_now timestamptz
@@ -170,7 +206,7 @@ CREATE FUNCTION holdfast.enqueue_keyed_v1(
     p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],
     p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[]
 ) RETURNS bigint[]
-LANGUAGE plpgsql VOLATILE SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_ids    bigint[] := p_ids;
     v_answer bigint[];
@@ -178,10 +214,13 @@ DECLARE
     v_row    record;
     v_owner  bigint;
     v_at     integer;
+    v_there  bigint[] := '{}';
 BEGIN
     IF v_ids IS NULL THEN
         SELECT array_agg(v_base | (nextval('holdfast.job_number') & 2097151)) INTO v_ids
         FROM generate_series(1, cardinality(p_tasks));
+    ELSE
+        v_there := ARRAY(SELECT j.id FROM holdfast.job j WHERE j.id = ANY (v_ids));     -- repeated after a lost answer
     END IF;
     v_answer := v_ids;
     -- Sorted by hash, so that two callers with overlapping keys never deadlock; a key repeated in the input is taken once.
@@ -202,8 +241,7 @@ BEGIN
         CASE WHEN p_due_at IS NOT NULL THEN array_agg(p_due_at[n]) END,
         array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]))
     FROM generate_subscripts(p_tasks, 1) AS n
-    WHERE v_answer[n] = v_ids[n]
-      AND NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = v_ids[n])     -- repeated after a lost answer
+    WHERE v_answer[n] = v_ids[n] AND v_ids[n] <> ALL (v_there)
     HAVING count(*) > 0;
     RETURN v_answer;
 END $$;

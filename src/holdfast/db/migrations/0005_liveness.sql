@@ -102,10 +102,13 @@ BEGIN
     IF v_jobs IS NULL THEN
         RETURN 0;
     END IF;
-    -- The first loss only makes a suspect: it shared its worker with others. A suspect runs as the only suspect of
-    -- its worker, so a second loss is its own, and counts.
+    -- The first loss only makes a suspect: it shared its worker with others. A worker runs one suspect at a time, in the
+    -- order of their leases, which is the order of rescue: only the first of them can have been the cause, and counts.
     INSERT INTO holdfast.loss (job_id, lease, lost_at, counted)
-    SELECT j, p_lease, v_now, EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j) FROM unnest(v_jobs) AS j;
+    SELECT j, p_lease, v_now,
+           EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j)
+           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.lease >> 36 = p_lease >> 36)
+    FROM unnest(v_jobs) AS j;
     FOR v_job IN
         SELECT j.id, j.queue, j.priority, j.flags, c.job_id IS NOT NULL AS cancelled,
                (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,

@@ -35,7 +35,8 @@ DECLARE
     v_writers text[];
 BEGIN
     -- First the sequence, then the writers: a number drawn before belongs to one of them or to somebody who has ended.
-    SELECT o.last_value INTO pending FROM holdfast.ready_number o;
+    -- A sequence that nobody has drawn from names the number that comes first as its last.
+    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.ready_number o;
     SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
     WHERE l.locktype = 'relation' AND l.relation = 'holdfast.ready'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
       AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')

@@ -1,0 +1,188 @@
+"""The queue as a few dictionaries: what each verb must do, without transactions, locks or SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.queue_calls import CANCELLED, COMPLETED, FAILED, KEYED, PRIORITY, RETRY, SUSPECT
+
+PLACE_OF = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled"}
+MAX_LOSSES = 2
+
+
+@dataclass
+class ModelJob:
+    """One job and where it stands."""
+
+    id: int
+    queue: str
+    priority: int
+    flags: int
+    place: str = "ready"
+    key: str | None = None
+    due_at: float = 0.0
+    failures: int = 0
+    losses: int = 0
+    counted_losses: int = 0
+    cancel_requested: bool = False
+    ended_under: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return self.place in PLACE_OF.values()
+
+    @property
+    def attempt(self) -> int:
+        return self.failures + 1
+
+
+@dataclass
+class ModelLease:
+    """Jobs claimed together. ``known``: whether its worker ever read the answer."""
+
+    id: int
+    worker: int
+    jobs: set[int]
+    known: bool = True
+
+
+@dataclass
+class Tally:
+    """What the counters must say."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retried: int = 0
+    lost: int = 0
+    reopened: int = 0
+
+
+@dataclass
+class QueueModel:
+    """All there is."""
+
+    jobs: dict[int, ModelJob] = field(default_factory=dict)
+    leases: dict[int, ModelLease] = field(default_factory=dict)
+    live: set[int] = field(default_factory=set)
+    dead: set[int] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
+    keys: dict[str, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    blamed: dict[int, int] = field(default_factory=dict)
+    now: float = 0.0
+
+    def add(
+        self,
+        job_id: int,
+        queue: str,
+        priority: int = PRIORITY,
+        *,
+        flags: int = 0,
+        key: str | None = None,
+        delay: float | None = None,
+    ) -> None:
+        assert job_id not in self.jobs
+        job = self.jobs[job_id] = ModelJob(job_id, queue, priority, flags | (KEYED if key else 0), key=key)
+        if delay is not None:
+            job.place, job.due_at = "scheduled", self.now + delay
+        if key is not None:
+            self.keys[key] = job_id
+
+    def holder_of(self, key: str) -> int | None:
+        """The unfinished job that holds a key."""
+        holder = self.keys.get(key)
+        return None if holder is None or self.jobs[holder].finished else holder
+
+    def claim(self, lease: int, worker: int, jobs: list[int], *, known: bool) -> None:
+        for job_id in jobs:
+            self.jobs[job_id].place = "running"
+        self.leases[lease] = ModelLease(lease, worker, set(jobs), known)
+
+    def cancel_waiting(self, job_id: int) -> None:
+        """A job in no lease ends as cancelled."""
+        job = self.jobs[job_id]
+        job.place, job.cancel_requested, job.ended_under = "cancelled", False, 0
+        self.tally.cancelled += 1
+
+    def holds(self, lease: int, job_id: int) -> bool:
+        return lease in self.leases and job_id in self.leases[lease].jobs
+
+    def finish(self, lease: int, job_id: int, state: int) -> None:
+        self.leases[lease].jobs.discard(job_id)
+        job = self.jobs[job_id]
+        job.place, job.ended_under, job.cancel_requested = PLACE_OF[state], lease, False
+        self._count(state)
+
+    def leave(self, lease: int, job_id: int, move: int, delay: float) -> None:
+        self.leases[lease].jobs.discard(job_id)
+        job = self.jobs[job_id]
+        job.failures += move == RETRY
+        if job.cancel_requested:
+            job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
+            self.tally.cancelled += 1
+            return
+        self.tally.retried += move == RETRY
+        job.place, job.due_at = ("scheduled", self.now + delay) if delay > 0 else ("ready", 0.0)
+
+    def rescue(self, worker: int) -> None:
+        """What a dead worker held goes back under suspicion, or ends."""
+        for lease in sorted(
+            (lease for lease in self.leases.values() if lease.worker == worker), key=lambda lease: lease.id
+        ):
+            # Of several suspects only the first was running: it alone can have been the cause.
+            counts = worker not in self.blamed
+            for job_id in lease.jobs:
+                job = self.jobs[job_id]
+                if counts and job.losses > 0:
+                    job.counted_losses += 1
+                    self.blamed[worker] = job_id
+                self._lose(job, lease.id)
+            del self.leases[lease.id]
+
+    def _lose(self, job: ModelJob, lease: int) -> None:
+        self.tally.lost += 1
+        job.losses += 1
+        if job.cancel_requested:
+            job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
+            self.tally.cancelled += 1
+        elif job.counted_losses >= MAX_LOSSES:
+            job.place, job.ended_under = "failed", lease
+            self.tally.failed += 1
+        else:
+            job.place = "ready"
+            job.flags |= SUSPECT
+
+    def release(self, lease: int) -> None:
+        """A lease nobody executes is given back; nothing ran, nothing is counted."""
+        for job_id in self.leases.pop(lease).jobs:
+            self.jobs[job_id].place = "ready"
+
+    def retry(self, job_id: int) -> str:
+        """An operator's retry; returns what it must answer."""
+        job = self.jobs[job_id]
+        if job.place == "scheduled":
+            job.place = "ready"
+            return "moved"
+        if job.place not in ("failed", "cancelled"):
+            return job.place
+        job.failures += job.place == "failed"
+        job.place, job.losses, job.counted_losses = "ready", 0, 0
+        self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
+        job.flags &= ~SUSPECT
+        self.tally.reopened += 1
+        if job.key is not None:
+            if self.holder_of(job.key) in (None, job_id):
+                self.keys[job.key] = job_id
+            else:
+                job.flags &= ~KEYED
+        return "moved"
+
+    def promote(self) -> None:
+        for job in self.jobs.values():
+            if job.place == "scheduled" and job.due_at <= self.now:
+                job.place = "ready"
+
+    def _count(self, state: int) -> None:
+        name = PLACE_OF[state]
+        setattr(self.tally, name, getattr(self.tally, name) + 1)

@@ -1,0 +1,333 @@
+"""Every verb on every place, in any order, against the model; both laws and the counters after each step."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.model.queue_model import MAX_LOSSES, ModelLease, QueueModel
+from tests.queue_calls import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    RETRY,
+    RETURN,
+    SNOOZE,
+    SOLO,
+    SUSPECT,
+    QueueCalls,
+    lease_number,
+)
+
+T = TypeVar("T")
+QUEUES = ("p", "q")
+PRIORITIES = (3, 5)
+LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
+_TABLES = (
+    *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
+    *("cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
+)
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+pick = st.integers(min_value=0, max_value=10_000)
+
+
+class Server:
+    """One connection to a database that the examples share, and the loop it lives on."""
+
+    def __init__(self, url: str) -> None:
+        self._runner = asyncio.Runner()
+        self.connection: asyncpg.Connection[asyncpg.Record] = self.run(asyncpg.connect(url))
+        self.calls = QueueCalls(self.connection)
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(call)
+
+    def clear(self) -> None:
+        self.run(self.connection.execute("; ".join(f"delete from holdfast.{table}" for table in _TABLES)))
+        self.move_clock(0.0)
+
+    def move_clock(self, seconds: float) -> None:
+        self.run(self.connection.execute(f"set holdfast.clock_offset = '{seconds} seconds'"))
+
+    def close(self) -> None:
+        self.run(self.connection.close())
+        self._runner.close()
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Rules are the verbs; what they need is picked by number, so that shrinking keeps it."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__()
+        self.server = server
+        self.calls = server.calls
+        self.model = QueueModel()
+        self.drawn = 0
+        self.begun_at = datetime.now(tz=UTC)
+
+    # --- what the rules pick from
+
+    def ids(self) -> list[int]:
+        return sorted(self.model.jobs)
+
+    def leases(self, *, known: bool = True) -> list[ModelLease]:
+        return [lease for _, lease in sorted(self.model.leases.items()) if lease.known is known]
+
+    def held(self) -> list[tuple[int, int]]:
+        return [(lease.id, job) for lease in self.leases() for job in sorted(lease.jobs)]
+
+    def next_lease(self, worker: int, room: int) -> int:
+        base = lease_number(worker, self.drawn + 1)
+        self.drawn += room + 1
+        return base
+
+    # --- into the queue
+
+    @initialize()
+    def begin(self) -> None:
+        self.server.clear()
+        for _ in range(2):
+            self.new_worker()
+
+    @precondition(lambda self: len(self.model.live) < 4)
+    @rule()
+    def new_worker(self) -> None:
+        self.model.live.add(self.server.run(self.calls.register("w", QUEUES)))
+
+    @rule(
+        count=st.integers(1, 3),
+        queue=st.sampled_from(QUEUES),
+        priority=st.sampled_from(PRIORITIES),
+        flags=st.sampled_from((0, 0, SOLO)),
+        delay=st.sampled_from((None, None, 5.0, 60.0)),
+    )
+    def enqueue(self, count: int, queue: str, priority: int, flags: int, delay: float | None) -> None:
+        for job in self.server.run(
+            self.calls.enqueue(count, queue=queue, priority=priority, flags=flags, delay_seconds=delay)
+        ):
+            self.model.add(job, queue, priority, flags=flags, delay=delay)
+
+    @rule(keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=3), delay=st.sampled_from((None, None, 5.0)))
+    def enqueue_keyed(self, keys: list[str], delay: float | None) -> None:
+        answers = self.server.run(self.calls.enqueue_keyed(*keys, queue="q", delay_seconds=delay))
+        for key, job in zip(keys, answers, strict=True):
+            holder = self.model.holder_of(key)
+            if holder is None:
+                self.model.add(job, "q", key=key, delay=delay)
+            else:
+                assert job == holder, f"key {key} is held by {holder}, the answer was {job}"
+
+    # --- a worker's calls
+
+    @precondition(lambda self: self.model.live)
+    @rule(worker=pick, limit=st.integers(1, 4), known=st.sampled_from((True, True, True, False)))
+    def claim(self, worker: int, limit: int, *, known: bool) -> None:
+        number = sorted(self.model.live)[worker % len(self.model.live)]
+        in_line = self.server.run(self.in_line())[:limit]
+        base = self.next_lease(number, limit)
+        rows = self.server.run(self.calls.claim(number, base, limit, levels=LEVELS))
+        cancelled = [job for job in in_line if self.model.jobs[job].cancel_requested]
+        expected = [job for job in in_line if job not in cancelled]
+        assert sorted(row["job_id"] for row in rows) == sorted(expected)
+        for job_id in cancelled:
+            self.model.cancel_waiting(job_id)
+        shares: dict[int, list[int]] = {}
+        for row in rows:
+            job = self.model.jobs[row["job_id"]]
+            assert row["attempt"] == job.attempt, f"{job} was claimed as attempt {row['attempt']}"
+            assert bool(row["flags"] & SUSPECT) == bool(job.flags & SUSPECT), f"{job} was claimed with {row['flags']}"
+            assert (row["lease"] != base) == bool(job.flags & (SOLO | SUSPECT)), f"{job} in the wrong kind of lease"
+            shares.setdefault(row["lease"], []).append(job.id)
+        for lease, jobs in shares.items():
+            assert lease == base or len(jobs) == 1
+            self.model.claim(lease, number, jobs, known=known)
+
+    async def in_line(self) -> list[int]:
+        rows = await self.calls.connection.fetch(
+            "select job_id, queue from holdfast.ready order by priority, array_position($1::text[], queue::text), seq",
+            list(QUEUES),
+        )
+        return [row["job_id"] for row in rows if row["queue"] not in self.model.paused]
+
+    @precondition(lambda self: self.model.dead)
+    @rule(worker=pick)
+    def claim_of_a_dead_worker(self, worker: int) -> None:
+        number = sorted(self.model.dead)[worker % len(self.model.dead)]
+        rows = self.server.run(self.calls.claim(number, self.next_lease(number, 1), 1, levels=LEVELS))
+        assert [row["kind"] for row in rows] == [2]
+
+    @precondition(lambda self: self.held())
+    @rule(which=pick, state=st.sampled_from((COMPLETED, COMPLETED, FAILED, CANCELLED)), ends=st.booleans())
+    def finish(self, which: int, state: int, *, ends: bool) -> None:
+        lease, job_id = self.held()[which % len(self.held())]
+        job = self.model.jobs[job_id]
+        last = len(self.model.leases[lease].jobs) == 1
+        done = [lease] if ends and last else []
+        assert self.server.run(self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt)) == []
+        self.model.finish(lease, job_id, state)
+        if done:
+            del self.model.leases[lease]
+
+    @precondition(lambda self: any(job.ended_under for job in self.model.jobs.values() if job.finished))
+    @rule(which=pick)
+    def finish_again(self, which: int) -> None:
+        """The answer was lost: mine already, so accepted, and nothing changes."""
+        ended = [job for _, job in sorted(self.model.jobs.items()) if job.finished and job.ended_under]
+        job = ended[which % len(ended)]
+        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True)) == []
+
+    @precondition(lambda self: self.held())
+    @rule(which=pick, move=st.sampled_from((RETRY, SNOOZE, RETURN)), delay=st.sampled_from((0.0, 5.0)))
+    def leave(self, which: int, move: int, delay: float) -> None:
+        lease, job_id = self.held()[which % len(self.held())]
+        job = self.model.jobs[job_id]
+        delay = 0.0 if move == RETURN else delay
+        attempt = job.attempt + (move == RETRY)
+        where: dict[str, Any] = {"queue": job.queue, "priority": job.priority, "flags": job.flags}
+        refused = self.server.run(
+            self.calls.leave(lease, [job_id], move, delay_seconds=delay, attempt=attempt, **where)
+        )
+        assert refused == []
+        self.model.leave(lease, job_id, move, delay)
+
+    @precondition(lambda self: self.model.jobs and self.model.leases)
+    @rule(which=pick, lease=pick, leaves=st.booleans())
+    def write_without_holding(self, which: int, lease: int, *, leaves: bool) -> None:
+        """A lease that does not hold the job: whatever it writes is refused."""
+        lease_id = sorted(self.model.leases)[lease % len(self.model.leases)]
+        job = self.model.jobs[self.ids()[which % len(self.ids())]]
+        if self.model.holds(lease_id, job.id):
+            return
+        if leaves:
+            exits = self.server.run(
+                self.server.connection.fetchval(
+                    "select count(*) from holdfast.lease_exit where lease = $1 and job_id = $2", lease_id, job.id
+                )
+            )
+            refused = self.server.run(self.calls.leave(lease_id, [job.id], RETURN, attempt=job.attempt))
+            assert refused == ([] if exits else [job.id])  # an exit repeated after a lost answer is accepted
+        elif job.ended_under != lease_id or not job.finished:
+            assert self.server.run(self.calls.finish(lease_id, [job.id], again=True)) == [job.id]
+
+    @precondition(lambda self: self.leases(known=False))
+    @rule(which=pick)
+    def release_unknown(self, which: int) -> None:
+        lease = self.leases(known=False)[which % len(self.leases(known=False))]
+        self.server.run(self.calls.value("release_lease_v1", lease.id))
+        self.model.release(lease.id)
+
+    # --- death
+
+    @precondition(lambda self: self.model.live)
+    @rule(which=pick)
+    def die(self, which: int) -> None:
+        worker = sorted(self.model.live)[which % len(self.model.live)]
+        assert self.server.run(self.calls.declare_dead(worker))
+        self.model.live.discard(worker)
+        self.model.dead.add(worker)
+
+    @precondition(lambda self: self.model.dead)
+    @rule()
+    def rescue(self) -> None:
+        """As the observer's sweep: everybody who is not live and is named by a lease."""
+        for row in self.server.run(self.calls.rows("workers_to_rescue_v1")):
+            assert row[0] in self.model.dead
+            self.server.run(self.calls.rescue(row[0], MAX_LOSSES))
+        for worker in self.model.dead:
+            self.model.rescue(worker)
+        troubles = self.server.run(self.calls.rows("audit_movers_v1"))
+        assert [row["job_id"] for row in troubles if row["place"] == "lease"] == []
+
+    # --- operators and time
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=pick)
+    def cancel(self, which: int) -> None:
+        job = self.model.jobs[self.ids()[which % len(self.ids())]]
+        waiting, running = job.place in ("ready", "scheduled"), job.place == "running"
+        answer = self.server.run(self.calls.cancel(job.id))
+        expected = "cancelled" if waiting else "requested" if running else "finished"
+        assert answer == {job.id: expected}, f"{job} answered {answer}"
+        if waiting:
+            self.model.cancel_waiting(job.id)
+        job.cancel_requested = running
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=pick)
+    def operator_retry(self, which: int) -> None:
+        job_id = self.ids()[which % len(self.ids())]
+        assert self.server.run(self.calls.retry(job_id)) == self.model.retry(job_id)
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def pause_or_resume(self, queue: str) -> None:
+        paused = queue in self.model.paused
+        verb = ("resume_queue_v1", queue) if paused else ("pause_queue_v1", queue, "test")
+        assert self.server.run(self.calls.value(*verb)) is True
+        self.model.paused ^= {queue}
+
+    @rule(seconds=st.sampled_from((6.0, 30.0)))
+    def time_passes(self, seconds: float) -> None:
+        self.model.now += seconds
+        self.server.move_clock(self.model.now)
+        # Real time passes, too: a job due within what the example itself has taken may go either way.
+        self.server.run(self.calls.promote(_ALWAYS))
+        spent = (datetime.now(tz=UTC) - self.begun_at) / timedelta(seconds=1)
+        assert spent < 5.0, "the example took so long that its delays are not distinct any more"
+        self.model.promote()
+
+    # --- the laws
+
+    @invariant()
+    def every_job_stands_in_one_place(self) -> None:
+        assert self.server.run(self.calls.audit()) == []
+
+    @invariant()
+    def places_are_those_of_the_model(self) -> None:
+        if self.model.jobs:
+            found = self.server.run(self.calls.places(self.ids()))
+            assert found == {job.id: job.place for job in self.model.jobs.values()}
+
+    @invariant()
+    def counters_are_the_truth(self) -> None:
+        names = asdict(self.model.tally)
+        sums = ", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in names)
+        row = self.server.run(self.server.connection.fetchrow(f"select {sums} from holdfast.tally_delta"))
+        assert dict(row) == names
+
+
+def model_examples() -> int:
+    """Enough for half a minute; the profile's own, larger number in a soak."""
+    return max(150, settings().max_examples) if "HOLDFAST_TEST_SOAK_SECONDS" in os.environ else 150
+
+
+@pytest.fixture
+def queue_server(database_url: str) -> Iterator[Server]:
+    server = Server(database_url)
+    yield server
+    server.close()
+
+
+@pytest.mark.timeout(3600 if "HOLDFAST_TEST_SOAK_SECONDS" in os.environ else 300)
+def test_the_queue_is_what_the_model_says(queue_server: Server) -> None:
+    run_state_machine_as_test(
+        partial(QueueMachine, queue_server),  # type: ignore[arg-type]
+        settings=settings(stateful_step_count=40, max_examples=model_examples()),
+    )
