@@ -125,8 +125,9 @@ def test_status_names_the_queue_nobody_listens_to_and_the_one_that_was_meant(run
 
     with psycopg.connect(database_url) as connection:
         connection.execute(
-            "INSERT INTO holdfast.worker (id, name, state, queues, concurrency, host, pid)"
-            " VALUES (7, 'w-7', 'live', '{mails}', 1, 'h', 1)"
+            "INSERT INTO holdfast.worker"
+            " (name, state, host, pid, incarnation, version, queues, concurrency, has_session, started_at)"
+            " VALUES ('w-7', 'live', 'h', 1, '', '', '{mails}', 1, false, holdfast.now())"
         )
     assert 'did you mean "mails"? worker w-7 does' in run("status")[1]
 
