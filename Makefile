@@ -6,6 +6,8 @@ PYTHON ?= python3
 DEMO ?= examples.atlas
 DEMO_EXTRAS ?= atlas,embedded,fast,psycopg
 SCHEMA = src/holdfast/db/schema.sql
+# How long the nemeses of tests/acceptance strike under `make soak`.
+SOAK_SECONDS ?= 300
 # Passed on to pytest, benchmarks and the demo: make soak ARGS="-k postmaster"
 ARGS ?=
 
@@ -35,6 +37,7 @@ bench: python ## Measure Holdfast beside raw SQL and its peers (long; wants a qu
 
 soak: python ## Run the tests that take minutes by nature
 	@$(IN_VENV) pytest -m soak --timeout=1800 --hypothesis-profile=soak $(ARGS)
+	@HOLDFAST_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(IN_VENV) pytest tests/acceptance tests/model --timeout=3600 --hypothesis-profile=soak $(ARGS)
 
 schema: python ## Write the generated files anew: the full schema from the migrations
 	@$(IN_VENV) python -m holdfast.db.schema > $(SCHEMA).new || { rm -f $(SCHEMA).new; exit 1; }

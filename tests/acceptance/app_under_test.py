@@ -7,6 +7,7 @@ every execution, one line each, and the files that handlers wait for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import signal
@@ -58,11 +59,19 @@ async def pay_stubbornly(job: Job, n: int) -> None:
             await asyncio.sleep(_PAUSE_SECONDS)
         except asyncio.CancelledError:
             continue
-    try:
-        async with job.transaction() as tx:
-            await tx.execute("insert into ledger (job_id, n) values ($1, $2)", job.id, n)
-    finally:
-        (folder() / f"answered-{job.id}-{times}").touch()
+
+    async def write() -> None:
+        try:
+            async with job.transaction() as tx:
+                await tx.execute("insert into ledger (job_id, n) values ($1, $2)", job.id, n)
+        finally:
+            (folder() / f"answered-{job.id}-{times}").touch()
+
+    writing = asyncio.create_task(write())
+    while not writing.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(writing)
+    await writing
 
 
 @app.task

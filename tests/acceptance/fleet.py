@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database
@@ -27,14 +28,24 @@ _FLAGS = dict.fromkeys(TRANSACTIONAL, 1)
 _STATES = {1: "completed", 2: "failed", 3: "cancelled"}
 
 
+def soak_seconds() -> int:
+    """How long a nemesis is to strike; 0 in `make test`."""
+    return int(float(os.environ.get("HOLDFAST_TEST_SOAK_SECONDS", "0")))
+
+
 def rounds(few: int) -> int:
     """How often a nemesis strikes: few times in `make test`; in `make soak` about once a second for so long."""
-    return max(few, int(float(os.environ.get("HOLDFAST_TEST_SOAK_SECONDS", "0"))))
+    return max(few, soak_seconds())
+
+
+def patience(seconds: int) -> pytest.MarkDecorator:
+    """The time limit of a test, with what a soak adds."""
+    return pytest.mark.timeout(seconds + 5 * soak_seconds())
 
 
 def dice() -> random.Random:
     """The same throws every time, but for a soak."""
-    return random.Random(None if "HOLDFAST_TEST_SOAK_SECONDS" in os.environ else 20251121)
+    return random.Random(None if soak_seconds() else 20251121)
 
 
 class Fleet:

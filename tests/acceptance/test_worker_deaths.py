@@ -6,9 +6,8 @@ import signal
 from collections.abc import Callable
 
 import asyncpg
-import pytest
 
-from tests.acceptance.fleet import Fleet, Load, come_to_rest, dice, rounds, strike
+from tests.acceptance.fleet import Fleet, Load, come_to_rest, dice, patience, rounds, strike
 from tests.acceptance.history import effects_not_once, troubles
 from tests.interleavings.stage import Mutation, Stage
 from tests.waiting import eventually
@@ -16,21 +15,17 @@ from tests.waiting import eventually
 FleetOn = Callable[..., Fleet]
 LoadOn = Callable[[str], Load]
 
+_OUTCOME = "VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result)"
 NO_FENCE = Mutation(
     "a transactional completion is accepted without a lease",
     (
         ("finish_solo_v1", "IF NOT FOUND THEN", "IF false THEN"),
-        (
-            "finish_solo_v1",
-            "VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result);\n    ELSE",
-            "VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result)"
-            " ON CONFLICT DO NOTHING;\n    ELSE",
-        ),
+        ("finish_solo_v1", f"{_OUTCOME};\n    ELSE", f"{_OUTCOME} ON CONFLICT DO NOTHING;\n    ELSE"),
     ),
 )
 
 
-@pytest.mark.timeout(180)
+@patience(180)
 async def test_r1_workers_killed_in_a_loop_lose_nothing_and_double_nothing(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -65,7 +60,7 @@ async def stop_and_go(url: str, fleet: Fleet, load: Load) -> None:
     await eventually((fleet.folder / f"answered-{job}-1").exists, within_seconds=20)
 
 
-@pytest.mark.timeout(120)
+@patience(120)
 async def test_r2_a_worker_stopped_beyond_its_silence_limit_writes_nothing(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -78,7 +73,7 @@ async def test_r2_a_worker_stopped_beyond_its_silence_limit_writes_nothing(
     assert troubles(history) == []
 
 
-@pytest.mark.timeout(120)
+@patience(120)
 async def test_r2_without_the_fence_the_checker_sees_two_effects(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -91,7 +86,7 @@ async def test_r2_without_the_fence_the_checker_sees_two_effects(
     assert effects_not_once(await come_to_rest(ledger_url, load, fleet))
 
 
-@pytest.mark.timeout(120)
+@patience(120)
 async def test_r18_rolling_restarts_give_interrupted_jobs_back_at_once(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
 ) -> None:
@@ -118,7 +113,7 @@ async def test_r18_rolling_restarts_give_interrupted_jobs_back_at_once(
     await connection.close()
 
 
-@pytest.mark.timeout(120)
+@patience(120)
 async def test_f19_a_poisonous_job_fails_alone(ledger_url: str, fleet_on: FleetOn, load_on: LoadOn) -> None:
     fleet, load = fleet_on(ledger_url, max_losses=2), load_on(ledger_url)
     await load.open()

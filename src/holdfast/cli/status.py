@@ -118,6 +118,7 @@ def _show(judgement: Judgement, queues: Sequence[QueueInfo], workers: Sequence[M
     if queues:
         screen.write("")
         screen.out.print(queue_table(queues))
-    if workers:
+    worth_telling = [worker for worker in workers if worker["end_reason"] != "stopped"]
+    if worth_telling:
         screen.write("")
-        screen.out.print(worker_table(workers))
+        screen.out.print(worker_table(worth_telling))

@@ -126,10 +126,12 @@ class Jobs:
         except DRIVER_ERRORS as error:
             if getattr(error, "sqlstate", None) == "HF005":
                 raise TaskUnknown(
-                    str(error), remedy="start a worker of the application once, or name the queue"
+                    _first_line(error), remedy="start a worker of the application once, or name the queue"
                 ) from None
             if classify(error) is Fault.ROW:
-                raise ArgumentsInvalid(f"the job cannot be stored: {error}", remedy="look at its values") from None
+                raise ArgumentsInvalid(
+                    f"the job cannot be stored: {_first_line(error)}", remedy="look at its values"
+                ) from None
             raise
         return int(stored)
 
@@ -257,6 +259,10 @@ class Queues:
 
 def _json(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _unknown(job_id: int) -> JobNotFound:

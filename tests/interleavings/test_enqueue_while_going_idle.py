@@ -1,0 +1,63 @@
+"""F21: a transaction that enqueues while its worker goes to sleep rings nobody; polling finds the job all the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from holdfast import Holdfast
+from holdfast.clock import monotonic
+from holdfast.settings import Settings
+from holdfast.worker.idleness import Idleness
+from tests.interleavings.stage import Stage
+from tests.waiting import eventually
+
+
+async def seconds_until_run(url: str, *, within_seconds: float) -> float | None:
+    """From the commit of a job that was enqueued before anybody was idle, to its end; None: not within the time."""
+    app = Holdfast(settings=Settings(database_url=url))
+    ran = asyncio.Event()
+
+    @app.task
+    async def ring() -> None:
+        ran.set()
+
+    async with app, Stage(url) as stage:
+        application = await stage.session("application")
+        await application.begin()
+        await application.value("enqueue", "ring", "{}", "default")
+        worker = app.worker(concurrency=1)
+        running = asyncio.create_task(worker.run())
+        await eventually(lambda: asks_whether_idle(stage.watch))
+        await application.commit()
+        committed_at = monotonic()
+        try:
+            async with asyncio.timeout(within_seconds):
+                await ran.wait()
+            return monotonic() - committed_at
+        except TimeoutError:
+            return None
+        finally:
+            worker.stop()
+            worker.stop()
+            await running
+
+
+async def asks_whether_idle(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+    return bool(await connection.fetchval("select holdfast.anyone_idle_v1(array['default'], 0)"))
+
+
+async def test_a_job_enqueued_while_its_worker_went_idle_runs_by_polling(database_url: str) -> None:
+    took = await seconds_until_run(database_url, within_seconds=10)
+
+    assert took is not None
+    assert took < 3.0
+
+
+async def test_a_worker_that_trusts_its_wake_up_is_caught(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Idleness, "pause_seconds", lambda _: 600.0)
+    monkeypatch.setattr(Idleness, "may_look", lambda idleness: idleness._next_look_at == 0.0)
+
+    assert await seconds_until_run(database_url, within_seconds=2) is None
