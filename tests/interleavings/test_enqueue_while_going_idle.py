@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
+import pytest
 
 from holdfast import Holdfast
 from holdfast.clock import monotonic
 from holdfast.settings import Settings
+from holdfast.worker.idleness import Idleness
 from tests.interleavings.stage import Stage
 from tests.waiting import eventually
 
 
-async def seconds_until_run(url: str, *, poll_max_seconds: float, within_seconds: float) -> float | None:
+async def seconds_until_run(url: str, *, within_seconds: float) -> float | None:
     """From the commit of a job that was enqueued before anybody was idle, to its end; None: not within the time."""
-    app = Holdfast(settings=Settings(database_url=url, poll_max_seconds=poll_max_seconds))
+    app = Holdfast(settings=Settings(database_url=url))
     ran = asyncio.Event()
 
     @app.task
@@ -48,14 +50,14 @@ async def asks_whether_idle(connection: asyncpg.Connection[asyncpg.Record]) -> b
 
 
 async def test_a_job_enqueued_while_its_worker_went_idle_runs_by_polling(database_url: str) -> None:
-    took = await seconds_until_run(database_url, poll_max_seconds=1.0, within_seconds=10)
+    took = await seconds_until_run(database_url, within_seconds=10)
 
     assert took is not None
     assert took < 3.0
 
 
-async def test_without_polling_it_would_wait(database_url: str) -> None:
+async def test_a_worker_that_trusts_its_wake_up_is_caught(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Idleness, "pause_seconds", lambda _: 600.0)
+    monkeypatch.setattr(Idleness, "may_look", lambda idleness: idleness._next_look_at == 0.0)
 
-    took = await seconds_until_run(database_url, poll_max_seconds=600.0, within_seconds=2)
-
-    assert took is None
+    assert await seconds_until_run(database_url, within_seconds=2) is None

@@ -164,7 +164,7 @@ async def test_a_call_that_is_neither_tuple_nor_dict_is_refused(app: Holdfast, c
     @app.task
     async def work(n: int) -> None: ...
 
-    with pytest.raises(ArgumentsInvalid, match="a tuple of positional or a dict of named"):
+    with pytest.raises(ArgumentsInvalid, match="is a tuple or dict of its arguments"):
         await work.enqueue_many(calls)
 
 

@@ -186,8 +186,10 @@ async def test_callers_still_waiting_when_the_producer_closes_are_told(app: Hold
         waiting = [asyncio.create_task(producer.enqueue(NewJob("t", "default", "{}", 5, 0))) for _ in range(1500)]
         await asyncio.wait(waiting, timeout=0.2)
         await producer.close(0.1)
-        done, pending = await asyncio.wait(waiting, timeout=5)
-        errors = [str(task.exception()) for task in done]
-        assert not pending
-    assert sum("whether the job was stored is unknown" in error for error in errors) == 1000
-    assert sum("it was not stored" in error for error in errors) == 500
+        done, pending = await asyncio.wait(waiting, timeout=1)
+        assert len(pending) <= 1  # who came first sends its own, and hears of it
+        assert all("stored" in str(task.exception()) for task in done)
+    finished, hanging = await asyncio.wait(waiting, timeout=10)
+    assert not hanging
+    stored = [task.result() for task in finished if task.exception() is None]
+    assert await outsider.fetchval("SELECT count(*) FROM holdfast.job WHERE id = ANY ($1)", stored) == len(stored)
