@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,18 +38,23 @@ async def drain_progress(queues: Queues, worker: Worker) -> AsyncIterator[None]:
 
         async def follow() -> None:
             while True:
-                left = await queues.backlog(worker.options.queues)
+                left = await queues.backlog(worker.options.queues) + worker.in_hand
                 report = worker.report
                 bad = f"[red]{report.failed} failed[/]" if report.failed else ""
                 progress.update(bar, completed=report.finished, total=report.finished + left, bad=bad)
                 await asyncio.sleep(_REFRESH_SECONDS)
 
+        # Log lines stand above the bar, not in it: rich has put its own stream in the place of stderr.
+        handlers = [one for one in logging.getLogger("holdfast").handlers if isinstance(one, logging.StreamHandler)]
+        streams = [(handler, handler.setStream(sys.stderr)) for handler in handlers]
         following = asyncio.create_task(follow(), name="holdfast drain progress")
         try:
             yield
         finally:
             following.cancel()
             await asyncio.wait((following,), timeout=1.0)
+            for handler, stream in streams:
+                handler.setStream(stream or sys.__stderr__)
 
 
 def print_report(report: Report, *, as_json: bool) -> None:

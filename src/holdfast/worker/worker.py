@@ -71,6 +71,12 @@ class Worker:
             await self._close()
         return self.report
 
+    @property
+    def in_hand(self) -> int:
+        """Jobs that this worker runs or holds ready to run."""
+        runners = self._runners
+        return len(runners.running) + len(runners.buffer) + len(runners.suspects)
+
     def stop(self) -> None:
         """Finish what runs within the soft limit and go. A second call does not wait for it."""
         if self._stop.is_set():
