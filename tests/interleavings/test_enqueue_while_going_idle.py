@@ -57,7 +57,13 @@ async def test_a_job_enqueued_while_its_worker_went_idle_runs_by_polling(databas
 
 
 async def test_a_worker_that_trusts_its_wake_up_is_caught(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Idleness, "pause_seconds", lambda _: 600.0)
-    monkeypatch.setattr(Idleness, "may_look", lambda idleness: idleness._next_look_at == 0.0)
+    usual = Idleness.nothing
+
+    async def nothing_and_sleep(idleness: Idleness) -> None:
+        await usual(idleness)
+        if idleness._holding and idleness._next_look_at:
+            idleness._next_look_at = monotonic() + 600.0
+
+    monkeypatch.setattr(Idleness, "nothing", nothing_and_sleep)
 
     assert await seconds_until_run(database_url, within_seconds=2) is None

@@ -60,6 +60,8 @@ class Pump:
         self.claiming = True
         self.found_nothing = asyncio.Event()
         self._written = asyncio.Event()
+        self._taken_count = 0
+        self._written_count = 0
         self.on_postponed: Callable[[], None] = lambda: None
 
     @property
@@ -75,6 +77,7 @@ class Pump:
             self._finished.append(ending)
         else:
             self._left.append(ending)
+        self._taken_count += 1
         self._prefetch.ended()
         self._stir.set()
 
@@ -87,6 +90,18 @@ class Pump:
         """Forget every ending: the leases are lost, and all of them would be refused."""
         self._finished.clear()
         self._left.clear()
+        self._wrote(self._taken_count - self._written_count)
+
+    async def settled(self) -> None:
+        """Returns once as many endings have been written as there are by now."""
+        mark = self._taken_count
+        while self._written_count < mark:
+            self._written.clear()
+            await self._written.wait()
+
+    def _wrote(self, count: int) -> None:
+        self._written_count += count
+        self._written.set()
 
     def stir(self) -> None:
         """Look now: a hint came, or the circumstances changed."""
@@ -192,8 +207,7 @@ class Pump:
     def _answered(self, batch: Batch, finished: Sequence[Finished]) -> None:
         for job_id in batch.refused:
             self._on_refused(job_id)
-        if finished:
-            self._written.set()
+        self._wrote(len(finished))
         if batch.dead:
             self.claiming = False
             self._on_dead()
@@ -210,7 +224,7 @@ class Pump:
             self._keep(finished)
             raise
         self._again = False
-        self._written.set()
+        self._wrote(len(finished))
         self._prefetch.answered(len(finished), monotonic() - asked_at)
 
     async def _finish(self, finished: Sequence[Finished]) -> None:
@@ -248,6 +262,7 @@ class Pump:
         except BaseException:
             self._left = left + self._left
             raise
+        self._wrote(len(left))
         if any(item.delay_seconds > 0 for item in left):
             self.on_postponed()
         for job_id in refused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from holdfast.clock import monotonic
@@ -20,7 +20,8 @@ class Runners:
     """``concurrency`` runners and one more for suspects, of which only one runs at a time.
 
     ``make_job`` makes the handler's view of a claimed job; ``ended`` hears what became of every attempt; ``may_work``
-    is asked before each start, because a process that was stopped for a while cannot know what has changed meanwhile.
+    is asked before each start, because a process that was stopped for a while cannot know what has changed meanwhile;
+    ``settled`` returns once the endings so far are durable.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Runners:
         make_job: Callable[[Claimed], Job],
         ended: Callable[[Claimed, Ending], None],
         may_work: Callable[[], bool],
+        settled: Callable[[], Awaitable[None]],
     ) -> None:
         self.concurrency = concurrency
         self.buffer: deque[Claimed] = deque()
@@ -39,6 +41,7 @@ class Runners:
         self._make_job = make_job
         self._ended = ended
         self._may_work = may_work
+        self._settled = settled
         self._parked: list[asyncio.Future[None]] = []
         self._parked_quarantine: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,6 +140,9 @@ class Runners:
                 self._ended(claimed, ending)
             while me.cancelling():
                 me.uncancel()  # it was for the job, which has answered
+            if source is self.suspects:
+                # Should the next one take this process down, it must be the only suspect that has not ended.
+                await self._settled()
             if contextvars.copy_context() != clean:
                 return
             if monotonic() >= slice_ends_at:

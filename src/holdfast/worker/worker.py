@@ -56,6 +56,7 @@ class Worker:
             self._make_job,
             self._ended,
             lifeline.may_work,
+            self._settled,
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
@@ -217,6 +218,10 @@ class Worker:
 
     def _make_job(self, claimed: Claimed) -> Job:
         return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone)
+
+    async def _settled(self) -> None:
+        if self._pump is not None:
+            await self._pump.settled()
 
     def _completed_alone(self, claimed: Claimed) -> None:
         """The job's own transaction has written its outcome and ended its lease."""
