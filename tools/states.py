@@ -14,7 +14,7 @@ def picture() -> str:
     """A Mermaid diagram of ``MOVES``."""
     lines = ["```mermaid", "stateDiagram-v2"]
     lines += [f"    [*] --> {place}: enqueue" for place in (Place.READY, Place.SCHEDULED)]
-    lines += [f"    {place} --> {target}: {verb}" for (place, verb), target in MOVES.items()]
+    lines += [f"    {place} --> {target or '[*]'}: {verb}" for (place, verb), target in MOVES.items()]
     lines += [f"    {place} --> [*]" for place in Place if place in FINAL]
     return "\n".join([*lines, "```", ""])
 

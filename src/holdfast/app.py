@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overloa
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
-from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
+from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Signature, Task
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
@@ -70,7 +70,7 @@ class Holdfast:
 
     @property
     def jobs(self) -> Jobs:
-        """Jobs that exist: show, list, wait, cancel, retry."""
+        """Jobs that exist: show, list, wait, and the verbs that move them."""
         return self._here().jobs
 
     @property
@@ -125,7 +125,9 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
+                self._rooms[loop] = Rooms(
+                    database, Producer(database), Jobs(database, self._signature_of), Queues(database)
+                )
         return self
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
@@ -234,6 +236,9 @@ class Holdfast:
         )
         self.tasks[name] = task
         return task
+
+    def _signature_of(self, task: str) -> Signature | None:
+        return self.tasks[task].signature if task in self.tasks else None
 
     def _here(self) -> Rooms:
         rooms = self._rooms.get(asyncio.get_running_loop())

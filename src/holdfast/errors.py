@@ -13,6 +13,7 @@ HoldfastError
 ├── JobError
 │   ├── JobNotFound         no job of that id
 │   ├── JobFailed           a job that was waited for failed
+│   ├── FilterInvalid       a filter was not understood
 │   └── IllegalMove         the verb is not legal in the job's place
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
@@ -124,6 +125,14 @@ class JobFailed(JobError):
     """A job that was waited for failed or was cancelled."""
 
     code = "job_failed"
+
+
+class FilterInvalid(JobError):
+    """A filter for jobs was not understood; the message names the term."""
+
+    code = "filter_invalid"
+    exit_status = 2
+    http_status = 422
 
 
 class IllegalMove(JobError):

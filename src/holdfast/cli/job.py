@@ -11,12 +11,12 @@ from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import ids_only, show_job, show_jobs
 from holdfast.cli.locate import load_application
-from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, help_of
+from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, Where, help_of
 from holdfast.cli.screen import screen
 from holdfast.errors import ArgumentsInvalid, HoldfastError
 from holdfast.jobs import JobInfo, Place
 
-jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, retry, cancel, wait.")
+jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, wait, and every verb that moves jobs.")
 
 _NOT_FOUND = 3
 _FAILED = 1
@@ -47,7 +47,7 @@ def enqueue(
     as_json: AsJson = False,
 ) -> None:
     """Put a job into the queue."""
-    arguments = _arguments(args, values or [])
+    arguments = named_arguments(args, values or [])
     application = load_application(app) if app else None
     options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique}
 
@@ -76,6 +76,7 @@ def enqueue(
         "The newest jobs first.",
         "holdfast job list --state failed",
         "holdfast job list --queue mail --task send_welcome --limit 20 --json",
+        "holdfast job list --filter 'error~timeout age>1h args.user_id=42'",
         more=f"States: {', '.join(Place)}.",
     ),
 )
@@ -83,6 +84,7 @@ def list_jobs(
     state: Annotated[str | None, typer.Option(help="only jobs in this state")] = None,
     queue: Annotated[str | None, typer.Option(help="only jobs of this queue")] = None,
     task: Annotated[str | None, typer.Option(help="only jobs of this task")] = None,
+    where: Where = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="so many at most")] = 50,
     before: Annotated[int | None, typer.Option(metavar="ID", help="go on before this id")] = None,
     database_url: DatabaseUrl = None,
@@ -91,7 +93,7 @@ def list_jobs(
     """List jobs."""
 
     async def work(app: Holdfast) -> list[JobInfo]:
-        return list(await app.jobs.list(state=state, queue=queue, task=task, before=before, limit=limit))
+        return list(await app.jobs.list(state=state, queue=queue, task=task, where=where, before=before, limit=limit))
 
     found = on_application(database_url, work)
     if as_json:
@@ -115,7 +117,7 @@ def show(job_id: OneJobId, database_url: DatabaseUrl = None, as_json: AsJson = F
     help=help_of(
         "Run failed or cancelled jobs again, scheduled ones now.",
         "holdfast job retry 382365332372717569",
-        "holdfast job list --state failed --json | jq '.[].id' | xargs holdfast job retry",
+        more="Many at once, by filter: holdfast job redrive.",
     )
 )
 def retry(job_ids: JobIds, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
@@ -135,30 +137,6 @@ def retry(job_ids: JobIds, database_url: DatabaseUrl = None, as_json: AsJson = F
     answers = on_application(database_url, work)
     ids_only(answers, as_json=as_json, good=("ready",))
     if any(answer != "ready" for answer in answers.values()):
-        raise typer.Exit(_NOT_FOUND)
-
-
-@jobs.command(
-    help=help_of(
-        "Cancel jobs: those that wait at once, those that run are asked to stop.",
-        "holdfast job cancel 382365332372717569 --reason 'stuck on provider'",
-    )
-)
-def cancel(
-    job_ids: JobIds,
-    reason: Annotated[str | None, typer.Option(help="kept with the job")] = None,
-    database_url: DatabaseUrl = None,
-    as_json: AsJson = False,
-) -> None:
-    """Cancel jobs."""
-
-    async def work(app: Holdfast) -> dict[int, str]:
-        return await app.jobs.cancel(*job_ids, reason=reason)
-
-    answers = on_application(database_url, work)
-    good = ("cancelled", "requested")
-    ids_only(answers, as_json=as_json, good=good)
-    if any(answers.get(job_id) not in good for job_id in job_ids):
         raise typer.Exit(_NOT_FOUND)
 
 
@@ -196,7 +174,7 @@ def _print_end(info: JobInfo, *, as_json: bool) -> None:
         raise typer.Exit(_FAILED)
 
 
-def _arguments(text: str | None, values: list[str]) -> dict[str, Any]:
+def named_arguments(text: str | None, values: list[str]) -> dict[str, Any]:
     """``--args`` first, ``key=value`` over it."""
     arguments: Any = {}
     if text is not None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from holdfast.cli.screen import ago, plain, screen, span, table
-from holdfast.jobs import JobInfo
+from holdfast.cli.screen import ago, number, plain, screen, span, table
+from holdfast.jobs import JobInfo, Preview
 
 _STYLES = {
     "completed": "green",
@@ -74,6 +74,30 @@ def show_job(info: JobInfo, history: list[dict[str, Any]], *, as_json: bool) -> 
         screen.write("\n" + str(error["traceback"]).rstrip())
 
 
+def show_preview(preview: Preview, *, as_json: bool) -> None:
+    """A line per state, task and type of error, and the sum."""
+    if as_json:
+        screen.json(preview)
+        return
+    lines = table("JOBS", "STATE", "TASK", "ERROR", "NEWEST", right=("JOBS",))
+    for group in preview.groups:
+        lines.add_row(
+            number(group.jobs), _state(group.state), Text(group.task), Text(group.error_type or ""), str(group.newest)
+        )
+    if preview.groups:
+        screen.out.print(lines)
+    screen.say(f"{'' if preview.is_exact else 'at least '}{number(preview.jobs)} jobs")
+
+
+def show_counts(counts: Mapping[str, int], *, as_json: bool) -> None:
+    """How many of a selection had which answer."""
+    if as_json:
+        screen.json(dict(counts))
+    else:
+        told = ", ".join(f"{number(count)} {answer}" for answer, count in sorted(counts.items())) or "no jobs"
+        screen.say(told)
+
+
 def ids_only(answers: Mapping[int, str], *, as_json: bool, good: tuple[str, ...]) -> None:
     """What became of each of several jobs."""
     if as_json:
@@ -109,7 +133,15 @@ def _what(info: JobInfo) -> str:
 def _told(event: Mapping[str, Any]) -> str:
     if event["what"] == "lost":
         counted = "" if event["counted"] else ", not counted"
-        return f"  {ago(event['at'])}: lost with worker {event['worker']}{counted}"
+        reason = f" ({event['reason']})" if event["reason"] else ""
+        return f"  {ago(event['at'])}: lost with worker {event['worker']}{reason}{counted}"
+    if event["what"] == "edited":
+        before = f"priority {event['priority']}" if event["args"] is None else json.dumps(event["args"], default=str)
+        reason = f" ({event['reason']})" if event["reason"] else ""
+        return f"  {ago(event['at'])}: edited{reason}, before: {before}"
+    if event["what"] == "linked":
+        log = f", log: {event['log_url']}" if event["log_url"] else ""
+        return f"  {ago(event['at'])}: attempt {event['attempt']} runs as {event['engine']} {event['external_id']}{log}"
     error = event["error"] or {}
     message = str(error.get("message", "")).splitlines()
     told = f"{error.get('type', 'error')}: {message[0] if message else ''}"

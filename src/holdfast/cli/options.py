@@ -33,6 +33,17 @@ Concurrency: TypeAlias = Annotated[
     int | None,
     typer.Option("--concurrency", "-c", min=1, metavar="N", help="jobs that run at a time; default: the setting"),
 ]
+Where: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        "-f",
+        metavar="FILTER",
+        help="only jobs that it finds: 'queue=mail state=failed error~timeout age>1h'",
+    ),
+]
+ManyIds: TypeAlias = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="ids of jobs, or --filter")]
+Look: TypeAlias = Annotated[bool, typer.Option("--preview", help="say what would be moved, move nothing")]
 JobIds: TypeAlias = Annotated[list[int], typer.Argument(metavar="ID...", help="ids of jobs")]
 OneJobId: TypeAlias = Annotated[int, typer.Argument(metavar="ID", help="id of the job")]
 

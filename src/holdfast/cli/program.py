@@ -12,6 +12,7 @@ import typer
 
 from holdfast.cli.db import schema
 from holdfast.cli.job import jobs
+from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.queue import queues
 from holdfast.cli.screen import screen
@@ -62,6 +63,7 @@ program.command(
         more="OK, DEGRADED (something needs a person) or STALLED (jobs are ready and nobody works on any of them).",
     )
 )(status)
+add_verbs(jobs)
 program.add_typer(jobs)
 program.add_typer(queues)
 program.add_typer(schema)

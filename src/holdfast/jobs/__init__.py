@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.filter import JobFilter
 from holdfast.jobs.hot_path import HotPath, worker_of
 from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
@@ -15,11 +16,14 @@ from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
-from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.selection import Found, Preview, Selection
+from holdfast.jobs.signature import Signature
+from holdfast.jobs.states import FINAL, GONE, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
 
 __all__ = [
     "FINAL",
+    "GONE",
     "KEYED",
     "MOVES",
     "SOLO",
@@ -28,10 +32,12 @@ __all__ = [
     "Claimed",
     "Exit",
     "Finished",
+    "Found",
     "GiveUp",
     "Host",
     "HotPath",
     "Job",
+    "JobFilter",
     "JobId",
     "JobInfo",
     "JobTransaction",
@@ -42,6 +48,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Portal",
+    "Preview",
     "Producer",
     "Promoter",
     "QueueInfo",
@@ -49,6 +56,8 @@ __all__ = [
     "Request",
     "Retry",
     "RetryAfter",
+    "Selection",
+    "Signature",
     "Snooze",
     "Task",
     "Verb",

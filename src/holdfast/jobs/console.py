@@ -1,9 +1,9 @@
-"""What people and programs ask of jobs and queues: show, list, wait, cancel, retry, pause, resume."""
+"""What people and programs ask of jobs and queues: show, list, wait, and the verbs that move them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,12 +22,18 @@ from holdfast.errors import (
     TimedOut,
 )
 from holdfast.jobs.durations import seconds_of
-from holdfast.jobs.states import FINAL, Place, Verb, legal_verbs
+from holdfast.jobs.filter import JobFilter
+from holdfast.jobs.selection import Found, Selection
+from holdfast.jobs.signature import Signature
+from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
 _NEWEST = 2**63 - 1
 _STATES = {Place.COMPLETED: 1, Place.FAILED: 2, Place.CANCELLED: 3}
+_PATIENCE_SECONDS = (0.01, 0.03, 0.1, 0.3)
+"""Pauses between tries when somebody holds the place of a waiting job: a claim, or an enqueue with its unique key."""
+_BY_PERSONS = (Verb.CANCEL, Verb.RETRY, Verb.RESCHEDULE, Verb.PRIORITIZE, Verb.EDIT, Verb.PURGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,12 @@ class QueueInfo:
 class Jobs:
     """``app.jobs``: jobs that exist."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, signature_of: Callable[[str], Signature | None] = lambda _task: None
+    ) -> None:
+        """``signature_of`` knows the tasks whose arguments can be checked here."""
         self._database = database
+        self._signature_of = signature_of
 
     async def show(self, job_id: int) -> JobInfo:
         """One job. Raises ``JobNotFound``."""
@@ -88,9 +98,11 @@ class Jobs:
         return found[0]
 
     async def history(self, job_id: int) -> list[dict[str, Any]]:
-        """Failed attempts and losses of a job, oldest first: what, when, on which worker, and the error."""
+        """What happened to a job, oldest first: attempts that failed, losses, engines it ran on, edits by people."""
         attempts = await self._database.fetch(_SQL["attempts"], job_id)
         losses = await self._database.fetch(_SQL["losses"], job_id)
+        edits = await self._database.fetch(_SQL["edits"], job_id)
+        links = await self._database.fetch(_SQL["links"], job_id)
         events = [
             {
                 "what": "failed",
@@ -100,8 +112,38 @@ class Jobs:
                 "error": _json(row["error"]),
             }
             for row in attempts
-        ] + [
-            {"what": "lost", "at": row["lost_at"], "worker": row["worker"], "counted": row["counted"]} for row in losses
+        ]
+        events += [
+            {
+                "what": "lost",
+                "at": row["lost_at"],
+                "worker": row["worker"],
+                "counted": row["counted"],
+                "reason": row["reason"],
+            }
+            for row in losses
+        ]
+        events += [
+            {
+                "what": "edited",
+                "at": row["edited_at"],
+                "reason": row["reason"],
+                "args": _json(row["args"]),
+                "priority": row["priority"],
+            }
+            for row in edits
+        ]
+        events += [
+            {
+                "what": "linked",
+                "at": row["linked_at"],
+                "attempt": row["attempt"],
+                "worker": row["worker"],
+                "engine": row["engine"],
+                "external_id": row["external_id"],
+                "log_url": row["log_url"],
+            }
+            for row in links
         ]
         return sorted(events, key=lambda event: event["at"])
 
@@ -136,22 +178,131 @@ class Jobs:
         return int(stored)
 
     async def cancel(self, *job_ids: int, reason: str | None = None) -> dict[int, str]:
-        """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs), ``finished`` or ``unknown``."""
-        rows = await self._database.fetch(_SQL["cancel"], list(job_ids), reason)
-        return {row["job_id"]: row["answer"] for row in rows}
+        """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs), ``finished`` or ``unknown``.
+
+        A job that waits and whose place somebody holds, an operator's retry that is still open for example, is tried
+        again for half a second. After that the request stands (``requested``): the job never runs, and the next claim
+        ends it as cancelled.
+        """
+        answers: dict[int, str] = {}
+        left = list(job_ids)
+        for pause in (*_PATIENCE_SECONDS, None):
+            rows = await self._database.fetch(_SQL["cancel"], left, reason)
+            answers |= {row["job_id"]: row["answer"] for row in rows}
+            asked = [row["job_id"] for row in rows if row["answer"] == "requested"]
+            places = await self._database.fetch(_SQL["states"], asked) if asked else []
+            left = [row["job_id"] for row in places if row["place"] in (Place.READY, Place.SCHEDULED)]
+            if not left or pause is None:
+                break
+            await asyncio.sleep(pause)
+        return answers
 
     async def retry(self, job_id: int) -> None:
         """Run a failed or cancelled job again, a scheduled one now. Raises ``JobNotFound``, ``IllegalMove``."""
-        answer = await self._database.fetchval(_SQL["retry"], job_id)
-        if answer == "unknown":
-            raise _unknown(job_id)
-        if answer != "moved":
-            legal = (
-                ", ".join(verb for verb in legal_verbs(Place(answer)) if verb in (Verb.CANCEL, Verb.RETRY)) or "nothing"
+        _demand(job_id, Verb.RETRY, await self._database.fetchval(_SQL["retry"], job_id))
+
+    async def redrive(self, *job_ids: int) -> dict[int, str]:
+        """Run dead letters again: ``moved`` for each that had failed or was cancelled; others are not in the answer."""
+        rows = await self._database.fetch(_SQL["redrive"], list(job_ids))
+        return {row["job_id"]: row["answer"] for row in rows}
+
+    async def reschedule(
+        self, *job_ids: int, run_in: float | str | timedelta | None = None, run_at: datetime | None = None
+    ) -> dict[int, str]:
+        """Let waiting jobs be due at another time; now or earlier makes them ready.
+
+        The answer per job: ``moved``, or the place it stands in and stays in, ``held`` by an open transaction,
+        ``unknown``. Raises ``ConfigurationError`` unless exactly one time is given.
+        """
+        if (run_in is None) == (run_at is None):
+            raise ConfigurationError("give run_in or run_at, one of them")
+        if run_at is not None and run_at.tzinfo is None:
+            raise ConfigurationError("run_at has no time zone", remedy="use an aware datetime")
+        delay = None if run_in is None else seconds_of(run_in)
+        return await self._try(
+            Verb.RESCHEDULE, job_ids, lambda ids: self._database.fetch(_SQL["reschedule"], ids, run_at, delay)
+        )
+
+    async def prioritize(self, *job_ids: int, priority: int) -> dict[int, str]:
+        """Give waiting jobs another priority, 0 first, 9 last, at the end of it. Answers as ``reschedule``."""
+        if not 0 <= priority <= 9:
+            raise ConfigurationError(f"priority is a number from 0 (first) to 9 (last), not {priority}")
+        return await self._try(
+            Verb.PRIORITIZE, job_ids, lambda ids: self._database.fetch(_SQL["prioritize"], ids, priority)
+        )
+
+    async def purge(self, *job_ids: int) -> dict[int, str]:
+        """Delete jobs that do not run, and everything about them: ``purged``. Otherwise answers as ``reschedule``."""
+        return await self._try(Verb.PURGE, job_ids, lambda ids: self._database.fetch(_SQL["purge"], ids))
+
+    async def edit(
+        self,
+        job_id: int,
+        args: Mapping[str, Any],
+        *,
+        replace: bool = False,
+        reason: str | None = None,
+        unchecked: bool = False,
+    ) -> None:
+        """Correct the arguments of a job that does not run and has not completed; the old ones stay in its history.
+
+        ``args`` go over those it has; with ``replace`` they are all it has. They are checked against the signature of
+        the task, which this application must know, unless ``unchecked``. Its unique key stays as it was.
+        Raises ``JobNotFound``, ``IllegalMove``, ``ArgumentsInvalid``, ``TaskUnknown``; then nothing was changed.
+        """
+        for pause in (*_PATIENCE_SECONDS, None):
+            info = await self.show(job_id)
+            wanted = dict(args) if replace else {**info.args, **args}
+            text = self._checked(info.task, wanted, unchecked=unchecked)
+            before = msgspec.json.encode(info.args).decode()
+            answer = await self._database.fetchval(_SQL["edit"], job_id, before, text, reason)
+            if pause is None or (answer != "changed" and (answer, Verb.EDIT) not in MOVES):
+                break
+            await asyncio.sleep(pause)
+        _demand(job_id, Verb.EDIT, answer)
+
+    def where(self, text: str) -> Selection:
+        """The jobs that a filter finds, to look at or to move: ``app.jobs.where("queue=mail state=failed age>1h")``.
+
+        ``holdfast.jobs.filter`` describes the language. Raises ``FilterInvalid``.
+        """
+        return Selection(JobFilter.parse(text), self)
+
+    async def preview(self, found: JobFilter, *, count_up_to: int) -> Sequence[Found]:
+        """What a filter finds, in groups; all counts together end at ``count_up_to``."""
+        rows = await self._database.fetch(_SQL["preview"], *found.parameters(), _NEWEST, count_up_to)
+        return [Found(**dict(row)) for row in rows]
+
+    async def find(self, found: JobFilter, *, before: int | None = None, limit: int = 50) -> Sequence[int]:
+        """The newest ids that a filter finds, older than ``before``."""
+        rows = await self._database.fetch(_SQL["find"], *found.parameters(), before or _NEWEST, limit)
+        return [row[0] for row in rows]
+
+    async def _try(
+        self, verb: Verb, job_ids: Sequence[int], call: Callable[[Sequence[int]], Awaitable[Sequence[Any]]]
+    ) -> dict[int, str]:
+        """Move jobs; where the verb is legal and yet nothing moved, somebody held the place: try again for a moment."""
+        answers: dict[int, str] = {}
+        left: Sequence[int] = list(job_ids)
+        for pause in (*_PATIENCE_SECONDS, None):
+            rows = await call(left)
+            answers |= {row["job_id"]: row["answer"] for row in rows}
+            left = [row["job_id"] for row in rows if (row["answer"], verb) in MOVES]
+            if not left or pause is None:
+                break
+            await asyncio.sleep(pause)
+        return answers | dict.fromkeys(left, "held")
+
+    def _checked(self, task: str, args: Mapping[str, Any], *, unchecked: bool) -> str:
+        signature = self._signature_of(task)
+        if signature is not None:
+            return signature.dump((), args)
+        if not unchecked:
+            raise TaskUnknown(
+                f"the arguments of {task!r} cannot be checked: this application does not know the task",
+                remedy="name the application (--app), or say that they need no check (--unchecked)",
             )
-            raise IllegalMove(
-                f"job {job_id} is {answer} and cannot be retried", remedy=f"what can be done with it: {legal}"
-            )
+        return msgspec.json.encode(args).decode()
 
     async def wait(self, job_id: int, *, timeout_seconds: float | None = None) -> JobInfo:
         """Wait until a job has ended, and return it. Raises ``JobNotFound``, ``TimedOut``."""
@@ -205,10 +356,20 @@ class Jobs:
         state: str | None = None,
         queue: str | None = None,
         task: str | None = None,
+        where: str | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> Sequence[JobInfo]:
-        """The newest jobs first; ``before``: the id to go on from. ``ConfigurationError`` for an unknown state."""
+        """The newest jobs first; ``before``: the id to go on from. ``ConfigurationError`` for an unknown state.
+
+        ``where`` is a filter (see ``where``), and the other three add to it.
+        """
+        if where is not None:
+            named = {"state": state, "queue": queue, "task": task}
+            terms = [f'{name}="{value}"' for name, value in named.items() if value is not None]
+            return await self._show(
+                await self.find(JobFilter.parse(" ".join([where, *terms])), before=before, limit=limit)
+            )
         if state is not None and state not in set(Place):
             raise ConfigurationError(f"there is no state {state!r}", remedy=f"states are {', '.join(Place)}")
         name, extra = ("page_all", ()) if state is None else (f"page_{state}", ())
@@ -263,6 +424,19 @@ def _json(text: str | None) -> Any:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _demand(job_id: int, verb: Verb, answer: str) -> None:
+    """Raise what an answer other than ``moved`` means to somebody who asked for one job."""
+    if answer == "moved":
+        return
+    if answer == "unknown":
+        raise _unknown(job_id)
+    done = {Verb.RETRY: "retried", Verb.EDIT: "edited"}[verb]
+    if answer not in set(Place) or (answer, verb) in MOVES:
+        raise IllegalMove(f"job {job_id} is held by somebody else and was not {done}", remedy="try again")
+    legal = ", ".join(verb for verb in legal_verbs(Place(answer)) if verb in _BY_PERSONS) or "nothing"
+    raise IllegalMove(f"job {job_id} is {answer} and cannot be {done}", remedy=f"what can be done with it: {legal}")
 
 
 def _unknown(job_id: int) -> JobNotFound:

@@ -14,7 +14,7 @@ from holdfast.failed_attempt f where f.job_id = $1::bigint order by f.finished_a
 
 -- name: losses
 -- Promise: when a job was lost with its worker, oldest first.
-select l.lost_at, l.lease >> 36 as worker, l.counted from holdfast.loss l where l.job_id = $1::bigint order by l.lost_at
+select l.lost_at, l.lease >> 36 as worker, l.counted, l.reason from holdfast.loss l where l.job_id = $1::bigint order by l.lost_at
 
 -- name: page_all
 -- Promise: the newest jobs older than $1, of one queue ($2) and task ($3) where given.
@@ -98,3 +98,42 @@ select count(*) from (select from holdfast.ready r where r.queue = any($1::text[
 -- Promise: one job of the task $1 with the arguments $2 is stored as its declaration says; the id, or that of its twin.
 select holdfast.enqueue($1::text, $2::jsonb, queue => $3::text, priority => $4::integer,
                         run_at => holdfast.now() + make_interval(secs => $5::double precision), unique_key => $6::text)
+
+-- name: find
+-- Promise: the newest jobs in the places $1 for which the terms $2 hold, within the bounds of age $3 and $4, older than $5.
+select job_id from holdfast.find_jobs_v1($1::text[], $2::jsonb, $3::double precision, $4::double precision, $5::bigint, $6::integer)
+
+-- name: preview
+-- Promise: how many jobs a filter finds, counted up to $6, by state, task and type of error, the most first.
+select f.place as state, f.task, f.error_type, count(*) as jobs, min(f.job_id) as oldest, max(f.job_id) as newest
+from holdfast.find_jobs_v1($1::text[], $2::jsonb, $3::double precision, $4::double precision, $5::bigint, $6::integer) f
+group by f.place, f.task, f.error_type order by count(*) desc, f.task, f.place
+
+-- name: redrive
+-- Promise: those of the given jobs that have failed or were cancelled are ready; the answer says moved for each.
+select job_id, answer from holdfast.redrive_v1($1::bigint[])
+
+-- name: prioritize
+-- Promise: waiting jobs have the priority $2; the answer per job is moved, or where it stands.
+select job_id, answer from holdfast.prioritize_v1($1::bigint[], $2::smallint)
+
+-- name: reschedule
+-- Promise: waiting jobs are due at $2, or $3 seconds from now; the answer per job is moved, or where it stands.
+select job_id, answer from holdfast.reschedule_v1($1::bigint[], coalesce($2::timestamptz, holdfast.now() + make_interval(secs => $3::double precision)))
+
+-- name: edit
+-- Promise: a job that does not run has the arguments $3 instead of $2, and the old ones are kept; otherwise nothing changes.
+select holdfast.edit_v1($1::bigint, $2::text::jsonb, $3::text::jsonb, $4::text)
+
+-- name: purge
+-- Promise: jobs that do not run are gone, with everything about them; the answer per job is purged, or where it stands.
+select job_id, answer from holdfast.purge_v1($1::bigint[])
+
+-- name: edits
+-- Promise: what a job said before each time a person changed it, oldest first.
+select e.edited_at, e.reason, e.args::text as args, e.priority from holdfast.job_edit e where e.job_id = $1::bigint order by e.id
+
+-- name: links
+-- Promise: under which names outside engines ran the attempts of a job, oldest first.
+select k.linked_at, k.attempt, k.lease >> 36 as worker, k.engine, k.external_id, k.log_url
+from holdfast.attempt_link k where k.job_id = $1::bigint order by k.linked_at

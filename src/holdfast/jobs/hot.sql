@@ -62,3 +62,16 @@ select holdfast.idle_key_v1(q) from unnest($1::text[]) as q
 -- name: cancel_requests
 -- Promise: those of the given running jobs that somebody wants to stop, and why.
 select c.job_id, c.reason from holdfast.cancel_request c where c.job_id = any($1::bigint[])
+
+-- name: count_loss
+-- Promise: the death of whatever ran this attempt is remembered, with how often that happened; no row: the lease is lost.
+select losses, counted from holdfast.count_loss_v1($1::bigint, $2::bigint, $3::boolean, $4::text)
+
+-- name: link_attempt
+-- Promise: people see under which name an engine runs this attempt; false: the lease is lost.
+select holdfast.link_attempt_v1($1::bigint, $2::bigint, $3::smallint, $4::text, $5::text, $6::text)
+
+-- name: last_link
+-- Promise: under which name the engine $3 runs, or ran, this attempt ($2) of a job, if an earlier lease submitted it.
+select k.external_id from holdfast.attempt_link k
+where k.job_id = $1::bigint and k.attempt = $2::smallint and k.engine = $3::text order by k.linked_at desc limit 1

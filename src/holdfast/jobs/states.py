@@ -34,27 +34,38 @@ class Verb(StrEnum):
     RESCUE = "rescue"  # its worker died
     CANCEL = "cancel"  # somebody wants it not to run
     RETRY = "retry"  # somebody wants it to run (again), now
+    RESCHEDULE = "reschedule"  # somebody wants it to run at another time
+    PRIORITIZE = "prioritize"  # somebody wants it to run before or after others
+    EDIT = "edit"  # somebody corrects its arguments
+    PURGE = "purge"  # somebody wants it gone
 
 
 FINAL: Final = frozenset({Place.COMPLETED, Place.FAILED, Place.CANCELLED})
 
-MOVES: Final = MappingProxyType(
-    {
-        (Place.SCHEDULED, Verb.PROMOTE): Place.READY,
-        (Place.SCHEDULED, Verb.RETRY): Place.READY,
-        (Place.SCHEDULED, Verb.CANCEL): Place.CANCELLED,
-        (Place.READY, Verb.CLAIM): Place.RUNNING,
-        (Place.READY, Verb.CANCEL): Place.CANCELLED,
-        (Place.RUNNING, Verb.COMPLETE): Place.COMPLETED,
-        (Place.RUNNING, Verb.FAIL): Place.FAILED,
-        (Place.RUNNING, Verb.POSTPONE): Place.SCHEDULED,
-        (Place.RUNNING, Verb.RETURN): Place.READY,
-        (Place.RUNNING, Verb.RESCUE): Place.READY,
-        (Place.RUNNING, Verb.CANCEL): Place.RUNNING,  # asked to stop; how it ends is the handler's answer
-        (Place.FAILED, Verb.RETRY): Place.READY,
-        (Place.CANCELLED, Verb.RETRY): Place.READY,
-    }
-)
+GONE: Final = None
+"""Where a purge leads: the job stands nowhere, and nothing of it is left."""
+
+_MOVES: Final[dict[tuple[Place, Verb], Place | None]] = {
+    (Place.SCHEDULED, Verb.PROMOTE): Place.READY,
+    (Place.SCHEDULED, Verb.RETRY): Place.READY,
+    (Place.SCHEDULED, Verb.CANCEL): Place.CANCELLED,
+    (Place.READY, Verb.CLAIM): Place.RUNNING,
+    (Place.READY, Verb.CANCEL): Place.CANCELLED,
+    (Place.RUNNING, Verb.COMPLETE): Place.COMPLETED,
+    (Place.RUNNING, Verb.FAIL): Place.FAILED,
+    (Place.RUNNING, Verb.POSTPONE): Place.SCHEDULED,
+    (Place.RUNNING, Verb.RETURN): Place.READY,
+    (Place.RUNNING, Verb.RESCUE): Place.READY,
+    (Place.RUNNING, Verb.CANCEL): Place.RUNNING,  # asked to stop; how it ends is the handler's answer
+    (Place.FAILED, Verb.RETRY): Place.READY,
+    (Place.CANCELLED, Verb.RETRY): Place.READY,
+    **{(place, Verb.RESCHEDULE): Place.SCHEDULED for place in (Place.SCHEDULED, Place.READY)},
+    **{(place, Verb.PRIORITIZE): place for place in (Place.SCHEDULED, Place.READY)},
+    **{(place, Verb.EDIT): place for place in (Place.SCHEDULED, Place.READY, Place.FAILED, Place.CANCELLED)},
+    **{(place, Verb.PURGE): GONE for place in Place if place is not Place.RUNNING},
+}
+
+MOVES: Final = MappingProxyType(_MOVES)
 
 
 def legal_verbs(place: Place) -> list[Verb]:

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from holdfast import Holdfast
-from holdfast.errors import IllegalMove
-from holdfast.jobs import FINAL, MOVES, Claimed, Place, Verb, legal_verbs
+from holdfast.errors import IllegalMove, JobNotFound
+from holdfast.jobs import FINAL, GONE, MOVES, Claimed, Place, Verb, legal_verbs
 from tests.rooms.jobs.hand import Hand, assert_conserved, stale
 from tools.states import PAGE, picture, with_picture
 
@@ -27,8 +27,11 @@ class Stage:
     job_id: int
     claimed: Claimed | None = None
 
-    async def place(self) -> str:
-        return (await self.app.jobs.show(self.job_id)).state
+    async def place(self) -> str | None:
+        try:
+            return (await self.app.jobs.show(self.job_id)).state
+        except JobNotFound:
+            return GONE
 
     def attempt(self) -> Claimed:
         """The running attempt; where there is none, that of somebody who believes that the job is his."""
@@ -101,6 +104,26 @@ async def retry(stage: Stage) -> bool:
     return True
 
 
+async def reschedule(stage: Stage) -> bool:
+    return (await stage.app.jobs.reschedule(stage.job_id, run_in="2h"))[stage.job_id] == "moved"
+
+
+async def prioritize(stage: Stage) -> bool:
+    return (await stage.app.jobs.prioritize(stage.job_id, priority=1))[stage.job_id] == "moved"
+
+
+async def edit(stage: Stage) -> bool:
+    try:
+        await stage.app.jobs.edit(stage.job_id, {})
+    except IllegalMove:
+        return False
+    return True
+
+
+async def purge(stage: Stage) -> bool:
+    return (await stage.app.jobs.purge(stage.job_id))[stage.job_id] == "purged"
+
+
 DEEDS: dict[Verb, Callable[[Stage], Awaitable[bool]]] = {
     Verb.PROMOTE: promote,
     Verb.CLAIM: claim,
@@ -111,6 +134,10 @@ DEEDS: dict[Verb, Callable[[Stage], Awaitable[bool]]] = {
     Verb.RESCUE: rescue,
     Verb.CANCEL: cancel,
     Verb.RETRY: retry,
+    Verb.RESCHEDULE: reschedule,
+    Verb.PRIORITIZE: prioritize,
+    Verb.EDIT: edit,
+    Verb.PURGE: purge,
 }
 
 
@@ -137,7 +164,7 @@ async def test_nothing_is_accepted_from_a_lease_that_does_not_exist(app: Holdfas
 
 async def test_a_verb_that_is_not_legal_says_what_is(app: Holdfast, outsider: Any) -> None:
     stage = await reach(app, outsider, Place.READY)
-    with pytest.raises(IllegalMove, match=r"is ready and cannot be retried\n.*: cancel"):
+    with pytest.raises(IllegalMove, match=r"is ready and cannot be retried\n.*: cancel, reschedule"):
         await app.jobs.retry(stage.job_id)
 
 
@@ -148,15 +175,16 @@ async def test_a_row_of_a_place_cannot_be_updated_by_accident_into_two(app: Hold
     assert await stage.place() == Place.SCHEDULED
 
 
-def test_nothing_but_retry_moves_a_job_out_of_a_final_place() -> None:
-    assert {verb for place in FINAL for verb in legal_verbs(place)} == {Verb.RETRY}
+def test_nothing_but_retry_and_purge_moves_a_job_out_of_a_final_place() -> None:
+    leaving = {verb for place in FINAL for verb in legal_verbs(place) if MOVES[place, verb] is not place}
+    assert leaving == {Verb.RETRY, Verb.PURGE}
 
 
 def test_every_place_can_be_reached_and_left_for_a_final_one() -> None:
-    reached = {Place.READY, Place.SCHEDULED}  # by enqueue
+    reached: set[Place | None] = {Place.READY, Place.SCHEDULED}  # by enqueue
     for _ in Place:
         reached |= {target for (place, _), target in MOVES.items() if place in reached}
-    assert reached == set(Place)
+    assert reached - {GONE} == set(Place)
     ends = set(FINAL)
     for _ in Place:
         ends |= {place for (place, _), target in MOVES.items() if target in ends}

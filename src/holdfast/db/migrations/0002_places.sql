@@ -135,9 +135,10 @@ CREATE TABLE holdfast.loss (
     lease   bigint      NOT NULL,
     lost_at timestamptz NOT NULL,
     counted boolean     NOT NULL,
+    reason  text,
     PRIMARY KEY (job_id, lease)
 );
-COMMENT ON TABLE holdfast.loss IS 'A job lost with its worker. Counted only when it alone can have been the cause.';
+COMMENT ON TABLE holdfast.loss IS 'A job lost with its worker, or with the child process or engine that ran it. Counted only when it alone can have been the cause.';
 
 CREATE TABLE holdfast.unique_key (
     hash       uuid   NOT NULL,

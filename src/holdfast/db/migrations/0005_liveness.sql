@@ -108,7 +108,7 @@ BEGIN
     SELECT j, p_lease, v_now,
            EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j)
            AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.lease >> 36 = p_lease >> 36)
-    FROM unnest(v_jobs) AS j;
+    FROM unnest(v_jobs) AS j ON CONFLICT DO NOTHING;
     FOR v_job IN
         SELECT j.id, j.queue, j.priority, j.flags, c.job_id IS NOT NULL AS cancelled,
                (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,

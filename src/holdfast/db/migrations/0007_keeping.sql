@@ -232,6 +232,10 @@ BEGIN
                     AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
     EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
                     AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    EXECUTE format('DELETE FROM holdfast.attempt_link f USING holdfast.%I o WHERE o.job_id = f.job_id
+                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    EXECUTE format('DELETE FROM holdfast.job_edit f USING holdfast.%I o WHERE o.job_id = f.job_id
+                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $$;
