@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
-from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Signature, Task
+from holdfast.jobs import Execution, Job, Jobs, Portal, Producer, Queues, Retry, Signature, Task
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
-from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
+from holdfast.worker import AwsBatchOptions, Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,12 +92,17 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        soft_timeout_seconds: float | None = None,
+        executor: str | None = None,
+        memory_limit_mib: int | None = None,
+        executor_options: Mapping[str, Any] | None = None,
     ) -> TaskDecorator: ...
     def task(self, *handlers: Callable[..., Any], **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", retry=Retry(max_attempts=3))``.
 
-        Coroutine functions run on the worker's event loop, plain functions in threads. A first parameter annotated
-        ``Job`` is given the running job. Raises ``ConfigurationError`` for a name that is taken.
+        Coroutine functions run on the worker's event loop, plain functions in threads, unless ``executor`` says
+        "process", "dask" or "aws-batch". A first parameter annotated ``Job`` is given the running job. Raises
+        ``ConfigurationError`` for a name that is taken.
         """
         if not handlers:
             return lambda function: self._register(function, **options)
@@ -216,8 +221,8 @@ class Holdfast:
         queue: str = "default",
         retry: Retry | None = None,
         priority: int = 5,
-        timeout_seconds: float | None = None,
         transactional: bool = False,
+        **execution: Any,
     ) -> Task[..., Any]:
         name = name or handler.__name__
         if name in self.tasks:
@@ -231,8 +236,8 @@ class Holdfast:
             queue=queue,
             retry=retry or Retry(),
             priority=priority,
-            timeout_seconds=timeout_seconds,
             transactional=transactional,
+            execution=Execution(**execution),
         )
         self.tasks[name] = task
         return task
@@ -287,9 +292,19 @@ def worker_options(
         silence_seconds=settings.silence_seconds,
         max_losses=settings.max_losses,
         retention_days=settings.retention_days,
+        thread_grace_seconds=settings.thread_grace_seconds,
+        dask_address=settings.dask_address,
+        aws_batch=_aws_batch_options(settings),
         drain=drain,
         drain_horizon_seconds=horizon_seconds,
     )
+
+
+def _aws_batch_options(settings: Settings) -> AwsBatchOptions | None:
+    queue, definition, store = settings.aws_batch_queue, settings.aws_batch_definition, settings.aws_batch_store
+    if not (queue and definition and store):
+        return None
+    return AwsBatchOptions(queue, definition, store)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -116,6 +116,15 @@ class Settings(BaseModel):
     retention_days: PositiveInt = Field(default=30, description="days that finished jobs are kept")
     partition_days: PositiveInt = Field(default=7, description="days of history in one partition")
     result_max_bytes: PositiveInt = Field(default=1_000_000, description="largest result in bytes, as JSON")
+    thread_grace_seconds: NonNegativeFloat = Field(
+        default=5.0, description="seconds that a cancelled thread has to stop by itself before it is interrupted"
+    )
+    dask_address: str | None = Field(default=None, description='scheduler for tasks with executor="dask"')
+    aws_batch_queue: str | None = Field(default=None, description='job queue for tasks with executor="aws-batch"')
+    aws_batch_definition: str | None = Field(default=None, description="job definition whose container runs them")
+    aws_batch_store: str | None = Field(
+        default=None, pattern=r"^s3://[^/]+(/.*)?$", description="S3 folder for their calls and results"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="quietest level that is written: debug, info, warning or error"
     )

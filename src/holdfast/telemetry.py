@@ -63,6 +63,7 @@ _TABLE: Final = (
     Event("worker.job.snoozed", _DEBUG, "a handler asked to be run later; no attempt was used up"),
     Event("worker.job.failed", _ERROR, "the last attempt failed; nobody will try again"),
     Event("worker.job.cancelled", _INFO, "a running job gave way to a request to cancel"),
+    Event("worker.job.lost", _WARNING, "what ran an attempt died under it: a child process, or an engine"),
     Event("worker.job.returned", _INFO, "a job was handed back unfinished, no attempt used up"),
 )
 

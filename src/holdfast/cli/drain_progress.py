@@ -68,6 +68,7 @@ def print_report(report: Report, *, as_json: bool) -> None:
         "cancelled": report.cancelled,
         "retried": report.retried,
         "snoozed": report.snoozed,
+        "lost": report.lost,
         "given back": report.interrupted,
         "refused": report.refused,
     }

@@ -5,16 +5,17 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.execution import EXECUTORS, Execution
 from holdfast.jobs.filter import JobFilter
 from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.job import Job, JobTransaction, current_job, enter_job, enter_no_job, job_in, leave_job
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
-from holdfast.jobs.rescue import rescue
+from holdfast.jobs.rescue import count_loss, rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.selection import Found, Preview, Selection
 from holdfast.jobs.signature import Signature
@@ -22,6 +23,7 @@ from holdfast.jobs.states import FINAL, GONE, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
 
 __all__ = [
+    "EXECUTORS",
     "FINAL",
     "GONE",
     "KEYED",
@@ -30,6 +32,7 @@ __all__ = [
     "SUSPECT",
     "Batch",
     "Claimed",
+    "Execution",
     "Exit",
     "Finished",
     "Found",
@@ -62,14 +65,18 @@ __all__ = [
     "Task",
     "Verb",
     "audit",
+    "count_loss",
     "current_job",
     "declare_partition_days",
     "declare_tasks",
     "encode_error",
     "enqueue_on",
     "enqueue_on_sync",
+    "enter_job",
+    "enter_no_job",
     "error_text",
-    "job_holder",
+    "job_in",
+    "leave_job",
     "legal_verbs",
     "rescue",
     "result_text",

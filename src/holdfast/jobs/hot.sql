@@ -65,7 +65,7 @@ select c.job_id, c.reason from holdfast.cancel_request c where c.job_id = any($1
 
 -- name: count_loss
 -- Promise: the death of whatever ran this attempt is remembered, with how often that happened; no row: the lease is lost.
-select losses, counted from holdfast.count_loss_v1($1::bigint, $2::bigint, $3::boolean, $4::text)
+select losses, counted from holdfast.count_loss_v1($1::bigint, $2::bigint, $3::text, $4::boolean, $5::text)
 
 -- name: link_attempt
 -- Promise: people see under which name an engine runs this attempt; false: the lease is lost.

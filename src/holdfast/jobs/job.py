@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import Any, Self
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statements
@@ -15,7 +15,7 @@ from holdfast.jobs.outcome_text import result_text
 from holdfast.jobs.records import Claimed
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
-_current: contextvars.ContextVar[list[Job | None]] = contextvars.ContextVar("holdfast_job")
+_current: contextvars.ContextVar[Job | None] = contextvars.ContextVar("holdfast_job", default=None)
 
 
 class JobTransaction:
@@ -52,13 +52,19 @@ class Job:
         "cancel_reason",
         "claimed",
         "completed",
+        "late",
         "lost",
+        "over",
         "started_at",
         "stopping",
     )
 
     def __init__(
-        self, claimed: Claimed, database: Database, lease_seconds: float, on_completed: Callable[[Claimed], None]
+        self,
+        claimed: Claimed,
+        database: Database | None,
+        lease_seconds: float,
+        on_completed: Callable[[Claimed], None],
     ) -> None:
         self.claimed = claimed
         self._database = database
@@ -68,7 +74,14 @@ class Job:
         self.stopping = False
         self.completed = False
         self.lost = False
+        self.late = False
+        self.over = False
         self.started_at = monotonic()
+
+    @classmethod
+    def detached(cls, claimed: Claimed) -> Self:
+        """The job where its handler runs without a database: in a child process, or on an engine."""
+        return cls(claimed, None, 0.0, lambda _claimed: None)
 
     @property
     def id(self) -> int:
@@ -102,8 +115,8 @@ class Job:
 
     @property
     def should_stop(self) -> bool:
-        """Whether somebody cancelled the job, the worker is shutting down, or its lease is lost: finish soon."""
-        return self.stopping or self.lost or self.cancel_reason is not None
+        """Whether the job was cancelled, is past its soft timeout, lost its lease, or its worker ends: finish soon."""
+        return self.stopping or self.late or self.lost or self.cancel_reason is not None
 
     def transaction(self) -> AbstractAsyncContextManager[JobTransaction]:
         """Effects and completion in one commit: ``async with job.transaction() as tx: await tx.execute(…)``.
@@ -122,8 +135,8 @@ class Job:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[JobTransaction]:
-        claimed = self.claimed
-        async with self._database.connection("user") as connection:
+        claimed, database = self.claimed, self._here()
+        async with database.connection("user") as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
@@ -161,26 +174,56 @@ class Job:
     async def _committed_after_all(self) -> bool:
         """The connection died under COMMIT: only the outcome can tell. Waits for the server to be back."""
         return bool(
-            await self._database.fetchval(
+            await self._here().fetchval(
                 _SQL["outcome_is_mine"], self.claimed.id, self.claimed.lease, timeout_seconds=self._lease_seconds
             )
         )
+
+    def _here(self) -> Database:
+        if self._database is None:
+            raise ConfigurationError(
+                f"job {self.id} runs outside of its worker, where there is no database",
+                remedy="let the task run on the worker's event loop or in its threads",
+            )
+        return self._database
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} attempt {self.attempt}>"
 
 
 def current_job() -> Job | None:
-    """The job that the calling code runs in, or None: in the handler, what it awaits, and its threads."""
-    holder = _current.get(None)
-    return holder[0] if holder else None
+    """The job that the calling code runs in, or None: in the handler, what it awaits, and its threads.
+
+    None as well in what a handler has left behind, once its attempt is over.
+    """
+    job = _current.get()
+    return None if job is None or job.over else job
 
 
-def job_holder() -> list[Job | None]:
-    """A cell for the current job of this context. A runner swaps its content: cheaper than a new context a job."""
-    holder: list[Job | None] = [None]
-    _current.set(holder)
-    return holder
+def enter_job(job: Job) -> None:
+    """From here on this context runs the job; ``leave_job`` ends that. Cheaper than a context manager, for runners."""
+    _current.set(job)
+
+
+def leave_job(job: Job) -> None:
+    """The attempt is over: for this context, and for every task and thread that the handler left behind."""
+    job.over = True
+    enter_no_job()
+
+
+def enter_no_job() -> None:
+    """From here on this context runs no job."""
+    _current.set(None)
+
+
+@contextmanager
+def job_in(job: Job) -> Iterator[None]:
+    """The code inside runs in this job."""
+    enter_job(job)
+    try:
+        yield
+    finally:
+        leave_job(job)
 
 
 async def _roll_back(transaction: Any) -> None:

@@ -20,6 +20,8 @@ class Exit(enum.IntEnum):
     RETRY = 1
     SNOOZE = 2
     RETURN = 3
+    LOST = 4
+    """What ran the attempt died: a child process, or an engine. The loss has been counted."""
 
 
 @dataclass(slots=True, eq=False)

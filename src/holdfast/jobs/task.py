@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.execution import Execution
 from holdfast.jobs.job import Job
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -167,7 +168,8 @@ class Task(Request[P, R]):
     """A registered function. Calling it runs it here and now; ``enqueue`` asks a worker to.
 
     ``retry`` says what becomes of failures. ``transactional`` tasks complete inside ``job.transaction()``, with their
-    effects. Plain functions run in threads, coroutine functions on the worker's event loop.
+    effects. ``executor`` says where it runs; unless said otherwise plain functions run in threads, coroutine functions
+    on the worker's event loop.
     """
 
     def __init__(
@@ -179,19 +181,23 @@ class Task(Request[P, R]):
         queue: str,
         retry: Retry,
         priority: int,
-        timeout_seconds: float | None,
         transactional: bool,
+        execution: Execution,
     ) -> None:
         super().__init__(self, Options(queue=queue, priority=priority))
         self.handler = handler
         self.host = host
         self.name = name
         self.retry = retry
-        self.timeout_seconds = timeout_seconds
         self.transactional = transactional
         self.flags = SOLO if transactional else 0
         self.signature = Signature(handler, name, Job)
         self.is_async = inspect.iscoroutinefunction(handler)
+        self.executor = execution.executor_for(name, handler)
+        self.timeout_seconds = execution.timeout_seconds
+        self.soft_timeout_seconds = execution.soft_timeout_seconds
+        self.memory_limit_mib = execution.memory_limit_mib
+        self.executor_options = dict(execution.executor_options or {})
         self.__doc__ = handler.__doc__
         self.__wrapped__ = handler
         if transactional and not self.signature.wants_job:
@@ -199,7 +205,7 @@ class Task(Request[P, R]):
                 f"task {name!r} is transactional but does not take the job",
                 remedy=f"write def {name}(job: Job, …) and use job.transaction()",
             )
-        if transactional and not self.is_async:
+        if transactional and self.executor != "async":
             raise ConfigurationError(f"task {name!r} is transactional and must be a coroutine function (async def)")
 
     @property

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from holdfast.worker.lifeline import Lifeline, ThreadLifeline
-from holdfast.worker.options import Failure, Report, WorkerOptions
+from holdfast.worker.options import AwsBatchOptions, Failure, Report, WorkerOptions
 from holdfast.worker.pipe import PipeLifeline
 from holdfast.worker.supervisor import Supervisor, SupervisorOptions
 from holdfast.worker.worker import Worker
 
 __all__ = [
+    "AwsBatchOptions",
     "Failure",
     "Lifeline",
     "PipeLifeline",

@@ -7,15 +7,13 @@ Nothing here touches the queue; the answer is a record that the pump writes.
 from __future__ import annotations
 
 import asyncio
-import contextvars
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final
 
 from holdfast.clock import monotonic
-from holdfast.errors import ArgumentsInvalid, LeaseLost, ResultNotStorable
+from holdfast.db import DRIVER_ERRORS
+from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable, LeaseLost, ResultNotStorable
 from holdfast.jobs import (
     Claimed,
     Exit,
@@ -29,6 +27,10 @@ from holdfast.jobs import (
     error_text,
     result_text,
 )
+from holdfast.telemetry import get_logger
+from holdfast.worker.executors import Call, Executor, Executors, HandlerRaised, StoredResult, WorkDied
+
+log = get_logger("worker")
 
 _UNKNOWN_TASK_SECONDS: Final = 15.0
 """A job of a task this worker does not know goes back for others: during a deploy that is normal."""
@@ -36,17 +38,32 @@ _UNKNOWN_TASK_SECONDS: Final = 15.0
 Ending = Finished | Left | None
 
 
-class JobTimeout(Exception):
-    """The attempt took longer than its ``timeout_seconds``."""
+CountLoss = Callable[[Claimed, WorkDied], Awaitable[tuple[int, int] | None]]
+"""Remembers a loss; answers how often the job was lost, and how often that counted; None: the lease is lost as well."""
 
 
 class Attempts:
-    """Runs attempts of the given tasks."""
+    """Runs attempts of the given tasks, each on its executor."""
 
-    def __init__(self, tasks: Mapping[str, Task[..., Any]], threads: Executor, *, result_max_bytes: int) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Task[..., Any]],
+        executors: Executors,
+        count_loss: CountLoss,
+        *,
+        result_max_bytes: int,
+        max_losses: int,
+    ) -> None:
         self._tasks = tasks
-        self._threads = threads
+        self._executors = executors
+        self._count_loss = count_loss
         self._result_max_bytes = result_max_bytes
+        self._max_losses = max_losses
+
+    def executor_of(self, job: Job) -> Executor | None:
+        """What runs this job; None: a task that is not known here."""
+        task = self._tasks.get(job.task)
+        return None if task is None else self._executors.of(task)
 
     async def run(self, claimed: Claimed, job: Job) -> Ending:
         """Run one attempt. None: there is nothing to write, it completed in its own transaction or lost its lease."""
@@ -59,7 +76,7 @@ class Attempts:
         except ArgumentsInvalid as error:
             return Finished(claimed, Outcome.FAILED, started_at, 0.0, error=error_text(error))
         try:
-            result = await self._call(task, job, arguments, claimed.timeout_seconds or task.timeout_seconds)
+            result = await self._call(Call(task, job, arguments, claimed.timeout_seconds or task.timeout_seconds))
         except asyncio.CancelledError:
             return self._stopped(claimed, job)
         except LeaseLost:
@@ -67,47 +84,30 @@ class Attempts:
             return None
         except (KeyboardInterrupt, GeneratorExit):
             raise
+        except HandlerRaised as raised:
+            return self._failed(task, claimed, job, raised.error, raised.text)
+        except WorkDied as died:
+            return await self._died(task, claimed, job, died)
         except BaseException as error:  # noqa: BLE001 - whatever the application raises is an answer
             return self._failed(task, claimed, job, error)
         return self._returned(claimed, job, result)
 
-    async def _call(self, task: Task[..., Any], job: Job, arguments: dict[str, Any], timeout: float | None) -> Any:
-        if task.is_async:
-            call = task.handler(job, **arguments) if task.signature.wants_job else task.handler(**arguments)
-            if timeout is None:
-                return await call
-            limit = asyncio.timeout(timeout)
-            try:
-                async with limit:
-                    return await call
-            except TimeoutError as error:
-                if limit.expired():
-                    raise JobTimeout(f"took longer than {timeout:g} s") from error
-                raise
-        return await self._call_in_thread(task, job, arguments, timeout)
+    async def _call(self, call: Call) -> Any:
+        executor = self._executors.of(call.task)
+        soft = call.task.soft_timeout_seconds
+        if soft is None:
+            return await executor.run(call)
+        timer = asyncio.get_running_loop().call_later(soft, self._late, executor, call.job)
+        try:
+            return await executor.run(call)
+        finally:
+            timer.cancel()
 
-    async def _call_in_thread(
-        self, task: Task[..., Any], job: Job, arguments: dict[str, Any], timeout: float | None
-    ) -> Any:
-        """A thread cannot be stopped: after the timeout it is asked to (``job.should_stop``) and then waited for."""
-        handler = (
-            partial(task.handler, job, **arguments) if task.signature.wants_job else partial(task.handler, **arguments)
-        )
-        context = contextvars.copy_context()
-        work = asyncio.get_running_loop().run_in_executor(self._threads, context.run, _call_plainly, handler)
-        late = False
-        while True:
-            try:
-                async with asyncio.timeout(None if late else timeout):
-                    result = await asyncio.shield(work)
-                break
-            except TimeoutError:
-                if work.done():
-                    return work.result()
-                late = job.stopping = True
-        if late:
-            raise JobTimeout(f"took longer than {timeout:g} s; its thread could not be stopped and was waited for")
-        return result
+    @staticmethod
+    def _late(executor: Executor, job: Job) -> None:
+        """The soft timeout: the handler sees it, and may still end well."""
+        job.late = True
+        executor.ask_to_stop(job)
 
     def _without_task(self, claimed: Claimed, started_at: float) -> Ending:
         if claimed.task is None:
@@ -123,7 +123,7 @@ class Attempts:
         if isinstance(result, Snooze):
             return Left(claimed, Exit.SNOOZE, max(0.0, result.seconds), claimed.attempt, job.started_at, took)
         try:
-            text = result_text(result, self._result_max_bytes)
+            text = result.text if isinstance(result, StoredResult) else result_text(result, self._result_max_bytes)
         except ResultNotStorable as error:
             return Finished(claimed, Outcome.FAILED, job.started_at, took, error=error_text(error))
         return Finished(claimed, Outcome.COMPLETED, job.started_at, took, result=text)
@@ -140,26 +140,47 @@ class Attempts:
         # The handler cancelled itself, or something it awaited was cancelled: that is a failure like any other.
         return self._failed(None, claimed, job, asyncio.CancelledError("the handler was cancelled from within"))
 
-    def _failed(self, task: Task[..., Any] | None, claimed: Claimed, job: Job, error: BaseException) -> Ending:
+    async def _died(self, task: Task[..., Any], claimed: Claimed, job: Job, died: WorkDied) -> Ending:
+        """What ran the attempt is gone. That is no failure of the handler, but a job that does it again is given up."""
+        took = monotonic() - job.started_at
+        if job.lost:
+            return None
+        if job.cancel_reason is not None or job.stopping:
+            return self._stopped(claimed, job)
+        try:
+            losses = await self._count_loss(claimed, died)
+        except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
+            log.warning("the loss of job %d could not be counted: %s", claimed.id, error)
+            losses = (0, 0)
+        if losses is None:
+            job.lost = True
+            return None
+        if losses[1] >= self._max_losses:
+            error = encode_error("LostTooOften", f"{died.reason}, {losses[1]} times")
+            return Finished(claimed, Outcome.FAILED, job.started_at, took, error=error)
+        log.warning("job %d (%s) was lost: %s", claimed.id, task.name, died.reason)
+        return Left(claimed, Exit.LOST, 0.0, claimed.attempt, job.started_at, took)
+
+    def _failed(
+        self,
+        task: Task[..., Any] | None,
+        claimed: Claimed,
+        job: Job,
+        error: BaseException,
+        text: str | None = None,
+    ) -> Ending:
+        """``text`` describes the error where it was raised elsewhere."""
         if job.lost or job.completed:
             return None
         took = monotonic() - job.started_at
-        text = error_text(error)
+        text = text or error_text(error)
         if job.cancel_reason is not None:
             return Finished(claimed, Outcome.CANCELLED, job.started_at, took, error=text)
+        task = task or self._tasks.get(claimed.task or "")
         delay: timedelta | None = None
-        if task is not None:
+        # A result that cannot be stored is none the next time either; in job.transaction() it is raised in the handler.
+        if task is not None and not isinstance(error, ResultNotStorable):
             delay = task.retry.next_delay(error, claimed.attempt, claimed.max_attempts)
-        elif claimed.task is not None and claimed.task in self._tasks:
-            delay = self._tasks[claimed.task].retry.next_delay(error, claimed.attempt, claimed.max_attempts)
         if delay is None:
             return Finished(claimed, Outcome.FAILED, job.started_at, took, error=text)
         return Left(claimed, Exit.RETRY, delay.total_seconds(), claimed.attempt + 1, job.started_at, took, text)
-
-
-def _call_plainly(handler: Callable[[], Any]) -> Any:
-    """Call a handler in a thread. A future cannot hold StopIteration: whoever waits for it would wait for ever."""
-    try:
-        return handler()
-    except StopIteration as error:
-        raise RuntimeError("the handler raised StopIteration") from error

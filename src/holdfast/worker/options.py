@@ -6,6 +6,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class AwsBatchOptions:
+    """Where heavy work runs on AWS: a Batch queue and job definition, and an S3 folder for calls and results."""
+
+    queue: str
+    definition: str
+    store: str
+    """``s3://bucket/folder``"""
+    poll_seconds: float = 5.0
+    runnable_limit_seconds: float = 3600.0
+    """A Batch job that has found no machine for so long is given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerOptions:
     """Values only; where they come from is the settings' business."""
 
@@ -22,6 +35,10 @@ class WorkerOptions:
     silence_seconds: float = 60.0
     max_losses: int = 3
     retention_days: int = 30
+    thread_grace_seconds: float = 5.0
+    """How long a cancelled thread may take to stop by itself before ``Interrupted`` is raised in it."""
+    dask_address: str | None = None
+    aws_batch: AwsBatchOptions | None = None
     drain: bool = False
     drain_horizon_seconds: float = 300.0
     """A drained worker waits for retries due this soon; what a caller scheduled for later is not waited for."""
@@ -45,6 +62,7 @@ class Report:
     cancelled: int = 0
     retried: int = 0
     snoozed: int = 0
+    lost: int = 0
     interrupted: int = 0
     refused: int = 0
     fenced: bool = False

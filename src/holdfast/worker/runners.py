@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from holdfast.clock import monotonic
-from holdfast.jobs import SUSPECT, Claimed, Job, job_holder
+from holdfast.jobs import SUSPECT, Claimed, Job, enter_job, enter_no_job, leave_job
 from holdfast.worker.attempt import Attempts, Ending
 
 _SLICE_SECONDS = 0.004
@@ -120,7 +120,7 @@ class Runners:
     async def _run(self, source: deque[Claimed], parked: list[asyncio.Future[None]]) -> None:
         """Take jobs until a handler leaves something behind in this context; then a clean runner takes over."""
         me = cast("asyncio.Task[None]", asyncio.current_task())
-        holder = job_holder()
+        enter_no_job()
         clean = contextvars.copy_context()
         slice_ends_at = monotonic() + _SLICE_SECONDS
         while not self._closed:
@@ -129,14 +129,15 @@ class Runners:
                 slice_ends_at = monotonic() + _SLICE_SECONDS
                 continue
             claimed = source.popleft()
-            job = holder[0] = self._make_job(claimed)
+            job = self._make_job(claimed)
+            enter_job(job)
             self.running[claimed.id] = (job, me)
             ending: Ending = None
             try:
                 ending = await self._attempts.run(claimed, job)
             finally:
                 del self.running[claimed.id]
-                holder[0] = None
+                leave_job(job)
                 self._ended(claimed, ending)
             while me.cancelling():
                 me.uncancel()  # it was for the job, which has answered

@@ -14,11 +14,12 @@ from typing import Any
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener
-from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Queues, Task, declare_tasks
+from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Queues, Task, count_loss, declare_tasks
 from holdfast.leases import WorkerFacts
 from holdfast.telemetry import emit, get_logger
 from holdfast.worker.attempt import Attempts, Ending
 from holdfast.worker.background import Background
+from holdfast.worker.executors import AttemptLinks, Executors, WorkDied
 from holdfast.worker.idleness import Idleness
 from holdfast.worker.lifeline import Lifeline
 from holdfast.worker.options import Failure, Report, WorkerOptions
@@ -47,11 +48,19 @@ class Worker:
         self._lifeline = lifeline
         self._listener = Listener(database)
         self._background = Background()
-        self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
+        threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
+        self._executors = Executors(threads, AttemptLinks(database), options)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._attempts = Attempts(
+            tasks,
+            self._executors,
+            self._count_loss,
+            result_max_bytes=options.result_max_bytes,
+            max_losses=options.max_losses,
+        )
         self._runners = Runners(
-            Attempts(tasks, self._threads, result_max_bytes=options.result_max_bytes),
+            self._attempts,
             options.concurrency,
             self._make_job,
             self._ended,
@@ -92,6 +101,7 @@ class Worker:
     async def _start(self) -> Pump | None:
         """Everything that serving needs; None: a stop came before there was a number."""
         options = self.options
+        self._executors.prepare(self._tasks.values())
         self._lifeline.set_callbacks(on_lost=self._lost, on_cut_off=self._cut_off, on_restored=self._restored)
         if not await self._register():
             return None
@@ -173,13 +183,12 @@ class Worker:
         pump.claiming = False
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
-            job.stopping = True
+            self._ask_to_stop(job)
         pump.stir()
         await self._until_quiet(self.options.shutdown_soft_seconds)
         for job, _ in list(self._runners.running.values()):
-            job.stopping = True  # also one whose claim was still on its way when the end began
-            if self._is_async(job):
-                self._runners.interrupt(job)
+            self._ask_to_stop(job)  # also one whose claim was still on its way when the end began
+            self._interrupt(job)
         hard_left = self.options.shutdown_hard_seconds - (monotonic() - begun_at)
         grace = (
             _CANCEL_GRACE_SECONDS if self._hurry.is_set() else max(hard_left - _CLOSE_SECONDS, _CANCEL_GRACE_SECONDS)
@@ -208,7 +217,7 @@ class Worker:
     async def _close(self) -> None:
         await self._background.close(1.0)
         await self._runners.close(1.0)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._executors.close(1.0)
         # Nobody answers a goodbye of one who never had a number.
         await self._lifeline.close(_CLOSE_SECONDS if self.id else _UNKNOWN_CLOSE_SECONDS)
         await self._listener.stop(1.0)
@@ -252,6 +261,9 @@ class Worker:
             )
         elif ending.exit is Exit.SNOOZE:
             report.snoozed += 1
+        elif ending.exit is Exit.LOST:
+            report.lost += 1
+            emit("worker.job.lost", job=claimed.id, task=claimed.task)
         else:
             report.interrupted += 1
             emit("worker.job.returned", job=claimed.id, task=claimed.task)
@@ -269,14 +281,30 @@ class Worker:
         emit("worker.job.failed", job=claimed.id, task=claimed.task, attempt=claimed.attempt)
 
     def cancel(self, job: Job, reason: str) -> None:
-        """Ask a running job to stop: async handlers are cancelled where they wait, threads see ``job.should_stop``."""
+        """Stop a running job where it waits, in its child process or on its engine. A thread is asked first."""
         job.cancel_reason = reason
-        if self._is_async(job):
+        executor = self._attempts.executor_of(job)
+        if executor is None or executor.cancellable:
             self._runners.interrupt(job)
+        else:
+            executor.ask_to_stop(job)
+            asyncio.get_running_loop().call_later(self.options.thread_grace_seconds, executor.interrupt, job)
 
-    def _is_async(self, job: Job) -> bool:
-        task = self._tasks.get(job.task)
-        return task is not None and task.is_async
+    def _ask_to_stop(self, job: Job) -> None:
+        job.stopping = True
+        if executor := self._attempts.executor_of(job):
+            executor.ask_to_stop(job)
+
+    def _interrupt(self, job: Job) -> None:
+        """As hard as its executor can."""
+        executor = self._attempts.executor_of(job)
+        if executor is None or executor.cancellable:
+            self._runners.interrupt(job)
+        else:
+            executor.interrupt(job)
+
+    async def _count_loss(self, claimed: Claimed, died: WorkDied) -> tuple[int, int] | None:
+        return await count_loss(self._database, claimed, died.reason, counted=died.blamed)
 
     def _refused(self, job_id: int) -> None:
         self.report.refused += 1
@@ -311,8 +339,7 @@ class Worker:
     def _cancel_all(self, *, lost: bool) -> None:
         for job, _ in list(self._runners.running.values()):
             job.lost = job.lost or lost
-            job.stopping = True
-            if self._is_async(job):
-                self._runners.interrupt(job)
+            self._ask_to_stop(job)
+            self._interrupt(job)
         if lost:
             self._runners.take_back()

@@ -312,7 +312,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.standing_v1 IS 'The place one job stands in, or unknown: what a verb answers that changed nothing.';
 
-CREATE FUNCTION holdfast.count_loss_v1(p_lease bigint, p_job bigint, p_counted boolean, p_reason text)
+CREATE FUNCTION holdfast.count_loss_v1(p_lease bigint, p_job bigint, p_queue text, p_counted boolean, p_reason text)
 RETURNS TABLE (losses bigint, counted bigint)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -322,6 +322,9 @@ BEGIN
     END IF;
     INSERT INTO holdfast.loss (job_id, lease, lost_at, counted, reason)
     VALUES (p_job, p_lease, holdfast.now(), p_counted, p_reason) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO holdfast.tally_delta (queue, lost) VALUES (p_queue, 1);
+    END IF;
     RETURN QUERY SELECT count(*), count(*) FILTER (WHERE l.counted) FROM holdfast.loss l WHERE l.job_id = p_job;
 END $$;
 COMMENT ON FUNCTION holdfast.count_loss_v1 IS
