@@ -138,6 +138,25 @@ class QueueCalls:
     async def retry(self, job: int) -> str:
         return str(await self.value("retry_v1", job))
 
+    async def purge(self, *jobs: int) -> dict[int, str]:
+        return {row["job_id"]: row["answer"] for row in await self.rows("purge_v1", list(jobs))}
+
+    async def prioritize(self, *jobs: int, priority: int) -> dict[int, str]:
+        return {row["job_id"]: row["answer"] for row in await self.rows("prioritize_v1", list(jobs), priority)}
+
+    async def reschedule(self, *jobs: int, delay_seconds: float) -> dict[int, str]:
+        due_at = await self.connection.fetchval(
+            "select holdfast.now() + make_interval(secs => $1::double precision)", delay_seconds
+        )
+        return {row["job_id"]: row["answer"] for row in await self.rows("reschedule_v1", list(jobs), due_at)}
+
+    async def edit(self, job: int, before: str, after: str) -> str:
+        return str(await self.value("edit_v1", job, before, after, "test"))
+
+    async def count_loss(self, lease: int, job: int, *, counted: bool = True) -> tuple[int, int] | None:
+        rows = await self.rows("count_loss_v1", lease, job, QUEUE, counted, "its process died")
+        return (rows[0]["losses"], rows[0]["counted"]) if rows else None
+
     async def promote(self, mark: datetime) -> int:
         return int((await self.rows("promote_v1", mark, 1000))[0]["promoted"])
 

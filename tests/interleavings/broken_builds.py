@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.interleavings import lease_schedules as lease
 from tests.interleavings import queue_schedules as queue
+from tests.interleavings import verb_schedules as verb
 from tests.interleavings.stage import Mutation, Schedule
 
 _LEASE_FENCE = "WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE"
@@ -136,6 +137,18 @@ SHARED_LEASES_FOR_ALL = Mutation(
         ),
     ),
 )
+EDIT_WITHOUT_LOCK = Mutation(
+    "an edit looks where the job stands, and locks nothing",
+    (("edit_v1", "NOT holdfast.lock_place_v1(p_job)", "holdfast.standing_v1(p_job) IN ('running', 'completed')"),),
+)
+PURGE_WITHOUT_EXIT = Mutation(
+    "a purge leaves no exit in the lease of a finished job",
+    (("purge_v1", "WHERE EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease)", "WHERE false"),),
+)
+VERBS_WAIT = Mutation(
+    "a verb takes jobs that others hold, and waits for them",
+    (("take_out_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
+)
 
 CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (RESCUE_IN_ONE_STATEMENT, lease.completion_commits_while_a_rescue_looks),
@@ -164,4 +177,7 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (KEYS_IN_ORDER_OF_THE_INPUT, queue.overlapping_keys_in_opposite_order),
     (KEY_IN_ONE_STATEMENT, queue.first_enqueues_of_one_key_at_once),
     (SHARED_LEASES_FOR_ALL, queue.many_transactional_completions),
+    (EDIT_WITHOUT_LOCK, verb.claim_during_an_edit),
+    (PURGE_WITHOUT_EXIT, verb.purge_of_one_job_of_a_lease),
+    (VERBS_WAIT, verb.purge_beside_an_enqueue_of_its_key),
 )

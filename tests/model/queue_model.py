@@ -70,6 +70,8 @@ class QueueModel:
     keys: dict[str, int] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
     blamed: dict[int, int] = field(default_factory=dict)
+    died: set[tuple[int, int]] = field(default_factory=set)
+    """Lease and job of attempts whose child process or engine died."""
     now: float = 0.0
 
     def add(
@@ -134,7 +136,9 @@ class QueueModel:
             counts = worker not in self.blamed
             for job_id in lease.jobs:
                 job = self.jobs[job_id]
-                if counts and job.losses > 0:
+                if (lease.id, job_id) in self.died:
+                    job.losses -= 1  # remembered already, by its own reason
+                elif counts and job.losses > 0:
                     job.counted_losses += 1
                     self.blamed[worker] = job_id
                 self._lose(job, lease.id)
@@ -152,6 +156,40 @@ class QueueModel:
         else:
             job.place = "ready"
             job.flags |= SUSPECT
+
+    def count_loss(self, lease: int, job_id: int, *, counted: bool) -> None:
+        """What ran an attempt died; the job stays in its lease until the worker lets it leave."""
+        if (lease, job_id) not in self.died:
+            self.died.add((lease, job_id))
+            self.jobs[job_id].counted_losses += counted
+            self.tally.lost += 1
+
+    def purge(self, job_id: int) -> str:
+        """Returns what it must answer."""
+        job = self.jobs[job_id]
+        if job.place == "running":
+            return "running"
+        self.tally.cancelled += not job.finished
+        del self.jobs[job_id]
+        self.keys = {key: holder for key, holder in self.keys.items() if holder != job_id}
+        self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
+        return "purged"
+
+    def prioritize(self, job_id: int, priority: int) -> str:
+        """Returns what it must answer."""
+        job = self.jobs[job_id]
+        if job.place not in ("ready", "scheduled"):
+            return job.place
+        job.priority = priority
+        return "moved"
+
+    def reschedule(self, job_id: int, delay: float) -> str:
+        """Returns what it must answer."""
+        job = self.jobs[job_id]
+        if job.place not in ("ready", "scheduled"):
+            return job.place
+        job.place, job.due_at = ("scheduled", self.now + delay) if delay > 0 else ("ready", 0.0)
+        return "moved"
 
     def release(self, lease: int) -> None:
         """A lease nobody executes is given back; nothing ran, nothing is counted."""

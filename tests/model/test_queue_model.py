@@ -43,7 +43,7 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
+    *("cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker", "job_edit", "attempt_link"),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
@@ -275,6 +275,45 @@ class QueueMachine(RuleBasedStateMachine):
     def operator_retry(self, which: int) -> None:
         job_id = self.ids()[which % len(self.ids())]
         assert self.server.run(self.calls.retry(job_id)) == self.model.retry(job_id)
+
+    @precondition(lambda self: self.held())
+    @rule(which=pick, counted=st.booleans())
+    def lose(self, which: int, *, counted: bool) -> None:
+        """A child process, or an engine, died under an attempt."""
+        lease, job_id = self.held()[which % len(self.held())]
+        self.model.count_loss(lease, job_id, counted=counted)
+        losses = self.server.run(self.calls.count_loss(lease, job_id, counted=counted))
+        assert losses is not None
+        assert losses[1] == self.model.jobs[job_id].counted_losses
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=pick)
+    def purge(self, which: int) -> None:
+        job_id = self.ids()[which % len(self.ids())]
+        assert self.server.run(self.calls.purge(job_id)) == {job_id: self.model.purge(job_id)}
+        if job_id not in self.model.jobs:
+            assert self.server.run(self.calls.places([job_id])) == {}
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=pick, priority=st.sampled_from(PRIORITIES))
+    def prioritize(self, which: int, priority: int) -> None:
+        job_id = self.ids()[which % len(self.ids())]
+        answer = self.server.run(self.calls.prioritize(job_id, priority=priority))
+        assert answer == {job_id: self.model.prioritize(job_id, priority)}
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=pick, delay=st.sampled_from((0.0, 5.0)))
+    def reschedule(self, which: int, delay: float) -> None:
+        job_id = self.ids()[which % len(self.ids())]
+        answer = self.server.run(self.calls.reschedule(job_id, delay_seconds=delay))
+        assert answer == {job_id: self.model.reschedule(job_id, delay)}
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(which=pick)
+    def edit(self, which: int) -> None:
+        job = self.model.jobs[self.ids()[which % len(self.ids())]]
+        answer = self.server.run(self.calls.edit(job.id, "{}", "{}"))
+        assert answer == (job.place if job.place in ("running", "completed") else "moved")
 
     @rule(queue=st.sampled_from(QUEUES))
     def pause_or_resume(self, queue: str) -> None:

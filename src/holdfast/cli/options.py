@@ -33,6 +33,9 @@ Concurrency: TypeAlias = Annotated[
     int | None,
     typer.Option("--concurrency", "-c", min=1, metavar="N", help="jobs that run at a time; default: the setting"),
 ]
+Processes: TypeAlias = Annotated[
+    int, typer.Option("--processes", "-p", min=1, metavar="N", help="worker processes under one supervisor")
+]
 Where: TypeAlias = Annotated[
     str | None,
     typer.Option(

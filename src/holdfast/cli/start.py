@@ -10,9 +10,9 @@ import typer
 
 from holdfast.cli.connection import bare_database
 from holdfast.cli.db import bring_up_to_date
-from holdfast.cli.options import Concurrency, DatabaseUrl, Queues, Yes
+from holdfast.cli.options import Concurrency, DatabaseUrl, Processes, Queues, Yes
 from holdfast.cli.screen import screen
-from holdfast.cli.worker import app_setting, ask_for_settings, command_of, duty_of, supervise
+from holdfast.cli.worker import app_setting, command_of, duty_of, start_first, supervise
 from holdfast.db import embedded
 from holdfast.errors import ConfigurationError
 from holdfast.settings import Settings, load_settings, redacted
@@ -22,6 +22,7 @@ def up(
     app: Annotated[str | None, typer.Argument(metavar="[APP]", help="module, module:attribute or file.py")] = None,
     queues: Queues = None,
     concurrency: Concurrency = None,
+    processes: Processes = 1,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Bring up the database, its schema and a worker."""
@@ -33,12 +34,17 @@ def up(
         return
     duty = duty_of(queues=queues, concurrency=concurrency)
     command = command_of(where, duty, database_url)
-    settings = ask_for_settings(command)
+    first = start_first(command)
+    settings = first.settings
     asyncio.run(_prepare(settings))
     serves = ", ".join(duty.queues or settings.queues)
-    _tell("worker", f"{where}: queues {serves}, {duty.concurrency or settings.concurrency} jobs at a time")
+    _tell(
+        "worker",
+        f"{where}: queues {serves}, {duty.concurrency or settings.concurrency} jobs at a time"
+        + (f" in each of {processes} processes" if processes > 1 else ""),
+    )
     screen.say("Ctrl-C ends the worker.")
-    status = supervise(command, settings, drain=False)
+    status = supervise(command, first, drain=False, processes=processes)
     if settings.database_url is None:
         screen.say("The embedded server runs on for other terminals; holdfast down ends it.")
     raise typer.Exit(status)

@@ -28,30 +28,46 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") el
 Hear = Callable[[dict[str, Any]], None]
 
 
-class Child:
-    """One worker process and the supervisor's end of the socket to it.
+@dataclass(frozen=True, slots=True)
+class StartedChild:
+    """A worker process that runs, and the supervisor's end of the socket to it."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket
+
+
+def start_child(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, *, pass_fds: tuple[int, ...] = ()
+) -> StartedChild:
+    """Start a worker process, from the main thread; ``--lifeline-fd=N`` is appended to the command.
 
     It runs in a session of its own, so that Ctrl-C of a terminal reaches only the supervisor, and dies with it: by the
     kernel's parent-death signal on Linux, by the end of the socket everywhere.
     """
+    ours, theirs = socket.socketpair()
+    try:
+        process = subprocess.Popen(
+            [*command, f"--lifeline-fd={theirs.fileno()}"],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), *pass_fds),
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_tie_to_owner(),  # noqa: PLW1509  (no other threads; nothing is imported or allocated)
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return StartedChild(process, ours)
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None, hear: Hear) -> None:
-        """Start it, from the main thread of a process whose event loop runs. ``hear`` gets its messages."""
-        ours, theirs = socket.socketpair()
-        try:
-            self._process = subprocess.Popen(
-                [*command, f"--lifeline-fd={theirs.fileno()}"],
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                env=environment,
-                start_new_session=True,
-                preexec_fn=_tie_to_owner(),  # noqa: PLW1509  (no other threads; nothing is imported or allocated)
-            )
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
+
+class Child:
+    """A worker process under a supervisor whose event loop runs."""
+
+    def __init__(self, started: StartedChild, hear: Hear) -> None:
+        """``hear`` gets its messages, also those that it has sent already."""
+        self._process, ours = started.process, started.socket
         ours.setblocking(False)
         self.born_at = monotonic()
         self._socket = ours

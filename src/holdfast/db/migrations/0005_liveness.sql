@@ -104,10 +104,11 @@ BEGIN
     END IF;
     -- The first loss only makes a suspect: it shared its worker with others. A worker runs one suspect at a time, in the
     -- order of their leases, which is the order of rescue: only the first of them can have been the cause, and counts.
+    -- A loss with a reason is that of a child process or an engine: it says nothing about who ended the worker.
     INSERT INTO holdfast.loss (job_id, lease, lost_at, counted)
     SELECT j, p_lease, v_now,
-           EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j)
-           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.lease >> 36 = p_lease >> 36)
+           EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j AND o.reason IS NULL)
+           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.reason IS NULL AND o.lease >> 36 = p_lease >> 36)
     FROM unnest(v_jobs) AS j ON CONFLICT DO NOTHING;
     FOR v_job IN
         SELECT j.id, j.queue, j.priority, j.flags, c.job_id IS NOT NULL AS cancelled,
