@@ -8,7 +8,7 @@ from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.execution import EXECUTORS, Execution
 from holdfast.jobs.filter import JobFilter
 from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, enter_job, enter_no_job, job_in, leave_job
+from holdfast.jobs.job import Job, JobTransaction, current_job, enter_job, job_in
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
@@ -73,10 +73,8 @@ __all__ = [
     "enqueue_on",
     "enqueue_on_sync",
     "enter_job",
-    "enter_no_job",
     "error_text",
     "job_in",
-    "leave_job",
     "legal_verbs",
     "rescue",
     "result_text",

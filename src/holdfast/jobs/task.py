@@ -196,6 +196,7 @@ class Task(Request[P, R]):
         self.executor = execution.executor_for(name, handler)
         self.timeout_seconds = execution.timeout_seconds
         self.soft_timeout_seconds = execution.soft_timeout_seconds
+        self.plain = self.executor == "async" and self.soft_timeout_seconds is None
         self.memory_limit_mib = execution.memory_limit_mib
         self.executor_options = dict(execution.executor_options or {})
         self.__doc__ = handler.__doc__

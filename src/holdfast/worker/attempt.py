@@ -76,7 +76,13 @@ class Attempts:
         except ArgumentsInvalid as error:
             return Finished(claimed, Outcome.FAILED, started_at, 0.0, error=error_text(error))
         try:
-            result = await self._call(Call(task, job, arguments, claimed.timeout_seconds or task.timeout_seconds))
+            timeout = claimed.timeout_seconds or task.timeout_seconds
+            if task.plain and timeout is None:
+                # The usual job, without a layer in between: what CoroutineExecutor does, 0.7 µs cheaper.
+                work = task.handler(job, **arguments) if task.signature.wants_job else task.handler(**arguments)
+                result = await work
+            else:
+                result = await self._call(Call(task, job, arguments, timeout))
         except asyncio.CancelledError:
             return self._stopped(claimed, job)
         except LeaseLost:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from holdfast.clock import monotonic
-from holdfast.jobs import SUSPECT, Claimed, Job, enter_job, enter_no_job, leave_job
+from holdfast.jobs import SUSPECT, Claimed, Job, enter_job
 from holdfast.worker.attempt import Attempts, Ending
 
 _SLICE_SECONDS = 0.004
@@ -120,8 +120,6 @@ class Runners:
     async def _run(self, source: deque[Claimed], parked: list[asyncio.Future[None]]) -> None:
         """Take jobs until a handler leaves something behind in this context; then a clean runner takes over."""
         me = cast("asyncio.Task[None]", asyncio.current_task())
-        enter_no_job()
-        clean = contextvars.copy_context()
         slice_ends_at = monotonic() + _SLICE_SECONDS
         while not self._closed:
             if not source or not self._may_work():
@@ -131,13 +129,14 @@ class Runners:
             claimed = source.popleft()
             job = self._make_job(claimed)
             enter_job(job)
+            clean = contextvars.copy_context()
             self.running[claimed.id] = (job, me)
             ending: Ending = None
             try:
                 ending = await self._attempts.run(claimed, job)
             finally:
                 del self.running[claimed.id]
-                leave_job(job)
+                job.over = True
                 self._ended(claimed, ending)
             while me.cancelling():
                 me.uncancel()  # it was for the job, which has answered

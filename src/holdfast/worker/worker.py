@@ -101,7 +101,8 @@ class Worker:
     async def _start(self) -> Pump | None:
         """Everything that serving needs; None: a stop came before there was a number."""
         options = self.options
-        self._executors.prepare(self._tasks.values())
+        # What another queue's tasks need is not asked for here; should one come all the same, its attempt says so.
+        self._executors.prepare(task for task in self._tasks.values() if task.queue in options.queues)
         self._lifeline.set_callbacks(on_lost=self._lost, on_cut_off=self._cut_off, on_restored=self._restored)
         if not await self._register():
             return None

@@ -101,17 +101,17 @@ def unstorable() -> float:
     return float("nan")
 
 
-@app.task(executor="dask")
+@app.task(queue="dask", executor="dask")
 def square(n: int) -> int:
     return n * n
 
 
-@app.task(executor="dask", retry=Retry(max_attempts=1))
+@app.task(queue="dask", executor="dask", retry=Retry(max_attempts=1))
 def fail_over_there(job: Job) -> None:
     raise Strange(f"attempt {job.attempt}")
 
 
-@app.task(executor="dask")
+@app.task(queue="dask", executor="dask")
 def hold_on(file: str) -> str:
     """Runs until the file is removed; the first execution dies with its worker."""
     with Path(file).open("a") as log:
@@ -121,11 +121,13 @@ def hold_on(file: str) -> str:
     return Path(file).read_text()
 
 
-@app.task(executor="aws-batch", memory_limit_mib=2048, executor_options={"vcpus": 2}, retry=Retry(max_attempts=1))
+@app.task(
+    queue="aws", executor="aws-batch", memory_limit_mib=2048, executor_options={"vcpus": 2}, retry=Retry(max_attempts=1)
+)
 def render(pages: int) -> str:
     return "page " * pages
 
 
-@app.task(executor="aws-batch", retry=Retry(max_attempts=1))
+@app.task(queue="aws", executor="aws-batch", retry=Retry(max_attempts=1))
 def render_badly() -> None:
     raise Strange("no ink")

@@ -11,6 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 from moto.batch.models import batch_backends
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.moto_api import state_manager
 
 from holdfast import Holdfast
 from holdfast.worker import AwsBatchOptions
@@ -34,9 +36,12 @@ class Cloud:
         ec2: Any = boto3.client("ec2", REGION)
         subnet = ec2.describe_subnets()["Subnets"][0]
         group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+        iam: Any = boto3.client("iam", REGION)
+        role = iam.create_role(RoleName="batch", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         environment = self.batch.create_compute_environment(
             computeEnvironmentName="machines",
             type="MANAGED",
+            serviceRole=role,
             computeResources={
                 "type": "FARGATE",
                 "maxvCpus": 4,
@@ -57,11 +62,10 @@ class Cloud:
         )
 
     def jobs(self) -> list[Any]:
-        (backend,) = [backend for account in batch_backends.values() for backend in account.values() if backend._jobs]
-        return list(backend._jobs.values())
+        return list(batch_backends[DEFAULT_ACCOUNT_ID][REGION]._jobs.values())
 
     def submitted(self) -> bool:
-        return any(backend._jobs for account in batch_backends.values() for backend in account.values())
+        return bool(self.jobs())
 
     def command(self) -> list[str]:
         return list(self.jobs()[-1].container_overrides["command"])
@@ -75,11 +79,11 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     # moto's own jobs move by the clock, or at once; these move when the test says so.
-    monkeypatch.setattr(models.Job, "run", lambda self: None)
     monkeypatch.setattr(models.Job, "start", lambda self: setattr(self, "status", "RUNNABLE"))
-    monkeypatch.setattr(models.Job, "advance", lambda self: None)
+    state_manager.set_transition("batch::job", {"progression": "manual", "times": 1_000_000})
     with mock_aws(config={"batch": {"use_docker": True}}):
         yield Cloud()
+    state_manager.unset_transition("batch::job")
 
 
 @pytest.fixture
@@ -91,25 +95,26 @@ async def app(database_url: str) -> AsyncIterator[Holdfast]:
 
 async def test_what_a_container_returns_is_the_result(app: Holdfast, cloud: Cloud) -> None:
     job_id = await tasks.render.enqueue(3)
-    async with working(app, aws_batch=OPTIONS):
+    async with working(app, ("aws",), aws_batch=OPTIONS):
         await eventually(cloud.submitted)
         (job,) = cloud.jobs()
         needs = {need["type"]: need["value"] for need in job.container_overrides["resourceRequirements"]}
         assert needs == {"VCPU": "2", "MEMORY": "2048"}
         python, dash_m, module, place = cloud.command()
         assert (python, dash_m, module) == ("python", "-m", "holdfast.worker.executors.container")
-        job._log_stream_name = "stream/default/1"
+        job.log_stream_name = "stream/default/1"
         job.status = "RUNNING"
         assert await asyncio.to_thread(run_container, [place]) == 0
         job.status = "SUCCEEDED"
         assert await app.jobs.result(job_id, timeout_seconds=20) == "page page page "
     (link,) = await app.jobs.history(job_id)
     assert (link["engine"], link["external_id"]) == ("aws-batch", job.job_id)
+    assert link["log_url"].endswith("/log-group/$252Faws$252Fbatch$252Fjob/log-events/stream$252Fdefault$252F1")
 
 
 async def test_a_large_result_is_a_reference(app: Holdfast, cloud: Cloud) -> None:
     job_id = await tasks.render.enqueue(100)
-    async with working(app, aws_batch=OPTIONS, result_max_bytes=100):
+    async with working(app, ("aws",), aws_batch=OPTIONS, result_max_bytes=100):
         await eventually(cloud.submitted)
         await asyncio.to_thread(run_container, cloud.command()[3:])
         cloud.jobs()[0].status = "SUCCEEDED"
@@ -121,7 +126,7 @@ async def test_a_large_result_is_a_reference(app: Holdfast, cloud: Cloud) -> Non
 
 async def test_a_handler_that_raises_fails_with_its_own_error(app: Holdfast, cloud: Cloud) -> None:
     job_id = await tasks.render_badly.enqueue()
-    async with working(app, aws_batch=OPTIONS):
+    async with working(app, ("aws",), aws_batch=OPTIONS):
         await eventually(cloud.submitted)
         assert await asyncio.to_thread(run_container, cloud.command()[3:]) == 1
         cloud.jobs()[0].status = "FAILED"
@@ -142,10 +147,10 @@ async def test_a_failure_without_a_word_of_the_handler_is_judged_by_its_reason(
     app: Holdfast, cloud: Cloud, reason: str, state: str, error: str | None
 ) -> None:
     job_id = await tasks.render.enqueue(3)
-    async with working(app, aws_batch=OPTIONS, max_losses=1, shutdown_soft_seconds=0.0):
+    async with working(app, ("aws",), aws_batch=OPTIONS, max_losses=1, shutdown_soft_seconds=0.0):
         await eventually(cloud.submitted)
         (job,) = cloud.jobs()
-        job.status_reason = reason
+        job.job_stopped_reason = reason
         job.status = "FAILED"
         if error is None:  # nobody is blamed, and the attempt is made again
             await eventually(lambda: len(cloud.jobs()) == 2)
@@ -160,21 +165,19 @@ async def test_a_failure_without_a_word_of_the_handler_is_judged_by_its_reason(
 
 async def test_a_cancel_terminates_the_batch_job(app: Holdfast, cloud: Cloud) -> None:
     job_id = await tasks.render.enqueue(3)
-    async with working(app, aws_batch=OPTIONS):
+    async with working(app, ("aws",), aws_batch=OPTIONS):
         await eventually(cloud.submitted)
         (job,) = cloud.jobs()
-        told: list[str] = []
-        job.terminate = told.append
         await linked(app, job_id)
         await app.jobs.cancel(job_id, reason="too dear")
         info = await app.jobs.wait(job_id, timeout_seconds=20)
     assert info.state == "cancelled"
-    assert told == ["too dear"]
+    assert job.job_stopped_reason == "too dear"
 
 
 async def test_a_job_that_finds_no_machine_is_given_up(app: Holdfast, cloud: Cloud) -> None:
     job_id = await tasks.render.enqueue(3)
-    async with working(app, aws_batch=replace(OPTIONS, runnable_limit_seconds=0.05)):
+    async with working(app, ("aws",), aws_batch=replace(OPTIONS, runnable_limit_seconds=0.05)):
         await eventually(cloud.submitted)
         info = await app.jobs.wait(job_id, timeout_seconds=20)
     assert info.error is not None
@@ -184,13 +187,13 @@ async def test_a_job_that_finds_no_machine_is_given_up(app: Holdfast, cloud: Clo
 
 async def test_the_next_worker_goes_on_watching_what_the_last_one_submitted(app: Holdfast, cloud: Cloud) -> None:
     job_id = await tasks.render.enqueue(3)
-    async with working(app, aws_batch=OPTIONS, shutdown_soft_seconds=0.0):
+    async with working(app, ("aws",), aws_batch=OPTIONS, shutdown_soft_seconds=0.0):
         await linked(app, job_id)
     assert (await app.jobs.show(job_id)).state == "ready"
     assert cloud.jobs()[0].status == "RUNNABLE", "a deploy ends no heavy work"
     await asyncio.to_thread(run_container, cloud.command()[3:])
     cloud.jobs()[0].status = "SUCCEEDED"
-    async with working(app, aws_batch=OPTIONS):
+    async with working(app, ("aws",), aws_batch=OPTIONS):
         assert await app.jobs.result(job_id, timeout_seconds=20) == "page page page "
     assert len(cloud.jobs()) == 1
     workers = {event["worker"] for event in await app.jobs.history(job_id)}

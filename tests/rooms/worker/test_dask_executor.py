@@ -34,7 +34,7 @@ async def app(database_url: str) -> AsyncIterator[Holdfast]:
 
 async def test_a_cluster_runs_jobs_and_their_errors_come_back(app: Holdfast, cluster: LocalCluster) -> None:
     good, bad = await tasks.square.enqueue(12), await tasks.fail_over_there.enqueue()
-    async with working(app, dask_address=cluster.scheduler_address):
+    async with working(app, ("dask",), dask_address=cluster.scheduler_address):
         assert await app.jobs.result(good, timeout_seconds=40) == 144
         info = await app.jobs.wait(bad, timeout_seconds=40)
     assert info.error is not None
@@ -49,7 +49,7 @@ async def test_a_worker_of_the_cluster_that_dies_costs_no_attempt(
 ) -> None:
     file = tmp_path / "log"
     job_id = await tasks.hold_on.enqueue(str(file))
-    async with working(app, dask_address=cluster.scheduler_address):
+    async with working(app, ("dask",), dask_address=cluster.scheduler_address):
         await eventually(file.exists, within_seconds=30)
         (nanny,) = cluster.workers.values()
         os.kill(nanny.pid, signal.SIGKILL)  # the cluster starts another, and the attempt again
@@ -60,7 +60,7 @@ async def test_a_worker_of_the_cluster_that_dies_costs_no_attempt(
 async def test_a_cancel_frees_the_job_at_once(app: Holdfast, cluster: LocalCluster, tmp_path: Path) -> None:
     file = tmp_path / "log"
     job_id = await tasks.hold_on.enqueue(str(file))
-    async with working(app, dask_address=cluster.scheduler_address):
+    async with working(app, ("dask",), dask_address=cluster.scheduler_address):
         await eventually(file.exists, within_seconds=30)
         await app.jobs.cancel(job_id, reason="enough")
         info = await app.jobs.wait(job_id, timeout_seconds=20)
@@ -74,7 +74,7 @@ async def test_a_cluster_that_goes_away_is_a_loss_nobody_is_blamed_for(
 ) -> None:
     file = tmp_path / "log"
     job_id = await tasks.hold_on.enqueue(str(file))
-    async with working(app, dask_address=cluster.scheduler_address):
+    async with working(app, ("dask",), dask_address=cluster.scheduler_address):
         await eventually(file.exists, within_seconds=30)
         await cluster.close()
 
