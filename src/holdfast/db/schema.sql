@@ -17,6 +17,19 @@ create sequence holdfast.job_number as bigint increment 1 minvalue 1 maxvalue 92
 -- [sequence] holdfast.ready_number
 create sequence holdfast.ready_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
+-- [table] holdfast.attempt_link
+create table holdfast.attempt_link (
+    job_id bigint not null,
+    lease bigint not null,
+    attempt smallint not null,
+    engine text not null,
+    external_id text not null,
+    log_url text,
+    linked_at timestamp with time zone not null,
+    constraint attempt_link_pkey PRIMARY KEY (job_id, lease)
+);
+comment on table holdfast.attempt_link is 'Under which name an outside engine ran an attempt, and where it logged.';
+
 -- [table] holdfast.cancel_request
 create table holdfast.cancel_request (
     job_id bigint not null,
@@ -59,6 +72,19 @@ partition by RANGE (id);
 comment on table holdfast.job is 'One request for a task, written once. No default partition: retention detaches concurrently.';
 comment on column holdfast.job.priority is '0 runs first, 9 last; every level is probed in every claim';
 comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+
+-- [table] holdfast.job_edit
+create table holdfast.job_edit (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    job_id bigint not null,
+    edited_at timestamp with time zone not null,
+    reason text,
+    args jsonb,
+    priority smallint,
+    constraint job_edit_pkey PRIMARY KEY (id)
+);
+CREATE INDEX job_edit_job ON holdfast.job_edit USING btree (job_id);
+comment on table holdfast.job_edit is 'What a job row said before a person changed it: the old arguments, or the old priority.';
 
 -- [table] holdfast.job_kept
 create table holdfast.job_kept (
@@ -106,9 +132,10 @@ create table holdfast.loss (
     lease bigint not null,
     lost_at timestamp with time zone not null,
     counted boolean not null,
+    reason text,
     constraint loss_pkey PRIMARY KEY (job_id, lease)
 );
-comment on table holdfast.loss is 'A job lost with its worker. Counted only when it alone can have been the cause.';
+comment on table holdfast.loss is 'A job lost with its worker, or with the child process or engine that ran it. Counted only when it alone can have been the cause.';
 
 -- [table] holdfast.migration
 create table holdfast.migration (
@@ -422,29 +449,20 @@ CREATE OR REPLACE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text)
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_open bigint[];
-    v_ended bigint[];
+    v_open     bigint[];
+    v_ended    bigint[];
+    v_queues   text[];
+    v_attempts smallint[];
 BEGIN
     SELECT array_agg(j.id) INTO v_open FROM holdfast.every_job j
     WHERE j.id = ANY (p_jobs) AND NOT holdfast.is_finished_v1(j.id);
     INSERT INTO holdfast.cancel_request (job_id, requested_at, reason)
     SELECT j, holdfast.now(), p_reason FROM unnest(v_open) AS j ORDER BY j ON CONFLICT DO NOTHING;
-    WITH later AS (
-        DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
-            SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
-        RETURNING s.job_id, s.queue, s.attempt
-    ), now_ready AS (
-        DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
-            SELECT x.ctid FROM holdfast.ready x
-            WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_open))
-              AND x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
-        RETURNING r.job_id, r.queue, r.attempt
-    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM now_ready),
-    ended AS (
-        SELECT array_agg(w.job_id) AS jobs, array_agg(w.queue::text) AS queues, array_agg(w.attempt) AS attempts FROM waiting w
-    )
-    SELECT e.jobs INTO v_ended FROM ended e, LATERAL (
-        SELECT holdfast.end_cancelled_v1(0, e.jobs, e.queues, e.attempts) WHERE e.jobs IS NOT NULL) AS done;
+    SELECT array_agg(w.job_id), array_agg(w.queue), array_agg(w.attempt) INTO v_ended, v_queues, v_attempts
+    FROM holdfast.take_out_v1(v_open) w;
+    IF v_ended IS NOT NULL THEN
+        PERFORM holdfast.end_cancelled_v1(0, v_ended, v_queues, v_attempts);
+    END IF;
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
@@ -549,6 +567,25 @@ AS $function$
 $function$;
 comment on function holdfast.count_held_v1(bigint[],bigint[],bigint[]) is 'How many of these jobs are named by these locked leases: by hashing, since comparing every pair costs 60 ms for 500.';
 
+-- [function] holdfast.count_loss_v1(bigint,bigint,text,boolean,text)
+CREATE OR REPLACE FUNCTION holdfast.count_loss_v1(p_lease bigint, p_job bigint, p_queue text, p_counted boolean, p_reason text)
+ RETURNS TABLE(losses bigint, counted bigint)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM FROM holdfast.lease l WHERE l.id = p_lease AND p_job = ANY (l.job_ids) FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN;                                             -- lost as well: whoever rescued it has counted
+    END IF;
+    INSERT INTO holdfast.loss (job_id, lease, lost_at, counted, reason)
+    VALUES (p_job, p_lease, holdfast.now(), p_counted, p_reason) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO holdfast.tally_delta (queue, lost) VALUES (p_queue, 1);
+    END IF;
+    RETURN QUERY SELECT count(*), count(*) FILTER (WHERE l.counted) FROM holdfast.loss l WHERE l.job_id = p_job;
+END $function$;
+comment on function holdfast.count_loss_v1(bigint,bigint,text,boolean,text) is 'Remembers that the process or engine that ran this attempt died, and says how often that happened; no row: the lease is lost.';
+
 -- [function] holdfast.declare_dead_v1(bigint,text)
 CREATE OR REPLACE FUNCTION holdfast.declare_dead_v1(p_worker bigint, p_reason text)
  RETURNS boolean
@@ -647,10 +684,38 @@ BEGIN
                     AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
     EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
                     AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    EXECUTE format('DELETE FROM holdfast.attempt_link f USING holdfast.%I o WHERE o.job_id = f.job_id
+                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    EXECUTE format('DELETE FROM holdfast.job_edit f USING holdfast.%I o WHERE o.job_id = f.job_id
+                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $function$;
 comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.edit_v1(bigint,jsonb,jsonb,text)
+CREATE OR REPLACE FUNCTION holdfast.edit_v1(p_job bigint, p_from jsonb, p_args jsonb, p_reason text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_args jsonb;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1212570, 0);
+    IF NOT holdfast.lock_place_v1(p_job) THEN
+        RETURN holdfast.standing_v1(p_job);
+    END IF;
+    SELECT j.args INTO v_args FROM holdfast.every_job j WHERE j.id = p_job;
+    IF v_args <> p_from THEN
+        RETURN 'changed';
+    END IF;
+    INSERT INTO holdfast.job_edit (job_id, edited_at, reason, args) VALUES (p_job, holdfast.now(), p_reason, v_args);
+    UPDATE holdfast.job SET args = p_args WHERE id = p_job;
+    UPDATE holdfast.job_kept SET args = p_args WHERE id = p_job;
+    RETURN 'moved';
+END $function$;
+comment on function holdfast.edit_v1(bigint,jsonb,jsonb,text) is 'moved: a job that does not run has other arguments from now on. changed: its arguments are not p_from any more. Otherwise nothing changes and the answer is where it stands.';
 
 -- [function] holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[])
@@ -870,6 +935,50 @@ AS $function$
 $function$;
 comment on function holdfast.expired_partitions_v1(interval) is 'Partitions all of whose jobs are older than what is kept, oldest first.';
 
+-- [function] holdfast.find_jobs_v1(text[],jsonb,double precision,double precision,bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.find_jobs_v1(p_places text[], p_terms jsonb, p_older_seconds double precision, p_younger_seconds double precision, p_before bigint, p_limit integer)
+ RETURNS TABLE(job_id bigint, place text, task text, error_type text)
+ LANGUAGE plpgsql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_from   bigint := coalesce(holdfast.id_floor(holdfast.now() - make_interval(secs => p_younger_seconds)), 0);
+    v_until  bigint := least(p_before, holdfast.id_floor(holdfast.now() - make_interval(secs => p_older_seconds)));
+    v_states smallint[] := array_remove(ARRAY[
+        CASE WHEN 'completed' = ANY (p_places) THEN 1 END, CASE WHEN 'failed' = ANY (p_places) THEN 2 END,
+        CASE WHEN 'cancelled' = ANY (p_places) THEN 3 END], NULL)::smallint[];
+BEGIN
+    -- Each branch ends by itself after p_limit jobs, in the order of an index where there is one.
+    RETURN QUERY
+    SELECT f.id, f.place, f.task::text, f.error ->> 'type' FROM (
+        (SELECT j.id, (ARRAY['completed', 'failed', 'cancelled'])[o.state] AS place, j.task, o.error
+         FROM holdfast.every_outcome o JOIN holdfast.every_job j ON j.id = o.job_id
+         WHERE cardinality(v_states) > 0 AND o.state = ANY (v_states) AND o.job_id >= v_from AND o.job_id < v_until
+           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, o.attempt, j.unique_key, j.args, o.error, o.finished_at, NULL)
+         ORDER BY o.job_id DESC LIMIT p_limit)
+        UNION ALL
+        (SELECT j.id, 'scheduled', j.task, NULL FROM holdfast.scheduled s JOIN holdfast.every_job j ON j.id = s.job_id
+         WHERE 'scheduled' = ANY (p_places) AND s.job_id >= v_from AND s.job_id < v_until
+           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, s.attempt, j.unique_key, j.args, NULL, NULL, s.due_at)
+         ORDER BY s.job_id DESC LIMIT p_limit)
+        UNION ALL
+        (SELECT j.id, 'ready', j.task, NULL FROM holdfast.ready r JOIN holdfast.every_job j ON j.id = r.job_id
+         WHERE 'ready' = ANY (p_places) AND r.job_id >= v_from AND r.job_id < v_until
+           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, r.attempt, j.unique_key, j.args, NULL, NULL, NULL)
+         ORDER BY r.job_id DESC LIMIT p_limit)
+        UNION ALL
+        (SELECT j.id, 'running', j.task, NULL
+         FROM holdfast.lease l CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id) JOIN holdfast.every_job j ON j.id = h.job_id
+         WHERE 'running' = ANY (p_places) AND j.id >= v_from AND j.id < v_until
+           AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = j.id)
+           AND NOT EXISTS (SELECT FROM holdfast.every_outcome o WHERE o.job_id = j.id)
+           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, NULL, j.unique_key, j.args, NULL, NULL, NULL)
+         ORDER BY j.id DESC LIMIT p_limit)
+    ) AS f ORDER BY f.id DESC LIMIT p_limit;
+END $function$;
+comment on function holdfast.find_jobs_v1(text[],jsonb,double precision,double precision,bigint,integer) is 'The newest jobs in these places for which every term of a filter holds, older than p_before.';
+
 -- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[])
  RETURNS bigint[]
@@ -1028,6 +1137,25 @@ BEGIN
 END $function$;
 comment on function holdfast.fold_v1() is 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
 
+-- [function] holdfast.forget_jobs_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.forget_jobs_v1(p_jobs bigint[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    DELETE FROM holdfast.failed_attempt x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.loss x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.attempt_link x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.job_edit x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.cancel_request x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.unique_key x WHERE x.ctid = ANY (ARRAY(
+        SELECT k.ctid FROM holdfast.unique_key k WHERE k.hash = ANY (ARRAY(
+            SELECT holdfast.key_hash_v1(j.unique_key) FROM holdfast.every_job j WHERE j.id = ANY (p_jobs) AND j.unique_key IS NOT NULL))
+          AND k.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED));
+    DELETE FROM holdfast.job x WHERE x.id = ANY (p_jobs);
+    DELETE FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)
+$function$;
+comment on function holdfast.forget_jobs_v1(bigint[]) is 'Deletes job rows and every side row of jobs that the caller has taken out of their places.';
+
 -- [function] holdfast.forget_workers_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
  RETURNS integer
@@ -1112,6 +1240,32 @@ AS $function$
     SELECT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job)
         OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job)
 $function$;
+
+-- [function] holdfast.job_matches_v1(jsonb,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.job_matches_v1(p_terms jsonb, p_id bigint, p_queue text, p_task text, p_priority smallint, p_attempt smallint, p_key text, p_args jsonb, p_error jsonb, p_ended_at timestamp with time zone, p_due_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+    SELECT NOT EXISTS (
+        SELECT FROM jsonb_to_recordset(p_terms) AS t(field text, path text[], op text, negated boolean, texts text[], number double precision)
+        WHERE t.negated = holdfast.term_holds_v1(t.op, t.texts, t.number,
+            CASE t.field
+                WHEN 'queue' THEN p_queue
+                WHEN 'task' THEN p_task
+                WHEN 'key' THEN p_key
+                WHEN 'id' THEN p_id::text
+                WHEN 'args' THEN p_args #>> t.path
+                WHEN 'error' THEN CASE t.op WHEN '=' THEN p_error ->> 'type' ELSE concat_ws(': ', p_error ->> 'type', p_error ->> 'message') END
+            END,
+            CASE t.field
+                WHEN 'priority' THEN p_priority::double precision
+                WHEN 'attempt' THEN p_attempt::double precision
+                WHEN 'ended' THEN extract(epoch FROM holdfast.now() - p_ended_at)::double precision
+                WHEN 'due' THEN extract(epoch FROM p_due_at - holdfast.now())::double precision
+            END))
+$function$;
+comment on function holdfast.job_matches_v1(jsonb,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone) is 'Whether every term of a filter holds for a job. Ages are seconds.';
 
 -- [function] holdfast.keep_stragglers_v1(text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.keep_stragglers_v1(p_name text, p_until bigint)
@@ -1203,6 +1357,43 @@ BEGIN
     RETURN coalesce(v_refused, '{}');
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
+
+-- [function] holdfast.link_attempt_v1(bigint,bigint,smallint,text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.link_attempt_v1(p_lease bigint, p_job bigint, p_attempt smallint, p_engine text, p_external_id text, p_log_url text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM FROM holdfast.lease l WHERE l.id = p_lease AND p_job = ANY (l.job_ids) FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO holdfast.attempt_link AS k (job_id, lease, attempt, engine, external_id, log_url, linked_at)
+    VALUES (p_job, p_lease, p_attempt, p_engine, p_external_id, p_log_url, holdfast.now())
+    ON CONFLICT (job_id, lease) DO UPDATE SET engine = excluded.engine, external_id = excluded.external_id,
+        log_url = coalesce(excluded.log_url, k.log_url);
+    RETURN true;
+END $function$;
+comment on function holdfast.link_attempt_v1(bigint,bigint,smallint,text,text,text) is 'Keeps under which name an engine runs this attempt, and where it logs; false: the lease is lost.';
+
+-- [function] holdfast.lock_place_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.lock_place_v1(p_job bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    PERFORM FROM holdfast.scheduled s WHERE s.job_id = p_job FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN RETURN true; END IF;
+    PERFORM FROM holdfast.ready r WHERE r.job_id = p_job
+        AND (r.queue, r.priority) IN (SELECT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = p_job) FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN RETURN true; END IF;
+    PERFORM FROM holdfast.outcome o WHERE o.job_id = p_job AND o.state <> 1 FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN RETURN true; END IF;
+    PERFORM FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.state <> 1 FOR UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END $function$;
+comment on function holdfast.lock_place_v1(bigint) is 'Locks the place of a job that does not run and has not completed: until the end of the transaction nobody claims or retries it. False: it runs, has completed, or somebody else holds it.';
 
 -- [function] holdfast.make_partitions_v1()
 CREATE OR REPLACE FUNCTION holdfast.make_partitions_v1()
@@ -1409,6 +1600,33 @@ AS $function$
 $function$;
 comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
 
+-- [function] holdfast.prioritize_v1(bigint[],smallint)
+CREATE OR REPLACE FUNCTION holdfast.prioritize_v1(p_jobs bigint[], p_priority smallint)
+ RETURNS TABLE(job_id bigint, answer text)
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_moved bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1212570, 0);
+    WITH taken AS (SELECT * FROM holdfast.take_out_v1(p_jobs)),
+    later AS (
+        INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+        SELECT t.due_at, t.job_id, t.queue, p_priority, t.attempt, t.flags FROM taken t WHERE t.due_at IS NOT NULL
+    ), soon AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT t.queue, p_priority, t.job_id, t.attempt, t.flags FROM taken t WHERE t.due_at IS NULL ORDER BY t.job_id
+    )
+    SELECT array_agg(t.job_id) INTO v_moved FROM taken t;
+    INSERT INTO holdfast.job_edit (job_id, edited_at, priority)
+    SELECT j.id, holdfast.now(), j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_moved);
+    UPDATE holdfast.job j SET priority = p_priority WHERE j.id = ANY (v_moved);
+    UPDATE holdfast.job_kept j SET priority = p_priority WHERE j.id = ANY (v_moved);
+    RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_moved) THEN 'moved' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
+END $function$;
+comment on function holdfast.prioritize_v1(bigint[],smallint) is 'Waiting jobs have another priority from now on, and stand at the end of it; for the others nothing changes and the answer is where they stand.';
+
 -- [function] holdfast.promote_v1(timestamp with time zone,integer)
 CREATE OR REPLACE FUNCTION holdfast.promote_v1(p_mark timestamp with time zone, p_limit integer)
  RETURNS TABLE(promoted integer, last_due timestamp with time zone, next_due_us bigint)
@@ -1439,6 +1657,47 @@ BEGIN
     RETURN NEXT;
 END $function$;
 comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, in the order they were due, and says how long until the next one.';
+
+-- [function] holdfast.purge_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.purge_v1(p_jobs bigint[])
+ RETURNS TABLE(job_id bigint, answer text)
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_minute  timestamptz := date_trunc('minute', holdfast.now());
+    v_waited  bigint[];
+    v_ended   bigint[];
+    v_gone    bigint[];
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1212570, 0);
+    PERFORM pg_advisory_xact_lock(1212572, 0);              -- arrivals are counted from job rows: not while these vanish
+    WITH taken AS (SELECT * FROM holdfast.take_out_v1(p_jobs)),
+    counted AS (
+        INSERT INTO holdfast.tally_delta (queue, cancelled) SELECT t.queue, count(*) FROM taken t GROUP BY t.queue
+    )
+    SELECT array_agg(t.job_id) INTO v_waited FROM taken t;
+    WITH old AS (
+        DELETE FROM holdfast.outcome o WHERE o.job_id = ANY (ARRAY(
+            SELECT x.job_id FROM holdfast.outcome x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED)) RETURNING o.job_id, o.lease
+    ), kept AS (
+        DELETE FROM holdfast.outcome_kept o WHERE o.job_id = ANY (ARRAY(
+            SELECT x.job_id FROM holdfast.outcome_kept x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED)) RETURNING o.job_id, o.lease
+    ), ended AS (SELECT * FROM old UNION ALL SELECT * FROM kept),
+    left_behind AS (                                        -- its lease may still be there for other jobs: this one has left it
+        INSERT INTO holdfast.lease_exit (lease, job_id) SELECT e.lease, e.job_id FROM ended e
+        WHERE EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease) ON CONFLICT DO NOTHING
+    )
+    SELECT array_agg(e.job_id) INTO v_ended FROM ended e;
+    v_gone := v_waited || v_ended;
+    INSERT INTO holdfast.tally AS t (queue, minute, enqueued)
+    SELECT j.queue, m.minute, count(*) FROM holdfast.every_job j, (VALUES (v_minute), ('-infinity')) AS m(minute)
+    WHERE j.id = ANY (v_gone) AND j.id > (SELECT k.folded_id FROM holdfast.tally_mark k) GROUP BY j.queue, m.minute
+    ON CONFLICT (queue, minute) DO UPDATE SET enqueued = t.enqueued + excluded.enqueued;
+    PERFORM holdfast.forget_jobs_v1(v_gone);
+    RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_gone) THEN 'purged' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
+END $function$;
+comment on function holdfast.purge_v1(bigint[]) is 'Jobs that do not run are gone, with everything about them; the counters keep them. For the others nothing changes and the answer is where they stand.';
 
 -- [function] holdfast.queue_depths_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.queue_depths_v1(p_most integer)
@@ -1477,6 +1736,24 @@ AS $function$
     ORDER BY n.queue
 $function$;
 comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
+
+-- [function] holdfast.redrive_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.redrive_v1(p_jobs bigint[])
+ RETURNS TABLE(job_id bigint, answer text)
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    -- In the order in which enqueues take keys: two that need the same ones wait for each other, never in a circle.
+    FOR job_id IN
+        SELECT j.id FROM holdfast.every_job j JOIN holdfast.every_outcome o ON o.job_id = j.id AND o.state <> 1
+        WHERE j.id = ANY (p_jobs) ORDER BY holdfast.key_hash_v1(j.unique_key) NULLS FIRST, j.id
+    LOOP
+        answer := holdfast.retry_v1(job_id);
+        RETURN NEXT;
+    END LOOP;
+END $function$;
+comment on function holdfast.redrive_v1(bigint[]) is 'retry_v1 for those of the given jobs that have failed or were cancelled; the others are left out of the answer.';
 
 -- [function] holdfast.register_worker_v1(text,text,integer,text,text,text[],integer,boolean)
 CREATE OR REPLACE FUNCTION holdfast.register_worker_v1(p_name text, p_host text, p_pid integer, p_incarnation text, p_version text, p_queues text[], p_concurrency integer, p_has_session boolean)
@@ -1531,6 +1808,33 @@ AS $function$
 $function$;
 comment on function holdfast.report_running_v1(bigint,bigint[]) is 'What is really executing, told at most once a second, for people who look.';
 
+-- [function] holdfast.reschedule_v1(bigint[],timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.reschedule_v1(p_jobs bigint[], p_due_at timestamp with time zone)
+ RETURNS TABLE(job_id bigint, answer text)
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now    timestamptz := holdfast.now();
+    v_moved  bigint[];
+    v_queues text[];
+BEGIN
+    WITH taken AS (SELECT * FROM holdfast.take_out_v1(p_jobs)),
+    later AS (
+        INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+        SELECT p_due_at, t.job_id, t.queue, t.priority, t.attempt, t.flags FROM taken t WHERE p_due_at > v_now
+    ), soon AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t WHERE p_due_at <= v_now ORDER BY t.job_id
+    )
+    SELECT array_agg(t.job_id), array_agg(DISTINCT t.queue) INTO v_moved, v_queues FROM taken t;
+    IF v_moved IS NOT NULL AND p_due_at <= v_now + interval '2 seconds' THEN
+        PERFORM holdfast.ring_v1(v_queues);
+    END IF;
+    RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_moved) THEN 'moved' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
+END $function$;
+comment on function holdfast.reschedule_v1(bigint[],timestamp with time zone) is 'Waiting jobs are due at that moment, and ready if it is past; for the others nothing changes and the answer is where they stand.';
+
 -- [function] holdfast.rescue_lease_v1(bigint,integer)
 CREATE OR REPLACE FUNCTION holdfast.rescue_lease_v1(p_lease bigint, p_max_losses integer)
  RETURNS integer
@@ -1553,11 +1857,12 @@ BEGIN
     END IF;
     -- The first loss only makes a suspect: it shared its worker with others. A worker runs one suspect at a time, in the
     -- order of their leases, which is the order of rescue: only the first of them can have been the cause, and counts.
+    -- A loss with a reason is that of a child process or an engine: it says nothing about who ended the worker.
     INSERT INTO holdfast.loss (job_id, lease, lost_at, counted)
     SELECT j, p_lease, v_now,
-           EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j)
-           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.lease >> 36 = p_lease >> 36)
-    FROM unnest(v_jobs) AS j;
+           EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j AND o.reason IS NULL)
+           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.reason IS NULL AND o.lease >> 36 = p_lease >> 36)
+    FROM unnest(v_jobs) AS j ON CONFLICT DO NOTHING;
     FOR v_job IN
         SELECT j.id, j.queue, j.priority, j.flags, c.job_id IS NOT NULL AS cancelled,
                (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
@@ -1708,6 +2013,16 @@ BEGIN
 END $function$;
 comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
 
+-- [function] holdfast.standing_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.standing_v1(p_job bigint)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[p_job]) p), 'unknown')
+$function$;
+comment on function holdfast.standing_v1(bigint) is 'The place one job stands in, or unknown: what a verb answers that changed nothing.';
+
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  RETURNS integer
@@ -1765,6 +2080,44 @@ BEGIN
     END LOOP;
 END $function$;
 comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
+
+-- [function] holdfast.take_out_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[])
+ RETURNS TABLE(job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamp with time zone)
+ LANGUAGE sql
+ SET jit TO 'off'
+AS $function$
+    WITH later AS (
+        DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
+        RETURNING s.job_id, s.queue, s.priority, s.attempt, s.flags, s.due_at
+    ), soon AS (
+        DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.ready x
+            WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (p_jobs))
+              AND x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
+        RETURNING r.job_id, r.queue, r.priority, r.attempt, r.flags, NULL::timestamptz
+    )
+    SELECT * FROM later UNION ALL SELECT * FROM soon
+$function$;
+comment on function holdfast.take_out_v1(bigint[]) is 'Takes waiting jobs out of their place; what others hold locked stays there. The caller puts each into a place in the same transaction.';
+
+-- [function] holdfast.term_holds_v1(text,text[],double precision,text,double precision)
+CREATE OR REPLACE FUNCTION holdfast.term_holds_v1(p_op text, p_texts text[], p_number double precision, p_text text, p_value double precision)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT coalesce(CASE p_op
+        WHEN '=' THEN p_text = ANY (p_texts) OR p_value = p_number
+        WHEN '~' THEN EXISTS (SELECT FROM unnest(p_texts) AS t WHERE strpos(lower(p_text), lower(t)) > 0)
+        WHEN '<' THEN p_value < p_number
+        WHEN '<=' THEN p_value <= p_number
+        WHEN '>' THEN p_value > p_number
+        WHEN '>=' THEN p_value >= p_number
+    END, false)
+$function$;
+comment on function holdfast.term_holds_v1(text,text[],double precision,text,double precision) is 'One comparison of a filter; what a job does not have compares with nothing.';
 
 -- [function] holdfast.unknown_leases_v1(bigint,bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.unknown_leases_v1(p_worker bigint, p_from bigint, p_known bigint[])

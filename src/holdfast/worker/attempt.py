@@ -162,8 +162,8 @@ class Attempts:
             job.lost = True
             return None
         if losses[1] >= self._max_losses:
-            error = encode_error("LostTooOften", f"{died.reason}, {losses[1]} times")
-            return Finished(claimed, Outcome.FAILED, job.started_at, took, error=error)
+            text = encode_error("LostTooOften", f"{died.reason}, {losses[1]} times")
+            return Finished(claimed, Outcome.FAILED, job.started_at, took, error=text)
         log.warning("job %d (%s) was lost: %s", claimed.id, task.name, died.reason)
         return Left(claimed, Exit.LOST, 0.0, claimed.attempt, job.started_at, took)
 

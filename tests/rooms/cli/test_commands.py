@@ -166,3 +166,60 @@ def test_help_shows_examples(run: Run, group: tuple[str, ...]) -> None:
 
     assert status == 0
     assert "$ holdfast" in out or group in [("job",), ("queue",), ("db",)]
+
+
+def test_jobs_are_found_previewed_moved_and_purged_by_filter(run: Run) -> None:
+    ids = [int(run("job", "enqueue", "add", f"a={n}", "--queue", "mail")[1]) for n in range(3)]
+    found = data(run("job", "list", "--filter", "queue=mail args.a=1", "--json"))
+    assert [info["id"] for info in found] == [ids[1]]
+
+    assert run("job", "priority", str(ids[0]), "--to", "1")[0] == 0
+    assert data(run("job", "show", str(ids[0]), "--json"))["priority"] == 1
+    assert data(run("job", "reschedule", "--filter", "queue=mail args.a=2", "--in", "1h", "--json")) == {"moved": 1}
+    assert data(run("job", "show", str(ids[2]), "--json"))["state"] == "scheduled"
+
+    preview = data(run("job", "purge", "--filter", "queue=mail", "--preview", "--json"))
+    assert (preview["jobs"], preview["is_exact"]) == (3, True)
+    status, _, err = run("job", "purge", "--filter", "queue=mail")
+    assert (status, "look with --preview first" in err) == (2, True)
+    assert data(run("job", "purge", "--filter", "queue=mail", "--yes", "--json")) == {"purged": 3}
+    assert data(run("job", "list", "--json")) == []
+
+
+def test_a_verb_takes_ids_or_a_filter_and_not_both(run: Run) -> None:
+    for arguments in (("job", "purge"), ("job", "cancel", "1", "--filter", "queue=a")):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert "takes ids or a filter" in err
+    assert run("job", "purge", "17")[0] == 3
+    status, _, err = run("job", "list", "--filter", "quue=mail")
+    assert (status, "did you mean queue?" in err) == (2, True)
+
+
+def test_arguments_are_edited_checked_by_the_application_or_said_to_need_no_check(run: Run, app_file: str) -> None:
+    job_id = run("job", "enqueue", "add", "a=1", "--queue", "mail")[1].strip()
+    assert run("job", "edit", job_id, "a=2")[0] == 3, "nobody here knows the task"
+    assert run("job", "edit", job_id, "a=two", "--app", app_file)[0] == 2
+    assert run("job", "edit", job_id, "a=2", "--app", app_file, "--reason", "typo")[0] == 0
+    assert run("job", "edit", job_id, "--args", '{"c": 3}', "--unchecked")[0] == 0
+    shown = data(run("job", "show", job_id, "--json"))
+    assert shown["args"] == {"c": 3}
+    assert [event["args"] for event in shown["history"]] == [{"a": 1}, {"a": 2}]
+    assert "edited (typo), before:" in run("job", "show", job_id)[1]
+
+
+def test_dead_letters_are_shown_and_driven_again(run: Run, database_url: str) -> None:
+    job_id = int(run("job", "enqueue", "add", "a=1", "--queue", "mail")[1])
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("DELETE FROM holdfast.ready")
+        admin.execute(
+            "INSERT INTO holdfast.outcome (job_id, lease, state, attempt, finished_at, error)"
+            ' VALUES (%s, 0, 2, 1, now(), \'{"type": "Boom", "message": "no"}\')',
+            (job_id,),
+        )
+    (group,) = data(run("job", "dead", "--json"))["groups"]
+    assert (group["task"], group["error_type"], group["jobs"]) == ("add", "Boom", 1)
+    assert data(run("job", "redrive", "--filter", "error=Boom", "--preview", "--json"))["jobs"] == 1
+    assert data(run("job", "redrive", "--filter", "error=Boom", "--json")) == {"moved": 1}
+    assert data(run("job", "show", str(job_id), "--json"))["state"] == "ready"
+    assert run("job", "redrive")[0] == 2
