@@ -61,6 +61,7 @@ class Pump:
         self._first_result_at = 0.0
         self._rung = False
         self.claiming = True
+        self.claimed_count = 0
         self.found_nothing = asyncio.Event()
         self._written = asyncio.Event()
         self._taken_count = 0
@@ -71,6 +72,11 @@ class Pump:
     def unwritten(self) -> int:
         """Endings that are not durable yet, those of a call on its way among them."""
         return self._taken_count - self._written_count
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is on its way to or from the server, and nothing waits to be sent."""
+        return not self._call.locked() and self.unwritten == 0
 
     def add(self, ending: Finished | Left) -> None:
         """Take an ending; it is written with the next call."""
@@ -228,6 +234,7 @@ class Pump:
         for job_id in batch.refused:
             self._on_refused(job_id)
         self._wrote(len(finished))
+        self.claimed_count += len(batch.claimed)
         if batch.dead:
             self.claiming = False
             self._on_dead()
