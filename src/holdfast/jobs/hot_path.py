@@ -12,6 +12,7 @@ from typing import Any
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
 from holdfast.jobs.claim_order import ClaimOrder
+from holdfast.jobs.new_job import COMPANY
 from holdfast.jobs.records import Batch, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
@@ -62,9 +63,12 @@ class HotPath:
         over = list(self._over)
         asked_at = monotonic()
         try:
-            rows = await self._fetch(
-                "work", *_finish_columns(finished), over, again, self.worker, base, limit, queues, priorities, marks
-            )
+            claim = (self.worker, base, limit, queues, priorities, marks)
+            if finished or over:
+                columns = _finish_columns(finished)
+                rows = await self._fetch("work", *columns, over, again, _company(finished), *claim)
+            else:
+                rows = await self._fetch("claim", *claim)
         except BaseException:
             self._answer_lost(base, limit)
             raise
@@ -78,7 +82,7 @@ class HotPath:
     async def finish(self, finished: Sequence[Finished], *, again: bool = False) -> list[int]:
         """Write what has finished and claim nothing; returns the ids that were refused."""
         over = list(self._over)
-        refused: list[int] = await self._fetchval("finish", *_finish_columns(finished), over, again)
+        refused: list[int] = await self._fetchval("finish", *_finish_columns(finished), over, again, _company(finished))
         self._settle(finished, over)
         return refused
 
@@ -180,24 +184,36 @@ def _claim_order(row: Any) -> tuple[int, int]:
 
 
 def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:
-    """The first ten parameters of ``work`` and ``finish``; results and errors that nobody has are NULL, not arrays."""
+    """The first ten parameters of ``work`` and ``finish``; results and errors that nobody has are NULL, not arrays.
+
+    Numbers travel as array literals: the driver looks at an array element by element, and at a text once.
+    """
     now = monotonic()
     names: dict[str, int] = {}
     queue_at = [names.setdefault(item.job.queue, len(names) + 1) for item in finished]
     results = [item.result for item in finished]
     errors = [item.error for item in finished]
     return (
-        [item.job.lease for item in finished],
-        [item.job.id for item in finished],
-        [item.outcome for item in finished],
-        [item.job.attempt for item in finished],
-        [int((now - item.started_at) * 1_000_000) for item in finished],
-        [int(item.took_seconds * 1_000_000) for item in finished],
+        _literal([item.job.lease for item in finished]),
+        _literal([item.job.id for item in finished]),
+        _literal([item.outcome for item in finished]),
+        _literal([item.job.attempt for item in finished]),
+        _literal([int((now - item.started_at) * 1_000_000) for item in finished]),
+        _literal([int(item.took_seconds * 1_000_000) for item in finished]),
         results if any(result is not None for result in results) else None,
         errors if any(error is not None for error in errors) else None,
         list(names),
-        queue_at,
+        _literal(queue_at),
     )
+
+
+def _literal(numbers: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def _company(finished: Sequence[Finished]) -> list[int] | None:
+    """The jobs among them that others wait for; None for none."""
+    return [item.job.id for item in finished if item.job.flags & COMPANY] or None
 
 
 def _leave_columns(left: Sequence[Left]) -> tuple[Any, ...]:

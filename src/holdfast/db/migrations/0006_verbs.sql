@@ -144,6 +144,9 @@ BEGIN
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
     VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
+    IF v_job.flags & 24 <> 0 THEN
+        PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
+    END IF;
     PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
     RETURN 'moved';
 END $$;
@@ -243,6 +246,7 @@ DECLARE
     v_waited  bigint[];
     v_ended   bigint[];
     v_gone    bigint[];
+    v_company bigint[];
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1212570, 0);
     PERFORM pg_advisory_xact_lock(1212572, 0);              -- arrivals are counted from job rows: not while these vanish
@@ -268,6 +272,11 @@ BEGIN
     SELECT j.queue, m.minute, count(*) FROM holdfast.every_job j, (VALUES (v_minute), ('-infinity')) AS m(minute)
     WHERE j.id = ANY (v_gone) AND j.id > (SELECT k.folded_id FROM holdfast.tally_mark k) GROUP BY j.queue, m.minute
     ON CONFLICT (queue, minute) DO UPDATE SET enqueued = t.enqueued + excluded.enqueued;
+    v_company := holdfast.company_among_v1(v_waited);
+    IF v_company IS NOT NULL THEN                           -- whoever waits for them need not wait any more
+        PERFORM holdfast.tell_company_v1(v_company, array_fill(0::bigint, ARRAY[cardinality(v_company)]),
+                                         array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+    END IF;
     PERFORM holdfast.forget_jobs_v1(v_gone);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_gone) THEN 'purged' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
 END $$;
