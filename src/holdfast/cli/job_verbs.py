@@ -61,7 +61,7 @@ def redrive(
         raise ConfigurationError(
             "redrive takes a filter", remedy="say which: --filter 'task=send_mail', or --filter 'state=failed' for all"
         )
-    text = where if cancelled else f"{where} state=failed"
+    text = f"{where} state={'failed,cancelled' if cancelled else 'failed'}"
     if preview:
         _preview(text, Verb.RETRY, database_url, as_json=as_json)
         return

@@ -135,3 +135,11 @@ async def test_a_repeated_completion_is_told_once_and_a_refused_one_never(calls:
     assert await calls.finish(calls.lease, jobs[:1], company=jobs[:1], again=True) == []
     assert await calls.finish(calls.lease + 1000, jobs[1:], company=jobs[1:]) == jobs[1:]
     assert await calls.told() == [(jobs[0], 1)]
+
+
+async def test_a_job_purged_while_it_waits_is_told_and_one_that_had_ended_is_not_told_again(calls: Listening) -> None:
+    ended = await calls.claimed(BATCHED)
+    await calls.finish(calls.lease, ended, company=ended)
+    waiting = await calls.enqueue(flags=BATCHED)
+    assert await calls.purge(*waiting, *ended) == dict.fromkeys(waiting + ended, "purged")
+    assert await calls.told() == [(ended[0], 1), (waiting[0], 3)]

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.batch.exceptions import ClientException
 from moto.batch.models import batch_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_api import state_manager
@@ -183,6 +184,28 @@ async def test_a_job_that_finds_no_machine_is_given_up(app: Holdfast, cloud: Clo
     assert info.error is not None
     assert info.error["type"] == "NotPlaced"
     assert "RUNNABLE for more than 0.05 s" in info.error["message"]
+
+
+async def test_an_answer_that_fails_to_come_does_not_end_the_watch(
+    app: Holdfast, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def unreachable(_self: Any, _jobs: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        raise ClientException("Too Many Requests")
+
+    job_id = await tasks.render.enqueue(3)
+    async with working(app, ("aws",), aws_batch=OPTIONS):
+        await linked(app, job_id)
+        with monkeypatch.context() as away:
+            away.setattr("moto.batch.models.BatchBackend.describe_jobs", unreachable)
+            await eventually(lambda: asked > 0, within_seconds=30)
+        await asyncio.to_thread(run_container, cloud.command()[3:])
+        cloud.jobs()[0].status = "SUCCEEDED"
+        assert await app.jobs.result(job_id, timeout_seconds=30) == "page page page "
+    assert len(cloud.jobs()) == 1
 
 
 async def test_the_next_worker_goes_on_watching_what_the_last_one_submitted(app: Holdfast, cloud: Cloud) -> None:

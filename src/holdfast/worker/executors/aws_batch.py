@@ -20,7 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from holdfast.clock import monotonic
 from holdfast.jobs import Claimed, Job
@@ -133,7 +133,13 @@ class AwsBatchExecutor:
         log_url: str | None = None
         runnable_since: float | None = None
         while True:
-            seen = await self._look(external_id)
+            try:
+                seen = await self._look(external_id)
+            except (ClientError, BotoCoreError) as error:
+                # Whatever it is, the Batch job goes on: who stops watching would start it a second time.
+                log.warning("AWS Batch did not answer about %s: %s", external_id, error)
+                await asyncio.sleep(self._options.poll_seconds)
+                continue
             if seen is None:
                 raise WorkDied(f"AWS Batch does not know the job {external_id} any more", blamed=False)
             if log_url is None and (log_url := self._log_url(seen)):
