@@ -31,7 +31,8 @@ def spin_for_ever(began: threading.Event, seen: list[str]) -> None:
 
 
 async def test_a_thread_that_does_not_look_is_interrupted_after_its_grace(app: Holdfast) -> None:
-    began, seen = threading.Event(), []
+    began = threading.Event()
+    seen: list[str] = []
 
     @app.task
     def work() -> None:
@@ -74,7 +75,8 @@ async def test_a_thread_that_stops_within_its_grace_is_not_interrupted(app: Hold
 
 
 async def test_a_late_thread_is_interrupted_and_the_attempt_has_timed_out(app: Holdfast) -> None:
-    began, seen = threading.Event(), []
+    began = threading.Event()
+    seen: list[str] = []
 
     @app.task(timeout_seconds=0.2, retry=Retry(max_attempts=1))
     def work() -> None:
@@ -90,7 +92,8 @@ async def test_a_late_thread_is_interrupted_and_the_attempt_has_timed_out(app: H
 
 
 async def test_at_the_end_of_the_worker_a_thread_is_interrupted_and_its_job_goes_back(app: Holdfast) -> None:
-    began, seen = threading.Event(), []
+    began = threading.Event()
+    seen: list[str] = []
 
     @app.task
     def work() -> None:

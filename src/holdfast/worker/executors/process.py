@@ -124,7 +124,6 @@ class _Child:
                 ],
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 start_new_session=True,
             )
         except BaseException:
@@ -154,6 +153,7 @@ class _Child:
         """Have it run a call. Raises ``WorkDied`` when it ends instead of answering."""
         if self._streams is None:
             self._streams = await asyncio.open_unix_connection(sock=self._socket)
+            self.say({"kind": "path", "path": sys.path})
         reader, _ = self._streams
         reading = asyncio.ensure_future(_read(reader))
         try:

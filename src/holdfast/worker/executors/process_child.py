@@ -75,6 +75,8 @@ class ProcessChild:
             if message["kind"] == "call":
                 job = job_of(message)
                 self._calls.put((message, job))
+            elif message["kind"] == "path":
+                sys.path[:] = message["path"]  # what the worker can import can be imported here
             elif job is not None:
                 job.stopping = True
         os._exit(0)  # the worker is gone, and others may run this job any moment now
