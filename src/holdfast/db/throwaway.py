@@ -6,8 +6,8 @@ All of it blocks, and runs on an event loop of its own in a thread: it may be ca
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
+import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -22,11 +22,10 @@ T = TypeVar("T")
 
 
 class ThrowawayDatabases:
-    """Databases on a server that this role may create databases on. Their names hold the process id."""
+    """Databases on a server that this role may create databases on. Their names hold the id of the process."""
 
     def __init__(self, server_url: str) -> None:
         self._server_url = server_url
-        self._numbers = itertools.count(1)
 
     def create_template(self, prepare: Callable[[str], object]) -> str:
         """The URL of a database with Holdfast's schema and what ``prepare(url)`` makes in it."""
@@ -48,10 +47,9 @@ class ThrowawayDatabases:
         self._command("drop", _name_in(url))
 
     def _create(self, template: str) -> str:
-        name = f"holdfast_test_{os.getpid()}_{next(self._numbers)}"
+        name = f"holdfast_throwaway_{os.getpid()}_{secrets.token_hex(6)}"
         if template != "template0":
             _on(self._server_url, lambda session: session.fetchval(_SQL["empty_template"].sql, template))
-        self._command("drop", name)  # of a process that was killed and had the same id
         self._command("create_copy", name, template)
         return urlsplit(self._server_url)._replace(path=f"/{name}").geturl()
 

@@ -12,7 +12,7 @@ from holdfast import Holdfast
 
 @pytest.fixture
 def app(database_url: str) -> Holdfast:
-    """An application with a task ``welcome(user_id: int)``, not open: no test of a caller's transaction needs it to be."""
+    """An application with a task ``welcome(user_id: int)``, not open: a caller's transaction does not need it."""
     made = Holdfast(database_url)
 
     @made.task(queue="mail")
