@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.architecture.source import ROOT
 from tests.docs.pages import Page, page
-from tests.docs.test_docs import ROOT
 
 PAGE = page(ROOT / "docs" / "how-to" / "testing.md")
 _NAME = re.compile(r"# ([\w.]+)\n")

@@ -10,10 +10,10 @@ from fastapi import Depends, FastAPI, Request
 
 from holdfast.app import Holdfast
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
-
-def lifespan(app: Holdfast, *, then: Lifespan | None = None) -> Lifespan:
+def lifespan(
+    app: Holdfast, *, then: Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]] | None = None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]]]:
     """A lifespan for ``FastAPI(lifespan=…)``: the application is open while requests are served.
 
     ``then`` is a lifespan of your own, entered after and left before. Raises what ``Holdfast.open`` raises, so that an
@@ -21,11 +21,12 @@ def lifespan(app: Holdfast, *, then: Lifespan | None = None) -> Lifespan:
     """
 
     @asynccontextmanager
-    async def living(api: FastAPI) -> AsyncIterator[Mapping[str, Any] | None]:
+    async def living(api: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(app)
             api.state.holdfast = app
-            yield await stack.enter_async_context(then(api)) if then is not None else None
+            state = await stack.enter_async_context(then(api)) if then is not None else None
+            yield state or {}
 
     return living
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from holdfast.db.embedded import owned_server
+from holdfast.db import embedded
 
 _FORGETFUL = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
@@ -22,7 +22,7 @@ def throwaway_server() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="holdfast-tests-"))
     directory.chmod(0o711)  # as root, the server runs as somebody else, who must pass through
     try:
-        with owned_server(directory / "server", config=_FORGETFUL, delete_data=True) as server:
+        with embedded.owned_server(directory / "server", config=_FORGETFUL, delete_data=True) as server:
             yield server.url
     finally:
         shutil.rmtree(directory, ignore_errors=True)

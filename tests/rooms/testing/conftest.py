@@ -41,7 +41,7 @@ class Shop:
         @app.task
         async def poll(left: int) -> Snooze | str:
             self.done.append(left)
-            return Snooze("10m") if len(self.done) < left else "there"
+            return Snooze(600) if len(self.done) < left else "there"
 
         self.send_welcome, self.resize, self.settle, self.poll = send_welcome, resize, settle, poll
 

@@ -39,8 +39,9 @@ async def test_async_jobs_run_at_once_and_what_they_enqueue_too(shop: Any, holdf
 
 def test_plain_functions_stay_in_the_thread_of_the_caller(shop: Any, holdfast_inline: Inline) -> None:
     threads: list[int] = []
+    app: Holdfast = shop.app
 
-    @shop.app.task
+    @app.task
     def where() -> None:
         threads.append(threading.get_ident())
 
@@ -59,8 +60,9 @@ def test_an_error_is_raised_where_the_job_was_enqueued(shop: Any, holdfast_inlin
 
 def test_arguments_and_results_go_through_json_as_they_would(shop: Any, holdfast_inline: Inline) -> None:
     seen: list[Any] = []
+    app: Holdfast = shop.app
 
-    @shop.app.task
+    @app.task
     def note(pair: tuple[int, int], anything: Any) -> Any:
         seen.append((pair, anything))
         return object() if anything is None else anything
