@@ -75,7 +75,8 @@ class DjangoCaller(BlockingConnection):
 
     def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
         """Run a statement as Django runs its own."""
-        wrapper = connections[self._connection.alias]
+        given = self._connection
+        wrapper = connections[given.alias] if isinstance(given, ConnectionProxy) else given
         if wrapper.vendor != "postgresql":
             raise DriverUnsupported(
                 f"cannot work on Django's {wrapper.vendor}", remedy="hand in the connection of a PostgreSQL database"

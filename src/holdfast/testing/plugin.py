@@ -1,4 +1,4 @@
-"""The pytest fixtures of Holdfast. They need no import and cost nothing until a test asks for one.
+"""The pytest fixtures of Holdfast: pytest finds them by itself, and none does anything until a test asks for it.
 
 Settings, in ``pytest.ini`` or ``pyproject.toml``: ``holdfast_app = "shop.jobs:app"`` names the application under test;
 ``holdfast_server_url`` a PostgreSQL whose role may create databases, instead of one started for the tests.
@@ -14,13 +14,13 @@ import importlib.util
 import pkgutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from holdfast.app import Holdfast
-    from holdfast.testing import Inline, MovedClock
+from holdfast.app import Holdfast
+from holdfast.db import ThrowawayDatabases
+from holdfast.testing import Inline, MovedClock, throwaway_server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +36,6 @@ def holdfast_server_url(pytestconfig: pytest.Config) -> Iterator[str]:
     if named:
         yield named
         return
-    from holdfast.testing import throwaway_server
-
     with throwaway_server() as url:
         yield url
 
@@ -51,8 +49,6 @@ def holdfast_prepare() -> Callable[[str], object]:
 @pytest.fixture(scope="session")
 def holdfast_template(holdfast_server_url: str, holdfast_prepare: Callable[[str], object]) -> Iterator[tuple[Any, str]]:
     """The databases of the session, and the template that they are copies of: migrated and prepared once."""
-    from holdfast.db import ThrowawayDatabases
-
     databases = ThrowawayDatabases(holdfast_server_url)
     template = databases.create_template(holdfast_prepare)
     yield databases, template
@@ -91,8 +87,6 @@ def holdfast_database(holdfast_app: Holdfast, holdfast_database_url: str) -> Ite
 @pytest.fixture
 def holdfast_inline(holdfast_app: Holdfast) -> Iterator[Inline]:
     """Jobs run at once, where they are enqueued. No database is needed, and nothing is stored."""
-    from holdfast.testing import Inline
-
     with Inline(holdfast_app) as inline:
         yield inline
 
@@ -100,8 +94,6 @@ def holdfast_inline(holdfast_app: Holdfast) -> Iterator[Inline]:
 @pytest.fixture
 def holdfast_clock(holdfast_database_url: str) -> Iterator[MovedClock]:
     """Time to be moved, here and in the test's database."""
-    from holdfast.testing import MovedClock
-
     with MovedClock(holdfast_database_url) as clock:
         yield clock
 

@@ -66,6 +66,16 @@ def test_without_a_block_it_is_stored_at_once(app: Holdfast, committed: Look) ->
     assert committed() == ([], [1, 2])
 
 
+def test_a_connection_of_ones_own_is_used_as_it_is(app: Holdfast, committed: Look) -> None:
+    apart = connection.copy()
+    apart.set_autocommit(False)
+    app.find_task("welcome").using(apart).enqueue_sync(1)
+    assert committed() == ([], [])
+    apart.commit()
+    apart.close()
+    assert committed() == ([], [1])
+
+
 def test_a_savepoint_takes_its_job_along(app: Holdfast, committed: Look) -> None:
     welcome = app.find_task("welcome")
     with transaction.atomic():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from sqlalchemy.pool import NullPool
 
 from holdfast import Holdfast
+from holdfast.contrib.sqlalchemy import _LastWords
 from holdfast.contrib.sqlalchemy import database_url as url_of
 from holdfast.errors import ArgumentsInvalid, DriverUnsupported
 
@@ -257,6 +259,15 @@ def test_many_jobs_of_a_transaction_cost_one_statement_more(engine: Engine, app:
             welcome_of(app).using(session).enqueue_sync(user_id)
         session.commit()
     assert [sql.split("*/")[0] for sql in seen] == ["/* holdfast:enqueue "] * 5 + ["/* holdfast:ring "]
+
+
+def test_nothing_is_kept_of_connections_that_are_gone(engine: Engine, app: Holdfast) -> None:
+    with Session(engine) as session:
+        welcome_of(app).using(session).enqueue_sync(1)
+        assert len(_LastWords._all) == 1
+        session.commit()
+    gc.collect()
+    assert len(_LastWords._all) == 0
 
 
 def test_another_database_is_refused(app: Holdfast) -> None:
