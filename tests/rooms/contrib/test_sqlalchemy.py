@@ -78,6 +78,18 @@ def test_session_commits_both_or_rolls_both_back(engine: Engine, app: Holdfast, 
     assert committed() == ([1], [1])
 
 
+def test_a_build_that_stores_the_job_elsewhere_is_caught(
+    engine: Engine, app: Holdfast, committed: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.jobs.task.Request.using", lambda request, _connection: request)
+    with Session(engine) as session:
+        session.add(User(id=1))
+        welcome_of(app).using(session).enqueue_sync(1)
+        session.rollback()
+    assert committed() == ([], [1])
+    asyncio.run(app.close())
+
+
 def test_enqueue_first_begins_the_transaction_of_the_session(engine: Engine, app: Holdfast, committed: Look) -> None:
     with Session(engine) as session:
         welcome_of(app).using(session).enqueue_sync(1)
@@ -235,6 +247,17 @@ def test_a_worker_that_became_idle_while_the_transaction_was_open_is_woken(
             assert heard(worker) == ["mail"]
             connection.execute(text("select 1"))
             connection.commit()  # nothing enqueued: nobody is woken
+            assert heard(worker) == []
+
+
+def test_a_build_that_rings_only_at_the_insert_is_caught(
+    engine: Engine, app: Holdfast, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.jobs.producer._wanted_at_once", lambda _jobs: set())
+    with engine.connect() as connection:
+        welcome_of(app).using(connection).enqueue_sync(1)
+        with listening(database_url, "mail") as worker:
+            connection.commit()
             assert heard(worker) == []
 
 
