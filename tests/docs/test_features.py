@@ -30,5 +30,5 @@ def test_every_feature_has_its_test() -> None:
 
 
 def test_a_claim_without_a_test_is_seen() -> None:
-    bad = Page("bad.md", "| Flying | yes | – |\n| Diving | yes | `tests/docs/test_features.py::test_diving` |\n")
+    bad = Page("bad.md", "| Flying | yes | by wings |\n| Diving | y | `tests/docs/test_features.py::test_diving` |\n")
     assert len(list(missing_tests(bad))) == 2

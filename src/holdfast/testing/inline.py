@@ -17,7 +17,7 @@ import msgspec
 
 from holdfast import clock
 from holdfast.app import Holdfast
-from holdfast.db import adopt
+from holdfast.db import Database, adopt
 from holdfast.jobs import Claimed, Job, JobId, JobTransaction, NewJob, Place, Snooze, Task, as_current, result_text
 from holdfast.testing.seen import Enqueued
 
@@ -30,12 +30,18 @@ class Inline:
     Arguments go through JSON and back, as they would. What a handler raises is raised where the job was enqueued,
     unless ``raise_errors`` is False: then it stands in the job's ``error``. There are no retries. Jobs for later, and
     snoozed ones, wait for ``run_scheduled``. A unique key is held by a job that waits or runs.
+
+    ``point_at_database`` is called before a job opens a transaction of its own: it sees to it that the application's
+    database is one that a test may write to. The fixture ``holdfast_inline`` brings the test's own.
     """
 
-    def __init__(self, app: Holdfast, *, raise_errors: bool = True) -> None:
+    def __init__(
+        self, app: Holdfast, *, raise_errors: bool = True, point_at_database: Callable[[], object] | None = None
+    ) -> None:
         self.seen: list[Enqueued] = []
         self.raise_errors = raise_errors
         self._app = app
+        self._point_at_database = point_at_database
         self._ids = itertools.count(1)
         self._later: dict[int, tuple[Task[..., Any], NewJob, Any]] = {}
         self._before: Any = None
@@ -54,6 +60,12 @@ class Inline:
     def take_sync(self, task: Task[..., Any], jobs: Sequence[NewJob], connection: Any) -> list[JobId]:
         """The same for ``enqueue_sync``."""
         return self._wait_for(lambda: self.take(task, jobs, connection), needs_loop=task.is_async)
+
+    async def open(self) -> Database:
+        """The application's database, for a job that opens a transaction of its own."""
+        if self._point_at_database is not None:
+            self._point_at_database()
+        return (await self._app.open()).database
 
     async def run_scheduled(self) -> int:
         """Run the jobs that wait for later, the earliest first; returns how many. New ones wait for the next call."""
@@ -99,7 +111,7 @@ class Inline:
 
     async def _run(self, task: Task[..., Any], new: NewJob, job: Enqueued, connection: Any) -> None:
         job.state, job.due_at = str(Place.RUNNING), None
-        view = InlineJob(self._app, task, new, job.id, connection)
+        view = InlineJob(self, task, new, job.id, connection)
         try:
             with as_current(view):
                 arguments = task.signature.load(new.args)
@@ -141,9 +153,9 @@ class Inline:
 class InlineJob(Job):
     """What a handler that runs inline is given: the first attempt of a job, by nobody's worker."""
 
-    __slots__ = ("_app", "_connection", "result")
+    __slots__ = ("_connection", "_inline", "result")
 
-    def __init__(self, app: Holdfast, task: Task[..., Any], new: NewJob, id: int, connection: Any) -> None:
+    def __init__(self, inline: Inline, task: Task[..., Any], new: NewJob, id: int, connection: Any) -> None:
         claimed = Claimed(
             id=id,
             lease=id,
@@ -159,7 +171,7 @@ class InlineJob(Job):
             claimed_at=clock.monotonic(),
         )
         super().__init__(claimed, None, 60.0, lambda _: None)  # type: ignore[arg-type]  # it has no database to complete in
-        self._app = app
+        self._inline = inline
         self._connection = connection
         self.result: Any = None
 
@@ -171,8 +183,8 @@ class InlineJob(Job):
                 effects = JobTransaction(self._connection)
                 yield effects
         else:
-            await self._app.open()
-            async with self._app.database.connection("user") as connection, connection.transaction():
+            database = await self._inline.open()
+            async with database.connection("user") as connection, connection.transaction():
                 effects = JobTransaction(connection)
                 yield effects
         self.completed, self.result = True, effects.result

@@ -85,9 +85,16 @@ def holdfast_database(holdfast_app: Holdfast, holdfast_database_url: str) -> Ite
 
 
 @pytest.fixture
-def holdfast_inline(holdfast_app: Holdfast) -> Iterator[Inline]:
-    """Jobs run at once, where they are enqueued. No database is needed, and nothing is stored."""
-    with Inline(holdfast_app) as inline:
+def holdfast_inline(request: pytest.FixtureRequest, holdfast_app: Holdfast) -> Iterator[Inline]:
+    """Jobs run at once, where they are enqueued; nothing is stored, and no database is needed.
+
+    But for ``job.transaction()`` without a connection of the caller's: it gets a database of this test's own.
+    """
+
+    def point_at_database() -> None:
+        request.getfixturevalue("holdfast_database")
+
+    with Inline(holdfast_app, point_at_database=point_at_database) as inline:
         yield inline
 
 

@@ -112,9 +112,10 @@ async def test_the_jobs_transaction_is_a_savepoint_of_the_test(
     await connection.close()
 
 
-def test_without_a_connection_the_jobs_transaction_is_committed(
-    shop: Any, holdfast_inline: Inline, holdfast_database: Holdfast, holdfast_database_url: str
+def test_without_a_connection_the_jobs_transaction_is_committed_in_the_tests_own_database(
+    shop: Any, holdfast_inline: Inline, holdfast_database_url: str
 ) -> None:
+    shop.app.configure(NOWHERE)  # as it may be somebody's real one
     with psycopg.connect(holdfast_database_url, autocommit=True) as connection:
         connection.execute("create table public.settled (id integer primary key)")
         shop.settle.enqueue_sync(5)
