@@ -17,7 +17,8 @@ from django.db import close_old_connections, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.connection import ConnectionProxy
 
-from holdfast.db import BlockingConnection, Statement, for_percent_style
+from holdfast.clock import monotonic
+from holdfast.db import WORTH_SAYING_SECONDS, BlockingConnection, Statement, for_percent_style
 from holdfast.errors import ConfigurationError, DriverUnsupported
 
 _PASSED_ON = ("sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs", "passfile", "service")
@@ -105,11 +106,14 @@ class _Ring:
 
     def __init__(self, wrapper: Any, statement: Statement, words: set[str]) -> None:
         self.words = words
+        self._since = monotonic()
         self.savepoints = list(wrapper.savepoint_ids)
         self._wrapper = wrapper
         self._statement = statement
 
     def __call__(self) -> None:
+        if monotonic() - self._since < WORTH_SAYING_SECONDS:
+            return
         with self._wrapper.cursor() as cursor:
             cursor.execute(*for_percent_style(self._statement, [sorted(self.words)]))
 

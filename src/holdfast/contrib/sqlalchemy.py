@@ -16,7 +16,15 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 
-from holdfast.db import AwaitedConnection, BlockingConnection, Statement, for_numbered_style, for_percent_style
+from holdfast.clock import monotonic
+from holdfast.db import (
+    WORTH_SAYING_SECONDS,
+    AwaitedConnection,
+    BlockingConnection,
+    Statement,
+    for_numbered_style,
+    for_percent_style,
+)
 from holdfast.errors import DriverUnsupported
 
 _STYLES: dict[str, Any] = {"numeric_dollar": for_numbered_style, "pyformat": for_percent_style}
@@ -55,7 +63,7 @@ class SyncCaller(BlockingConnection):
     def at_commit(self, statement: Statement, words: Iterable[str]) -> None:
         """Just before the driver's commit, after the last flush."""
         if self._connection is not None:
-            _LastWords.of(self._connection, statement).words.update(words)
+            _LastWords.of(self._connection, statement).add(words)
 
 
 class AsyncCaller(AwaitedConnection):
@@ -94,7 +102,8 @@ class _LastWords:
     _all: ClassVar[WeakKeyDictionary[Connection, _LastWords]] = WeakKeyDictionary()
 
     def __init__(self, statement: Statement) -> None:
-        self.words: set[str] = set()
+        self._words: set[str] = set()
+        self._since = 0.0
         self._statement = statement
 
     @classmethod
@@ -107,13 +116,18 @@ class _LastWords:
             event.listen(connection, "rollback", known.forget)
         return known
 
+    def add(self, words: Iterable[str]) -> None:
+        if not self._words:
+            self._since = monotonic()
+        self._words.update(words)
+
     def say(self, connection: Connection) -> None:
-        if self.words:
-            words, self.words = sorted(self.words), set()
+        words, self._words = sorted(self._words), set()
+        if words and monotonic() - self._since >= WORTH_SAYING_SECONDS:
             connection.exec_driver_sql(*_spelled_for(connection, self._statement, [words]))
 
     def forget(self, connection: Connection) -> None:  # noqa: ARG002 - SQLAlchemy hands it over
-        self.words.clear()
+        self._words.clear()
 
 
 def _spelled_for(connection: Connection, statement: Statement, params: Sequence[Any]) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.db.callers import (
+    WORTH_SAYING_SECONDS,
     AwaitedConnection,
     BlockingConnection,
     CallerConnection,
@@ -30,6 +31,7 @@ from holdfast.db.throwaway import DatabaseClock, ThrowawayDatabases
 
 __all__ = [
     "DRIVER_ERRORS",
+    "WORTH_SAYING_SECONDS",
     "AwaitedConnection",
     "BlockingConnection",
     "CallerConnection",

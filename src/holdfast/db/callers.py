@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Protocol
 from holdfast.db.statements import Statement
 from holdfast.errors import DriverUnsupported
 
+WORTH_SAYING_SECONDS = 0.005
+"""A worker that has just become idle looks again after as long: for a shorter transaction a hint saves nothing."""
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 _JSON_PARAMETER = re.compile(r"\$\d+\s*::\s*jsonb?\b", re.IGNORECASE)
 
@@ -35,7 +37,7 @@ class CallerConnection(Protocol):
         """Run a statement once when the transaction of the last ``fetch`` commits, as late as its owner lets us.
 
         Its one parameter is the array of all words asked for in that transaction. For hints alone: a bare driver has
-        no such moment and does nothing.
+        no such moment and does nothing, and nothing is said where less than ``WORTH_SAYING_SECONDS`` went by.
         """
         ...
 

@@ -33,9 +33,12 @@ _INTEGRATIONS = "holdfast.connections"
 
 def adopt(connection: Any) -> CallerConnection:
     """Wrap a connection of the caller's. Raises ``DriverUnsupported`` for what is not one of the supported drivers."""
+    for driver in _DRIVERS:
+        if driver.recognises(connection):
+            return driver(connection)
     kind = type(connection)
     packages = frozenset(above.__module__.partition(".")[0] for above in kind.__mro__)
-    for driver in (*_DRIVERS, *_integrations(packages)):
+    for driver in _integrations(packages):
         if driver.recognises(connection):
             return driver(connection)
     bare = ", ".join(driver.driver for driver in _DRIVERS)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from holdfast import Holdfast
+from holdfast import Holdfast, clock
 
 
 @pytest.fixture
@@ -20,6 +20,13 @@ def app(database_url: str) -> Holdfast:
         return f"welcome {user_id}"
 
     return made
+
+
+@pytest.fixture
+def a_while_passes() -> Iterator[Callable[[], None]]:
+    """Lets a transaction have been open for long, as this process sees it."""
+    yield lambda: clock.set_ahead(1)
+    clock.set_ahead(0)
 
 
 @pytest.fixture

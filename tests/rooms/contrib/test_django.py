@@ -101,12 +101,15 @@ async def test_async_code_uses_the_connection_of_djangos_thread(app: Holdfast, c
     assert committed() == ([], [1])
 
 
-def test_a_worker_that_became_idle_meanwhile_is_woken_once_after_the_commit(app: Holdfast, database_url: str) -> None:
+def test_a_worker_that_became_idle_meanwhile_is_woken_once_after_the_commit(
+    app: Holdfast, database_url: str, a_while_passes: Callable[[], None]
+) -> None:
     welcome = app.find_task("welcome")
     with transaction.atomic():
         welcome.using(connection).enqueue_sync(1)  # nobody is idle now
         welcome.using(connection).enqueue_sync(2)
         assert len(connection.run_on_commit) == 1
+        a_while_passes()
         worker = listening(database_url, "mail")
     assert heard(worker) == ["mail"]
     worker.close()
@@ -120,7 +123,7 @@ def test_a_worker_that_became_idle_meanwhile_is_woken_once_after_the_commit(app:
 
 
 def test_a_ring_in_a_savepoint_that_is_rolled_back_does_not_take_the_others_along(
-    app: Holdfast, database_url: str
+    app: Holdfast, database_url: str, a_while_passes: Callable[[], None]
 ) -> None:
     welcome = app.find_task("welcome")
     with transaction.atomic():
@@ -128,6 +131,7 @@ def test_a_ring_in_a_savepoint_that_is_rolled_back_does_not_take_the_others_alon
             welcome.using(connection).enqueue_sync(1)
             transaction.set_rollback(True)
         welcome.using(connection).enqueue_sync(2)
+        a_while_passes()
         worker = listening(database_url, "mail")
     assert heard(worker) == ["mail"]
     worker.close()

@@ -238,10 +238,11 @@ def heard(session: psycopg.Connection) -> list[str]:
 
 
 def test_a_worker_that_became_idle_while_the_transaction_was_open_is_woken(
-    engine: Engine, app: Holdfast, database_url: str
+    engine: Engine, app: Holdfast, database_url: str, a_while_passes: Callable[[], None]
 ) -> None:
     with engine.connect() as connection:
         welcome_of(app).using(connection).enqueue_sync(1)  # nobody is idle now
+        a_while_passes()
         with listening(database_url, "mail") as worker:
             connection.commit()
             assert heard(worker) == ["mail"]
@@ -251,17 +252,25 @@ def test_a_worker_that_became_idle_while_the_transaction_was_open_is_woken(
 
 
 def test_a_build_that_rings_only_at_the_insert_is_caught(
-    engine: Engine, app: Holdfast, database_url: str, monkeypatch: pytest.MonkeyPatch
+    engine: Engine,
+    app: Holdfast,
+    database_url: str,
+    a_while_passes: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("holdfast.jobs.producer._wanted_at_once", lambda _jobs: set())
     with engine.connect() as connection:
         welcome_of(app).using(connection).enqueue_sync(1)
+        a_while_passes()
         with listening(database_url, "mail") as worker:
             connection.commit()
             assert heard(worker) == []
 
 
-async def test_so_it_is_through_an_async_session(async_engine: AsyncEngine, app: Holdfast, database_url: str) -> None:
+async def test_so_it_is_through_an_async_session(
+    async_engine: AsyncEngine, app: Holdfast, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.contrib.sqlalchemy.WORTH_SAYING_SECONDS", 0)
     async with AsyncSession(async_engine) as session:
         await welcome_of(app).using(session).enqueue(1)
         await session.rollback()
@@ -274,14 +283,22 @@ async def test_so_it_is_through_an_async_session(async_engine: AsyncEngine, app:
             assert heard(worker) == ["mail"]
 
 
-def test_many_jobs_of_a_transaction_cost_one_statement_more(engine: Engine, app: Holdfast) -> None:
+def test_many_jobs_of_a_long_transaction_cost_one_statement_more_and_of_a_short_one_none(
+    engine: Engine, app: Holdfast, a_while_passes: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *call: seen.append(call[2]))
+    event.listen(engine, "before_cursor_execute", lambda *call: seen.append(call[2].split("*/")[0]))
     with Session(engine) as session:
         for user_id in range(5):
             welcome_of(app).using(session).enqueue_sync(user_id)
+        a_while_passes()
         session.commit()
-    assert [sql.split("*/")[0] for sql in seen] == ["/* holdfast:enqueue "] * 5 + ["/* holdfast:ring "]
+        assert seen == ["/* holdfast:enqueue "] * 5 + ["/* holdfast:ring "]
+        seen.clear()
+        monkeypatch.setattr("holdfast.contrib.sqlalchemy.WORTH_SAYING_SECONDS", 3600)
+        welcome_of(app).using(session).enqueue_sync(6)
+        session.commit()
+    assert seen == ["/* holdfast:enqueue "]
 
 
 def test_nothing_is_kept_of_connections_that_are_gone(engine: Engine, app: Holdfast) -> None:
