@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unittest
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +14,13 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import TestCase
 
 from holdfast import Holdfast
 from holdfast.contrib.django import database_url as url_of
 from holdfast.contrib.django import fresh_connections
 from holdfast.errors import ConfigurationError, DriverUnsupported
-from holdfast.testing import drain_sync
+from holdfast.testing import Inline, assert_enqueued, drain_sync, refute_enqueued
 from tests.rooms.contrib.test_sqlalchemy import heard, listening
 
 Look = Callable[[], tuple[list[int], list[int]]]
@@ -182,3 +184,33 @@ def test_tasks_use_the_orms_connection_and_a_broken_one_is_replaced(app: Holdfas
     assert [seen[0], seen[2]] == [0, 0]
     assert seen[1] != seen[3]
     asyncio.run(app.close())
+
+
+def test_in_djangos_testcase_jobs_are_seen_and_rolled_back(app: Holdfast, committed: Look) -> None:
+    welcome = app.find_task("welcome")
+
+    @app.task
+    def add_user(user_id: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT, [user_id])
+
+    class OfAUser(TestCase):
+        def test_enqueue(self) -> None:
+            welcome.using(connection).enqueue_sync(1)
+            assert_enqueued(welcome.using(connection), user_id=1)
+            refute_enqueued(welcome.using(connection), user_id=2)
+
+        def test_inline_in_the_tests_own_transaction(self) -> None:
+            with Inline(app):
+                add_user.using(connection).enqueue_sync(5)
+            with connection.cursor() as cursor:
+                cursor.execute("select id from public.users")
+                assert cursor.fetchall() == [(5,)]
+
+        def test_nothing_is_left_of_the_others(self) -> None:
+            refute_enqueued(welcome.using(connection))
+
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(OfAUser).run(result)
+    assert (result.testsRun, result.errors, result.failures) == (3, [], [])
+    assert committed() == ([], [])
