@@ -194,7 +194,7 @@ def test_in_djangos_testcase_jobs_are_seen_and_rolled_back(app: Holdfast, commit
         with connection.cursor() as cursor:
             cursor.execute(INSERT, [user_id])
 
-    class OfAUser(TestCase):
+    class OfAUser(TestCase):  # type: ignore[misc]  # Django ships no types
         def test_enqueue(self) -> None:
             welcome.using(connection).enqueue_sync(1)
             assert_enqueued(welcome.using(connection), user_id=1)
