@@ -1680,6 +1680,21 @@ BEGIN
 END $function$;
 comment on function holdfast.retry_v1(bigint) is 'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
 
+-- [function] holdfast.ring_another_v1(text[],integer)
+CREATE OR REPLACE FUNCTION holdfast.ring_another_v1(p_queues text[], p_except integer)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    SELECT pg_notify('holdfast_' || i.pid, '') FROM (
+        SELECT l.pid FROM pg_catalog.pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = 1212567 AND l.objsubid = 2 AND l.mode = 'ShareLock' AND l.granted
+          AND l.pid <> p_except
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+          AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q)
+        ORDER BY random() LIMIT 1) AS i
+$function$;
+comment on function holdfast.ring_another_v1(text[],integer) is 'Wakes one idle worker other than the session p_except, which may say that it is idle and be held up by a handler.';
+
 -- [function] holdfast.ring_v1(text[])
 CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[])
  RETURNS void

@@ -89,6 +89,10 @@ class HotPath:
         self._settle(left, over)
         return refused
 
+    def left_apart(self, left: Sequence[Left]) -> None:
+        """These have left by ``leave_apart``: set the books right."""
+        self._settle(left, ())
+
     async def settle_marks(self) -> None:
         """Move the settled marks up as far as is certain."""
         row = await self._database.fetchrow(
@@ -172,6 +176,17 @@ class HotPath:
 
     async def _fetchval(self, name: str, *params: Any) -> Any:
         return await self._held.fetchval(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
+
+
+async def leave_apart(database: Database, left: Sequence[Left], *, timeout_seconds: float) -> list[int]:
+    """``HotPath.leave`` beside the worker's own calls, from another thread; returns the ids that were refused.
+
+    It ends no lease. After an error it may be repeated: who has left already counts as accepted.
+    """
+    refused: list[int] = await database.fetchval(
+        _SQL["leave"], *_leave_columns(left), [], pool="control", timeout_seconds=timeout_seconds
+    )
+    return refused
 
 
 def _claim_order(row: Any) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from holdfast.worker.idleness import Idleness
 from holdfast.worker.lifeline import Lifeline
 from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pump import Pump
+from holdfast.worker.returning import Returning
 from holdfast.worker.runners import Runners
 from holdfast.worker.services import Services
 
@@ -31,6 +32,7 @@ log = get_logger("worker")
 _CANCEL_GRACE_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
 _UNKNOWN_CLOSE_SECONDS = 0.3
+_RETURNING_SECONDS = 1.0
 
 
 class Worker:
@@ -60,6 +62,7 @@ class Worker:
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
+        self._returning: Returning | None = None
 
     async def run(self) -> Report:
         """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
@@ -76,7 +79,7 @@ class Worker:
     def in_hand(self) -> int:
         """Jobs that this worker runs or holds ready to run."""
         runners = self._runners
-        return len(runners.running) + len(runners.buffer) + len(runners.suspects)
+        return len(runners.running) + runners.waiting
 
     def stop(self) -> None:
         """Finish what runs within the soft limit and go. A second call does not wait for it."""
@@ -111,6 +114,15 @@ class Worker:
         await services.start(self._background)
         self._runners.start()
         self._background.start(self._pump.run(), name="pump")
+        self._returning = Returning(
+            self._database,
+            self._runners,
+            options.queues,
+            lambda: self._listener.backend_pid,
+            settled=self._returned,
+            unsure=self._add_all,
+        )
+        self._returning.start()
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
         return self._pump
 
@@ -155,7 +167,7 @@ class Worker:
         while True:
             await pump.found_nothing.wait()
             pump.found_nothing.clear()
-            if not self._runners.quiet or pump.unwritten:
+            if not self._runners.quiet or pump.unwritten or (self._returning and self._returning.under_way):
                 continue
             row = await self._left_to_run()
             if not any(row):
@@ -171,6 +183,8 @@ class Worker:
         begun_at = monotonic()
         emit("worker.stopping", worker=self.id, running=len(self._runners.running))
         pump.claiming = False
+        if self._returning is not None:
+            await self._returning.close(_RETURNING_SECONDS)
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
             job.stopping = True
@@ -206,6 +220,8 @@ class Worker:
             await asyncio.sleep(0.01)
 
     async def _close(self) -> None:
+        if self._returning is not None:
+            await self._returning.close(_RETURNING_SECONDS)
         await self._background.close(1.0)
         await self._runners.close(1.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -218,6 +234,19 @@ class Worker:
 
     def _make_job(self, claimed: Claimed) -> Job:
         return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone)
+
+    def _returned(self, left: list[Left], refused: list[int]) -> None:
+        """Waiting jobs have gone back while this loop did something else."""
+        if self._hot is not None and self._pump is not None:
+            self._hot.left_apart(left)
+            for job_id in refused:
+                self._refused(job_id)
+            self._pump.stir()
+
+    def _add_all(self, left: list[Left]) -> None:
+        if self._pump is not None:
+            for item in left:
+                self._pump.add(item)
 
     async def _settled(self) -> None:
         if self._pump is not None:
