@@ -16,7 +16,7 @@ from functools import partial
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, load_statements
 from holdfast.errors import DatabaseUnavailable
-from holdfast.jobs import Exit, Left, leave_apart
+from holdfast.jobs import Exit, HotPath, Left, leave_apart
 from holdfast.telemetry import get_logger
 from holdfast.worker.runners import Runners
 
@@ -40,6 +40,7 @@ class Returning:
     def __init__(
         self,
         database: Database,
+        hot: HotPath,
         runners: Runners,
         queues: Sequence[str],
         own_session: Callable[[], int | None],
@@ -49,6 +50,7 @@ class Returning:
     ) -> None:
         """``own_session``: the backend whose idle locks are this worker's own, and count for nothing."""
         self._url, self._pooled = database.url, database.pooled
+        self._hot = hot
         self._runners = runners
         self._queues = list(queues)
         self._own_session = own_session
@@ -97,13 +99,17 @@ class Returning:
 
     def _until_stale(self) -> bool:
         """Sleep until a job has waited too long; false: the worker ends."""
+        runners = self._runners
         while not self._ending.wait(_LOOK_SECONDS):
-            if self._runners.oldest_wait_seconds() >= _STALE_SECONDS:
+            if runners.oldest_wait_seconds() >= _STALE_SECONDS:
                 return True
-            if not self._runners.waiting:
-                self._runners.fed.clear()
-                if not self._runners.waiting:  # nothing came in between
-                    self._runners.fed.wait()
+            if runners.running and self._hot.asking.overdue(_STALE_SECONDS):
+                return True
+            if runners.quiet:
+                if not runners.fed.is_set():
+                    runners.fed.wait()
+                # Not at once: between the queue and the runner a job is seen in neither.
+                runners.fed.clear()
         return False
 
     async def _return(self) -> None:
@@ -114,18 +120,21 @@ class Returning:
         ):
             return
         left = self._take()
-        if not left:
+        if left:
+            await self._leave(database, left)
+        unread = await self._hot.take_back_unread(database, _STALE_SECONDS, timeout_seconds=_ANSWER_SECONDS)
+        if not left and not unread:
             return
+        # Our own session may still say that it is idle, and be rung in vain: its loop is not listening.
+        await database.execute(_SQL["ring_another"], self._queues, own, pool="control", timeout_seconds=_ANSWER_SECONDS)
+
+    async def _leave(self, database: Database, left: list[Left]) -> None:
         try:
             refused = await leave_apart(database, left, timeout_seconds=_ANSWER_SECONDS)
         except BaseException:
             self._deliver(partial(self._tell_unsure, left))
             raise
         self._deliver(partial(self._tell_settled, left, refused))
-        # Our own session may still say that it is idle, and be rung in vain: its loop is not listening.
-        await database.execute(
-            _SQL["ring_another"], self._queues, own, pool="control", timeout_seconds=_ANSWER_SECONDS
-        )
 
     async def _connected(self) -> Database:
         if self._database is None:
@@ -139,7 +148,9 @@ class Returning:
     def _take(self) -> list[Left]:
         with self._lock:
             now = monotonic()
-            self._taken = [Left(claimed, Exit.RETURN, 0.0, claimed.attempt, now) for claimed in self._runners.take_back()]
+            self._taken = [
+                Left(claimed, Exit.RETURN, 0.0, claimed.attempt, now) for claimed in self._runners.take_back()
+            ]
             return self._taken
 
     def _deliver(self, tell: Callable[[], None]) -> None:

@@ -116,6 +116,7 @@ class Worker:
         self._background.start(self._pump.run(), name="pump")
         self._returning = Returning(
             self._database,
+            self._hot,
             self._runners,
             options.queues,
             lambda: self._listener.backend_pid,
@@ -183,12 +184,12 @@ class Worker:
         begun_at = monotonic()
         emit("worker.stopping", worker=self.id, running=len(self._runners.running))
         pump.claiming = False
-        if self._returning is not None:
-            await self._returning.close(_RETURNING_SECONDS)
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
             job.stopping = True
         pump.stir()
+        if self._returning is not None:
+            await self._returning.close(_RETURNING_SECONDS)
         await self._until_quiet(self.options.shutdown_soft_seconds)
         for job, _ in list(self._runners.running.values()):
             job.stopping = True  # also one whose claim was still on its way when the end began
