@@ -88,7 +88,7 @@ class Runners:
         self._wake(self._parked_quarantine, len(self.suspects))
 
     def take_back(self) -> list[Claimed]:
-        """Take everything that no runner has begun, from any thread. Each job goes to exactly one: a runner, or here."""
+        """Take everything that no runner has begun, from any thread. Each job goes to one: a runner, or the caller."""
         taken: list[Claimed] = []
         for waiting in (self.buffer, self.suspects):
             while (claimed := _next_of(waiting)) is not None:
