@@ -43,7 +43,6 @@ class Services:
         self._cancels = asyncio.Event()
         self._reported: set[int] = set()
         self._tidied_at = monotonic()
-        self._retained_at = 0.0
         self._channel: str | None = None
 
     async def start(self, background: Background) -> None:
@@ -62,6 +61,7 @@ class Services:
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
+        background.every(3600.0, self._retain, name="retention")
 
     async def _listen_for_rings(self) -> None:
         """Our own channel is named after the session that holds our idle locks; it changes when the session does."""
@@ -124,6 +124,7 @@ class Services:
         if now - self._tidied_at > 60:
             self._tidied_at = now
             await self._keeper.tidy()
-        if now - self._retained_at > 3600:
-            self._retained_at = now
-            await self._keeper.retain()
+
+    async def _retain(self) -> None:
+        """Apart from the rest: a detach waits for everybody who reads what is detached, be it a dump of hours."""
+        await self._keeper.retain()
