@@ -76,15 +76,20 @@ async def test_a_rescue_of_the_callers_runs_on_the_lifelines_database(database_u
     await lifeline.close(5)
 
 
-@pytest.mark.parametrize("turns", [1, 20])
-async def test_a_start_that_is_given_up_leaves_nobody_behind(database_url: str, turns: int) -> None:
+@pytest.mark.parametrize("registering", [False, True])
+async def test_a_start_that_is_given_up_leaves_nobody_behind(
+    database_url: str, outsider: asyncpg.Connection, *, registering: bool
+) -> None:
     lifeline = ThreadLifeline(database_url)
-    starting = asyncio.create_task(lifeline.start(FACTS))
-    for _ in range(turns):  # its thread has just begun, or is about to register
-        await asyncio.sleep(0.001)
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
+    async with outsider.transaction():
+        await outsider.execute("LOCK TABLE holdfast.worker IN ACCESS EXCLUSIVE MODE")
+        starting = asyncio.create_task(lifeline.start(FACTS))
+        await asyncio.sleep(0)
+        if registering:
+            await eventually(lambda: outsider.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
 
     thread = lifeline._thread
     assert thread is not None
