@@ -56,4 +56,4 @@ async def lock_watch(url: str) -> AsyncIterator[LockWatch]:
         await asyncio.wait([looking])
         connection.terminate()
     assert looking.cancelled(), looking
-    assert watch.looks > 3, "nobody looked"
+    assert watch.looks > 0, "nobody looked"
