@@ -7,25 +7,16 @@ gate, or after. When everything is quiet both laws hold and every job can be run
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
 
 from tests.interleavings.broken_builds import CLAIM_WITHOUT_WORKER, COMPLETION_WITHOUT_LOCK, EXIT_WITHOUT_LOCK
+from tests.interleavings.gate import DIES, GATE, WAIT, gated
 from tests.interleavings.stage import Mutation, Session, Stage
 from tests.queue_calls import PRIORITY, QUEUE, RETRY, SOLO, lease_number
 from tests.waiting import eventually
-
-_GATE = 88
-# Only the worker that is to be killed waits there: those who take over run the same functions. EXECUTE spares FOUND.
-_WAIT = (
-    "EXECUTE 'SELECT CASE WHEN current_setting(''holdfast_test.dies'', true) = ''here''"
-    f" THEN pg_advisory_xact_lock_shared({_GATE}, 0) END';"
-)
-# The worker's statements at the outermost level of a body: each begins after the end of another one.
-_BOUNDARY = re.compile(r"(?<=;)\n(?= {4}(?!END|ELS|EXCEPTION)[A-Z])|(?<=\nBEGIN)\n")
 
 Call = Callable[[Session, "Dying"], Awaitable[object]]
 
@@ -117,18 +108,10 @@ LOOP: tuple[tuple[str, Call], ...] = (
 )
 
 
-async def gated(stage: Stage, function: str) -> list[str]:
-    """The function's text once for every point at which a statement begins, each with a wait there."""
-    source: str = await stage.watch.fetchval("select pg_get_functiondef(('holdfast.' || $1)::regproc)", function)
-    points = [found.end() for found in _BOUNDARY.finditer(source)]
-    assert points, f"{function} has no statement to be killed in"
-    return [f"{source[:point]}    {_WAIT}\n{source[point:]}" for point in points]
-
-
 async def dying_worker(stage: Stage) -> tuple[Session, Dying]:
     """Its session, and what it has to lose. The scheduled job is due."""
     (session,) = await stage.sessions("the worker that is killed")
-    await session.connection.execute("set holdfast_test.dies = 'here'")
+    await session.connection.execute(f"set {DIES} = 'here'")
     number = await session.register()
     jobs, (solo,) = await session.enqueue(2), await session.enqueue(1, flags=SOLO)
     await session.claim(number, lease_number(number, 1))
@@ -142,7 +125,7 @@ async def killed_at_the_gate(stage: Stage, call: Call, *, declared_first: bool, 
     """Run the call into the gate, cut its connection there, and let others take over."""
     rescuer, gate = await stage.sessions("rescuer", "gate")
     session, dying = await dying_worker(stage)
-    await gate.connection.execute(f"select pg_advisory_lock({_GATE}, 0)")
+    await gate.connection.execute(f"select pg_advisory_lock({GATE}, 0)")
     step = await session.start(call(session, dying))
     reached = step.waits
     session.connection.terminate()
@@ -154,7 +137,7 @@ async def killed_at_the_gate(stage: Stage, call: Call, *, declared_first: bool, 
         rescuing = await rescuer.start(rescuer.rescue(dying.number))
         stage.expect(not rescuing.waits, "a rescue waits for the last statement of a killed worker")
         await rescuing.result()
-    await gate.connection.execute(f"select pg_advisory_unlock({_GATE}, 0)")
+    await gate.connection.execute(f"select pg_advisory_unlock({GATE}, 0)")
     await step.abandoned()
     await eventually(lambda: gone(stage, session.pid))
     await bring_to_rest(stage, rescuer, again=rescue_again or not declared_first)
@@ -197,7 +180,7 @@ async def test_a_worker_killed_inside_a_statement_loses_and_doubles_nothing(
         for text in await gated(stage, function):
             await stage.watch.execute(text)
             await killed_at_the_gate(stage, call, declared_first=declared_first)
-            assert stage.troubles == [], text[text.index(_WAIT) :][:200]
+            assert stage.troubles == [], text[text.index(WAIT) :][:200]
 
 
 @pytest.mark.parametrize(
