@@ -64,12 +64,12 @@ class HotPath:
         over = list(self._over)
         asked_at = monotonic()
         try:
-            rows = await self._fetch(
-                "work",
-                *_finish_columns(finished),
-                *(over, again, _company(finished)),
-                *(self.worker, base, limit, queues, priorities, marks),
-            )
+            claim = (self.worker, base, limit, queues, priorities, marks)
+            if finished or over:
+                columns = _finish_columns(finished)
+                rows = await self._fetch("work", *columns, over, again, _company(finished), *claim)
+            else:
+                rows = await self._fetch("claim", *claim)
         except BaseException:
             self._answer_lost(base, limit)
             raise
