@@ -186,7 +186,7 @@ async def late_reader(app: Holdfast) -> AsyncIterator[tuple[Hand, asyncio.Task[l
 
     async def fetch_and_be_held_up(name: str, *params: Any) -> list[Any]:
         rows = await fetch(name, *params)
-        if name == "work":
+        if name in {"work", "claim"}:
             answered.set()
             await read.wait()
         return rows
