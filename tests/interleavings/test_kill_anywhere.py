@@ -7,8 +7,9 @@ gate, or after. When everything is quiet both laws hold and every job can be run
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -18,12 +19,12 @@ from tests.interleavings.stage import Mutation, Session, Stage
 from tests.queue_calls import PRIORITY, QUEUE, RETRY, SOLO, lease_number
 from tests.waiting import eventually
 
-Call = Callable[[Session, "Dying"], Awaitable[object]]
+Call = Callable[[Session, "Dying"], Coroutine[Any, Any, None]]
 
 
 @dataclass
 class Dying:
-    """A worker with a lease of two jobs and a lease of its own for a transactional one, and one job ready."""
+    """A worker with a lease of two jobs and a lease of its own for a transactional one, and two jobs ready."""
 
     number: int
     lease: int
@@ -115,14 +116,14 @@ async def dying_worker(stage: Stage) -> tuple[Session, Dying]:
     number = await session.register()
     jobs, (solo,) = await session.enqueue(2), await session.enqueue(1, flags=SOLO)
     await session.claim(number, lease_number(number, 1))
-    await session.enqueue(1)
+    await session.enqueue(2)
     await session.enqueue(1, delay_seconds=0.000001)
     await stage.watch.execute("insert into holdfast.tally_delta (queue, completed) values ($1, 1)", QUEUE)
     return session, Dying(number, lease_number(number, 1), jobs, solo)
 
 
-async def killed_at_the_gate(stage: Stage, call: Call, *, declared_first: bool, rescue_again: bool = True) -> None:
-    """Run the call into the gate, cut its connection there, and let others take over."""
+async def killed_at_the_gate(stage: Stage, call: Call, *, declared_first: bool, rescue_again: bool = True) -> bool:
+    """Run the call into the gate, cut its connection there, and let others take over; says whether it came there."""
     rescuer, gate = await stage.sessions("rescuer", "gate")
     session, dying = await dying_worker(stage)
     await gate.connection.execute(f"select pg_advisory_lock({GATE}, 0)")
@@ -141,6 +142,7 @@ async def killed_at_the_gate(stage: Stage, call: Call, *, declared_first: bool, 
     await step.abandoned()
     await eventually(lambda: gone(stage, session.pid))
     await bring_to_rest(stage, rescuer, again=rescue_again or not declared_first)
+    return reached
 
 
 async def gone(stage: Stage, pid: int) -> bool:
@@ -177,10 +179,12 @@ async def test_a_worker_killed_inside_a_statement_loses_and_doubles_nothing(
     database_url: str, function: str, call: Call, *, declared_first: bool
 ) -> None:
     async with Stage(database_url) as stage:
+        reached = 0
         for text in await gated(stage, function):
             await stage.watch.execute(text)
-            await killed_at_the_gate(stage, call, declared_first=declared_first)
+            reached += await killed_at_the_gate(stage, call, declared_first=declared_first)
             assert stage.troubles == [], text[text.index(WAIT) :][:200]
+        assert reached, "nobody was ever killed"
 
 
 @pytest.mark.parametrize(

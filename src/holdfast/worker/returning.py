@@ -26,6 +26,7 @@ _SQL = load_statements("holdfast.jobs", "hot.sql")
 _LOOK_SECONDS = 0.05
 _STALE_SECONDS = 0.1
 _ANSWER_SECONDS = 5.0
+_AFTER_FAULT_SECONDS = 0.5
 
 
 class Returning:
@@ -58,7 +59,7 @@ class Returning:
         self._unsure = unsure
         self._database: Database | None = None
         self._lock = threading.Lock()
-        self._taken: list[Left] = []
+        self._taken: list[list[Left]] = []
         self._ending = threading.Event()
         self._ended: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,7 +82,8 @@ class Returning:
         self._ending.set()
         self._runners.fed.set()
         await asyncio.wait([asyncio.ensure_future(asyncio.wrap_future(self._ended))], timeout=deadline_seconds)
-        self._tell_unsure(self._taken)
+        for left in tuple(self._taken):
+            self._tell_unsure(left)
 
     def _run(self) -> None:
         """The thread's life."""
@@ -92,6 +94,10 @@ class Returning:
                         runner.run(self._return())
                     except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
                         log.warning("waiting jobs could not be given back now: %s", error)
+                        self._ending.wait(_AFTER_FAULT_SECONDS)
+                    except Exception:  # without this thread a handler could keep jobs from everybody
+                        log.exception("giving back stumbled and goes on")
+                        self._ending.wait(_AFTER_FAULT_SECONDS)
                 if self._database is not None:
                     runner.run(self._database.close(0.5))
         finally:
@@ -148,10 +154,10 @@ class Returning:
     def _take(self) -> list[Left]:
         with self._lock:
             now = monotonic()
-            self._taken = [
-                Left(claimed, Exit.RETURN, 0.0, claimed.attempt, now) for claimed in self._runners.take_back()
-            ]
-            return self._taken
+            left = [Left(claimed, Exit.RETURN, 0.0, claimed.attempt, now) for claimed in self._runners.take_back()]
+            if left:
+                self._taken.append(left)
+            return left
 
     def _deliver(self, tell: Callable[[], None]) -> None:
         assert self._loop is not None  # noqa: S101
@@ -171,7 +177,6 @@ class Returning:
     def _told(self, left: list[Left]) -> bool:
         """Whether this is news: about each job the loop is told once."""
         with self._lock:
-            if not left or self._taken is not left:
-                return False
-            self._taken = []
-            return True
+            others = [taken for taken in self._taken if taken is not left]
+            news, self._taken = len(others) < len(self._taken), others
+            return news

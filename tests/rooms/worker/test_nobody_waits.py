@@ -6,6 +6,7 @@ The server is asked who waits for whom; how fast the worker is meanwhile is the 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -79,7 +80,7 @@ class Shop:
         self.pays, self.breaks = pays, breaks
 
 
-async def others(shop: Shop) -> list[int]:
+async def others(shop: Shop) -> Sequence[int]:
     """What the worker is to get on with."""
     ids = list(await shop.plain.enqueue_many([(n,) for n in range(OTHERS)]))
     ids += await shop.fails_once.enqueue_many([()] * 20)
