@@ -172,14 +172,14 @@ async def test_f19_a_rescue_that_counts_every_loss_fails_innocent_jobs(
 
 
 @patience(120)
-@pytest.mark.parametrize("function", ["claim_v1", "finish_v1", "finish_solo_v1"])
+@pytest.mark.parametrize(("function", "point"), [("payload_v1", 0), ("finish_v1", -1), ("finish_solo_v1", -1)])
 async def test_f4_a_process_killed_while_its_statement_is_under_way_loses_nothing(
-    ledger_url: str, fleet_on: FleetOn, load_on: LoadOn, function: str
+    ledger_url: str, fleet_on: FleetOn, load_on: LoadOn, function: str, point: int
 ) -> None:
-    """What it had sent goes on without it, and commits after it is dead."""
+    """What it had sent (a claim, a completion, the end of a transaction) goes on, and commits after it is dead."""
     fleet, load = fleet_on(ledger_url), load_on(ledger_url)
     async with Stage(ledger_url) as stage:
-        await stage.watch.execute((await gated(stage, function))[-1])
+        await stage.watch.execute((await gated(stage, function))[point])
         (gate,) = await stage.sessions("gate")
         await gate.connection.execute(f"select pg_advisory_lock({GATE}, 0)")
         name = await stage.watch.fetchval("select current_database()")

@@ -77,6 +77,7 @@ class Chance:
 
     async def _rescue(self, number: int) -> None:
         await self._delay()
+        await self._delay()  # a completion takes longer to reach its lock
         await self.rescuer.begin()
         await self.rescuer.rescue(number)
         await self._delay()
@@ -103,7 +104,7 @@ async def test_ten_thousand_times(database_url: str) -> None:
         await chance.play(MANY)
 
         assert stage.troubles == []
-        assert min(chance.first.values()) > MANY / 10, chance.first
+        assert min(chance.first.values()) > MANY / 100, chance.first
 
 
 @pytest.mark.parametrize("broken", [RESCUE_IN_ONE_STATEMENT, COMPLETION_WITHOUT_LOCK], ids=str)
