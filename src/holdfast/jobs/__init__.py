@@ -7,8 +7,8 @@ from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.execution import EXECUTORS, Execution
 from holdfast.jobs.filter import JobFilter
-from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, enter_job, job_in
+from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, enter_job
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
@@ -20,7 +20,8 @@ from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.selection import Found, Preview, Selection
 from holdfast.jobs.signature import Signature
 from holdfast.jobs.states import FINAL, GONE, MOVES, Place, Verb, legal_verbs
-from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.surroundings import surrounded
+from holdfast.jobs.task import Host, Interception, Request, Task
 
 __all__ = [
     "BATCHED",
@@ -42,6 +43,7 @@ __all__ = [
     "GiveUp",
     "Host",
     "HotPath",
+    "Interception",
     "Job",
     "JobFilter",
     "JobId",
@@ -67,6 +69,7 @@ __all__ = [
     "Snooze",
     "Task",
     "Verb",
+    "as_current",
     "audit",
     "count_loss",
     "current_job",
@@ -77,10 +80,11 @@ __all__ = [
     "enqueue_on_sync",
     "enter_job",
     "error_text",
-    "job_in",
+    "leave_apart",
     "legal_verbs",
     "rescue",
     "result_text",
     "seconds_of",
+    "surrounded",
     "worker_of",
 ]

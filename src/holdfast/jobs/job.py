@@ -207,13 +207,14 @@ def enter_job(job: Job) -> None:
 
 
 @contextmanager
-def job_in(job: Job) -> Iterator[None]:
-    """The code inside runs in this job."""
-    enter_job(job)
+def as_current(job: Job) -> Iterator[None]:
+    """Let ``current_job`` be this one for the length of a ``with``; then its attempt is over."""
+    token = _current.set(job)
     try:
         yield
     finally:
         job.over = True
+        _current.reset(token)
 
 
 async def _roll_back(transaction: Any) -> None:

@@ -24,7 +24,7 @@ from holdfast.jobs import (
     Snooze,
     Task,
     error_text,
-    job_in,
+    as_current,
     result_text,
 )
 from holdfast.worker.executors.contract import Call, HandlerRaised, Interrupted, StoredResult
@@ -80,7 +80,7 @@ def run_call(message: Mapping[str, Any], job: Job | None = None) -> dict[str, An
     try:
         handler, signature = find_handler(message)
         arguments = signature.load(message["args"])
-        with job_in(job):
+        with as_current(job):
             result = handler(job, **arguments) if signature.wants_job else handler(**arguments)
             if inspect.iscoroutine(result):
                 result = asyncio.run(_awaited(result))
