@@ -23,8 +23,8 @@ from holdfast.jobs import (
     Signature,
     Snooze,
     Task,
-    error_text,
     as_current,
+    error_text,
     result_text,
 )
 from holdfast.worker.executors.contract import Call, HandlerRaised, Interrupted, StoredResult
