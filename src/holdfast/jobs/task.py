@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.effects import effects_suppressed
 from holdfast.jobs.job import Job
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -101,6 +102,8 @@ class Request(Generic[P, R]):
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store one job and return its id. Raises ``ArgumentsInvalid``; then nothing was inserted."""
         job = self._new(args, kwargs)
+        if effects_suppressed():
+            return JobId(0)
         if self._connection is not None:
             return (await enqueue_on(self._connection, [job]))[0]
         return await (await self._task.host.producer()).enqueue(job)
@@ -111,8 +114,8 @@ class Request(Generic[P, R]):
         A call is a tuple or list of positional arguments, or a dict of named ones; all are checked first.
         """
         jobs = [self._new_call(call) for call in calls]
-        if not jobs:
-            return []
+        if not jobs or effects_suppressed():
+            return [JobId(0) for _ in jobs]
         if self._connection is not None:
             return await enqueue_on(self._connection, jobs)
         return await (await self._task.host.producer()).enqueue_many(jobs)
