@@ -8,6 +8,10 @@ set check_function_bodies = off;
 -- [schema] holdfast
 create schema holdfast;
 
+-- [sequence] holdfast.event_position
+create sequence holdfast.event_position as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+comment on sequence holdfast.event_position is 'Places in the log. Rolled back appends leave holes that never fill.';
+
 -- [sequence] holdfast.job_block
 create sequence holdfast.job_block as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
@@ -17,6 +21,18 @@ create sequence holdfast.job_number as bigint increment 1 minvalue 1 maxvalue 92
 -- [sequence] holdfast.ready_number
 create sequence holdfast.ready_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
+-- [table] holdfast.append_key
+create table holdfast.append_key (
+    key text collate "C" not null,
+    content uuid not null,
+    positions bigint[] not null,
+    versions bigint[] not null,
+    recorded_at timestamp with time zone not null,
+    constraint append_key_pkey PRIMARY KEY (key)
+);
+CREATE INDEX append_key_age ON holdfast.append_key USING btree (recorded_at);
+comment on table holdfast.append_key is 'What an append with an idempotency key gave, so that its repetition gives the same.';
+
 -- [table] holdfast.cancel_request
 create table holdfast.cancel_request (
     job_id bigint not null,
@@ -25,6 +41,44 @@ create table holdfast.cancel_request (
     constraint cancel_request_pkey PRIMARY KEY (job_id)
 );
 comment on table holdfast.cancel_request is 'Somebody wants this job not to run; claims drop it, workers stop it, its outcome removes the request.';
+
+-- [table] holdfast.event
+create table holdfast.event (
+    "position" bigint default nextval('holdfast.event_position'::regclass) not null,
+    version bigint not null,
+    recorded_at timestamp with time zone not null,
+    id uuid not null,
+    partition smallint not null,
+    schema_version smallint not null,
+    stream text collate "C" not null,
+    type text collate "C" not null,
+    data jsonb not null,
+    tags text[],
+    metadata jsonb,
+    correlation_id text,
+    causation_id text,
+    trace jsonb,
+    constraint event_pkey PRIMARY KEY ("position"),
+    constraint event_schema_version_check CHECK ((schema_version > 0))
+);
+CREATE UNIQUE INDEX event_by_id ON holdfast.event USING btree (id);
+CREATE INDEX event_of_correlation ON holdfast.event USING btree (correlation_id, "position") WHERE (correlation_id IS NOT NULL);
+CREATE INDEX event_of_partition ON holdfast.event USING btree (partition, "position");
+CREATE UNIQUE INDEX event_of_stream ON holdfast.event USING btree (stream, version);
+CREATE INDEX event_of_type ON holdfast.event USING btree (type, "position");
+comment on table holdfast.event is 'The log. Rows are inserted by append_v1 and never changed.';
+comment on column holdfast.event."position" is 'Place in the log; final at append; read only up to the newest tick';
+comment on column holdfast.event.version is 'Place in the stream: 1, 2, 3 … without gaps';
+comment on column holdfast.event.partition is 'partition_of(stream), stored so that a reader of some partitions finds its events by index';
+comment on column holdfast.event.schema_version is 'Of the shape of data; upcasters lift older ones when they are read';
+
+-- [table] holdfast.event_tag
+create table holdfast.event_tag (
+    tag text collate "C" not null,
+    "position" bigint not null,
+    constraint event_tag_pkey PRIMARY KEY (tag, "position")
+);
+comment on table holdfast.event_tag is 'Tagged events by tag, for conditions and for reading by tag. An event without tags has no row here.';
 
 -- [table] holdfast.failed_attempt
 create table holdfast.failed_attempt (
@@ -190,6 +244,18 @@ CREATE INDEX scheduled_due ON holdfast.scheduled USING btree (due_at);
 CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled USING btree (job_id);
 comment on table holdfast.scheduled is 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
 
+-- [table] holdfast.snapshot
+create table holdfast.snapshot (
+    stream text collate "C" not null,
+    name text collate "C" not null,
+    version bigint not null,
+    schema_version smallint not null,
+    state jsonb not null,
+    taken_at timestamp with time zone not null,
+    constraint snapshot_pkey PRIMARY KEY (stream, name)
+);
+comment on table holdfast.snapshot is 'What the events of a stream up to a version amount to, so that a reader need not begin at 1. May be lost.';
+
 -- [table] holdfast.storage
 create table holdfast.storage (
     one boolean default true not null,
@@ -201,6 +267,18 @@ create table holdfast.storage (
     constraint storage_partition_days_check CHECK (((partition_days >= 1) AND (partition_days <= 366)))
 );
 comment on table holdfast.storage is 'Ids in [lowest_id, ceiling_id) have a partition; below, job_kept and outcome_kept take over.';
+
+-- [table] holdfast.stream
+create table holdfast.stream (
+    name text collate "C" not null,
+    version bigint not null,
+    partition smallint not null,
+    constraint stream_pkey PRIMARY KEY (name),
+    constraint stream_partition_check CHECK (((partition >= 0) AND (partition <= 63))),
+    constraint stream_version_check CHECK ((version > 0))
+)
+with (autovacuum_vacuum_scale_factor=0.05, fillfactor=80, vacuum_truncate=off);
+comment on table holdfast.stream is 'One row per series of events: the version of its last event. Whoever appends locks it first, and holds it until the end of the transaction.';
 
 -- [table] holdfast.tally
 create table holdfast.tally (
@@ -256,6 +334,16 @@ create table holdfast.task (
     constraint task_pkey PRIMARY KEY (name)
 );
 comment on table holdfast.task is 'What workers declared about their tasks, so that SQL callers need to name only the task.';
+
+-- [table] holdfast.tick
+create table holdfast.tick (
+    "position" bigint not null,
+    at timestamp with time zone not null,
+    constraint tick_pkey PRIMARY KEY ("position")
+)
+with (vacuum_truncate=off);
+CREATE INDEX tick_by_time ON holdfast.tick USING btree (at, "position");
+comment on table holdfast.tick is 'Up to this position every event is visible or dead. Inserted, never updated: the newest is found at once under an old snapshot, too.';
 
 -- [table] holdfast.unique_key
 create table holdfast.unique_key (
@@ -349,6 +437,26 @@ UNION ALL
    FROM holdfast.outcome_kept;
 comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
 
+-- [function] holdfast.adopt_log_v1()
+CREATE OR REPLACE FUNCTION holdfast.adopt_log_v1(OUT drawn_before bigint, OUT highest bigint, OUT settled bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    LOCK TABLE holdfast.event IN EXCLUSIVE MODE;            -- waits for every append; readers go on
+    drawn_before := holdfast.last_position_v1();
+    highest := greatest((SELECT max(e.position) FROM holdfast.event e), holdfast.settled_v1(), 0);
+    IF highest > drawn_before THEN
+        PERFORM setval('holdfast.event_position', highest);
+    END IF;
+    settled := greatest(highest, drawn_before);
+    IF settled > holdfast.settled_v1() THEN
+        INSERT INTO holdfast.tick (position, at) VALUES (settled, holdfast.now()) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('holdfast_tick', settled::text);
+    END IF;
+END $function$;
+comment on function holdfast.adopt_log_v1() is 'After a restore or a switch-over: everything present is committed, so the sequence is put behind the last position and the whole log is published.';
+
 -- [function] holdfast.anyone_idle_v1(text[],integer)
 CREATE OR REPLACE FUNCTION holdfast.anyone_idle_v1(p_queues text[], p_except integer)
  RETURNS boolean
@@ -362,6 +470,139 @@ AS $function$
           AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q))
 $function$;
 comment on function holdfast.anyone_idle_v1(text[],integer) is 'Is another worker idle on one of these queues? Then prefetched jobs that wait are better given back.';
+
+-- [function] holdfast.append_events(text,jsonb,bigint,text,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.append_events(stream text, events jsonb, expected_version bigint DEFAULT NULL::bigint, idempotency_key text DEFAULT NULL::text, condition jsonb DEFAULT NULL::jsonb)
+ RETURNS TABLE(version bigint, "position" bigint)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_answer record;
+    v_given  boolean;
+BEGIN
+    IF jsonb_typeof(events) IS DISTINCT FROM 'array' OR jsonb_array_length(events) = 0 THEN
+        RAISE EXCEPTION 'events must be a JSON array with at least one event' USING ERRCODE = 'HF108',
+            HINT = 'Write [{"type": "OrderPlaced", "data": {…}}].';
+    ELSIF coalesce(append_events.stream, '') = '' OR expected_version < 0 THEN
+        RAISE EXCEPTION 'a stream needs a name, and an expected version is 0 (none yet) or more' USING ERRCODE = 'HF108';
+    ELSIF EXISTS (SELECT FROM jsonb_array_elements(events) AS e WHERE jsonb_typeof(e -> 'type') IS DISTINCT FROM 'string' OR e -> 'data' IS NULL) THEN
+        RAISE EXCEPTION 'every event needs a type and data' USING ERRCODE = 'HF108';
+    END IF;
+    v_given := EXISTS (SELECT FROM jsonb_array_elements(events) AS e WHERE e ? 'id');
+    SELECT a.* INTO v_answer FROM (
+        SELECT array_agg(1) AS of, array_agg(e.at::integer ORDER BY e.at) AS nth,
+               array_agg(coalesce((e.event ->> 'id')::uuid, holdfast.new_event_id()) ORDER BY e.at) AS ids,
+               array_agg(e.event ->> 'type' ORDER BY e.at) AS types,
+               array_agg(coalesce((e.event ->> 'schema_version')::smallint, 1::smallint) ORDER BY e.at) AS schema_versions,
+               array_agg(e.event -> 'data' ORDER BY e.at) AS data,
+               CASE WHEN bool_or(jsonb_array_length(e.event -> 'tags') > 0) THEN array_agg(nullif(ARRAY(SELECT t FROM jsonb_array_elements_text(e.event -> 'tags') AS t)::text, '{}') ORDER BY e.at) END AS tags,
+               array_agg(e.event -> 'metadata' ORDER BY e.at) AS metadata,
+               array_agg(e.event ->> 'correlation_id' ORDER BY e.at) AS correlations,
+               array_agg(e.event ->> 'causation_id' ORDER BY e.at) AS causations,
+               array_agg(e.event -> 'trace' ORDER BY e.at) AS traces
+        FROM jsonb_array_elements(events) WITH ORDINALITY AS e(event, at)) AS i,
+        LATERAL holdfast.append_v1(
+            ARRAY[append_events.stream], ARRAY[expected_version], ARRAY[jsonb_array_length(events)], i.of, i.nth, i.ids, i.types,
+            i.schema_versions, i.data, i.tags, i.metadata, i.correlations, i.causations, i.traces, v_given, idempotency_key, condition) AS a;
+    IF v_answer.verdict NOT IN ('appended', 'repeated') THEN
+        RAISE EXCEPTION 'nothing was appended to %: %', append_events.stream, CASE v_answer.verdict
+                WHEN 'conflict' THEN format('version %s was expected, it stands at %s', expected_version, v_answer.detail ->> 'actual')
+                WHEN 'condition' THEN 'events that the condition excludes were appended meanwhile'
+                WHEN 'id_taken' THEN 'an event with such an id is in the log, with other content'
+                ELSE 'the idempotency key was used for other events' END
+            USING ERRCODE = CASE v_answer.verdict WHEN 'conflict' THEN 'HF101' WHEN 'condition' THEN 'HF102' WHEN 'id_taken' THEN 'HF103' ELSE 'HF104' END,
+                  DETAIL = coalesce(v_answer.detail::text, '');
+    END IF;
+    RETURN QUERY SELECT u.version, u.pos FROM unnest(v_answer.versions, v_answer.positions) AS u(version, pos);
+END $function$;
+comment on function holdfast.append_events(text,jsonb,bigint,text,jsonb) is 'Appends [{"type", "data", "id"?, "schema_version"?, "tags"?, "metadata"?, "correlation_id"?, "causation_id"?, "trace"?}] to one stream, in the transaction of the caller. expected_version: 0 = the stream is new, n = it stands at n, NULL = any. Raises HF101 to HF104 with the winners in DETAIL.';
+
+-- [function] holdfast.append_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[],boolean,text,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.append_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_tags text[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[], p_ids_are_given boolean, p_key text, p_condition jsonb, OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_content uuid;
+    v_refused integer;
+    v_kept    holdfast.append_key;
+BEGIN
+    IF (p_ids_are_given OR p_key IS NOT NULL OR p_condition IS NOT NULL) AND current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'ids, idempotency keys and conditions cannot be checked in a % transaction', current_setting('transaction_isolation')
+            USING ERRCODE = 'HF105', HINT = 'Its snapshot is older than the locks that protect the check: append in READ COMMITTED.';
+    END IF;
+    IF p_condition IS NOT NULL AND EXISTS (
+        SELECT FROM jsonb_array_elements(p_condition -> 'items') AS i WHERE i #> '{types,0}' IS NULL AND i #> '{tags,0}' IS NULL
+    ) THEN
+        RAISE EXCEPTION 'every item of a condition names a type or a tag' USING ERRCODE = 'HF108';
+    END IF;
+    IF p_key IS NOT NULL THEN
+        v_content := md5(row(p_streams, p_of, p_types, p_schema_versions, p_data, p_tags)::text)::uuid;
+        PERFORM pg_advisory_xact_lock(1212576, hashtext(p_key));
+        SELECT * INTO v_kept FROM holdfast.append_key k WHERE k.key = p_key;
+        IF FOUND THEN
+            verdict := CASE WHEN v_kept.content = v_content THEN 'repeated' ELSE 'key_taken' END;
+            positions := v_kept.positions; versions := v_kept.versions; recorded_at := v_kept.recorded_at;
+            RETURN;
+        END IF;
+    END IF;
+    PERFORM holdfast.lock_conditions_v1(p_types, p_tags, p_condition);
+    IF p_ids_are_given THEN
+        SELECT * INTO verdict, positions, versions, recorded_at, detail
+        FROM holdfast.find_repeated_v1(p_streams, p_of, p_ids, p_types, p_schema_versions, p_data);
+        IF verdict IS NOT NULL THEN RETURN; END IF;
+    END IF;
+    IF p_condition IS NOT NULL THEN
+        detail := holdfast.matching_v1(p_condition);
+        IF detail <> '[]' THEN
+            verdict := 'condition';
+            RETURN;
+        END IF;
+    END IF;
+    IF cardinality(p_streams) = 1 AND NOT p_ids_are_given THEN
+        SELECT * INTO positions, versions, recorded_at, v_refused FROM holdfast.write_events_v1(
+            p_streams, p_expected, p_counts, p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata,
+            p_correlations, p_causations, p_traces);
+    ELSE
+        -- A savepoint: what was done before the refusal is undone, and the caller's transaction goes on.
+        BEGIN
+            SELECT * INTO positions, versions, recorded_at, v_refused FROM holdfast.write_events_v1(
+                p_streams, p_expected, p_counts, p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata,
+                p_correlations, p_causations, p_traces);
+            IF v_refused IS NOT NULL THEN
+                RAISE EXCEPTION 'refused' USING ERRCODE = 'HF101';
+            END IF;
+        EXCEPTION
+            WHEN SQLSTATE 'HF101' THEN NULL;
+            WHEN unique_violation THEN
+                IF NOT p_ids_are_given THEN RAISE; END IF;
+                v_refused := 0;
+        END;
+    END IF;
+    IF v_refused IS NOT NULL AND p_ids_are_given THEN
+        -- Whoever was faster may have been our own first try, or somebody with one of our ids: in a new statement it shows.
+        SELECT * INTO verdict, positions, versions, recorded_at, detail
+        FROM holdfast.find_repeated_v1(p_streams, p_of, p_ids, p_types, p_schema_versions, p_data);
+        IF verdict IS NOT NULL THEN RETURN; END IF;
+    END IF;
+    IF v_refused = 0 THEN
+        RAISE EXCEPTION 'an id is given twice in one append' USING ERRCODE = 'HF103';
+    ELSIF v_refused IS NOT NULL THEN
+        verdict := 'conflict';
+        positions := NULL; versions := NULL;
+        detail := holdfast.winners_v1(p_streams[v_refused], p_expected[v_refused]);
+        RETURN;
+    END IF;
+    verdict := 'appended';
+    detail := NULL;
+    IF p_key IS NOT NULL THEN
+        INSERT INTO holdfast.append_key (key, content, positions, versions, recorded_at)
+        VALUES (p_key, v_content, append_v1.positions, append_v1.versions, append_v1.recorded_at);
+    END IF;
+END $function$;
+comment on function holdfast.append_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[],boolean,text,jsonb) is 'All of these events are in the log, or none. verdict: appended; repeated (they were already); conflict, condition, id_taken, key_taken: nothing was changed, detail says why, and the transaction can go on.';
 
 -- [function] holdfast.audit_movers_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_movers_v1()
@@ -454,6 +695,14 @@ BEGIN
 END $function$;
 comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
 
+-- [function] holdfast.category_of(text)
+CREATE OR REPLACE FUNCTION holdfast.category_of(p_stream text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$ SELECT split_part(p_stream, '-', 1) $function$;
+comment on function holdfast.category_of(text) is 'What stands before the first hyphen: order-42 is of category order.';
+
 -- [function] holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.claim_v1(p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
  RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
@@ -535,6 +784,13 @@ BEGIN
     RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
 END $function$;
 comment on function holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[]) is 'Takes up to p_limit ready jobs, in the order of the given (queue, priority, mark) triples, into leases of this worker. kind 0: a job; kind 2: this worker was declared dead.';
+
+-- [function] holdfast.condition_key_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.condition_key_v1(p_kind text, p_word text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ SELECT hashtext(p_kind || ':' || p_word) $function$;
 
 -- [function] holdfast.count_held_v1(bigint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.count_held_v1(p_live bigint[], p_leases bigint[], p_jobs bigint[])
@@ -856,6 +1112,27 @@ BEGIN
 END $function$;
 comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
 
+-- [function] holdfast.event_writers_v1()
+CREATE OR REPLACE FUNCTION holdfast.event_writers_v1()
+ RETURNS text[]
+ LANGUAGE sql
+AS $function$
+    WITH held AS MATERIALIZED (
+        SELECT l.locktype, l.relation, l.database, l.mode, l.virtualtransaction, l.transactionid FROM pg_catalog.pg_locks l WHERE l.granted
+    ), writer AS (
+        SELECT DISTINCT h.virtualtransaction FROM held h
+        WHERE h.locktype = 'relation' AND h.relation = 'holdfast.event'::regclass
+          AND h.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+          AND h.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    )
+    -- A transaction that is prepared later goes on under another name, -1/<transaction id>: both names are the writer's.
+    SELECT coalesce(array_agg(n.name), '{}') FROM (
+        SELECT w.virtualtransaction AS name FROM writer w
+        UNION SELECT '-1/' || h.transactionid FROM held h JOIN writer w USING (virtualtransaction)
+        WHERE h.locktype = 'transactionid' AND h.mode = 'ExclusiveLock') AS n
+$function$;
+comment on function holdfast.event_writers_v1() is 'Who may have drawn a position that is not visible yet: the transactions that hold a write lock on the log, prepared ones too.';
+
 -- [function] holdfast.expired_partitions_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.expired_partitions_v1(p_keep interval)
  RETURNS TABLE(name text, until_id bigint)
@@ -869,6 +1146,28 @@ AS $function$
     ORDER BY 2
 $function$;
 comment on function holdfast.expired_partitions_v1(interval) is 'Partitions all of whose jobs are older than what is kept, oldest first.';
+
+-- [function] holdfast.find_repeated_v1(text[],integer[],uuid[],text[],smallint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.find_repeated_v1(p_streams text[], p_of integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    SELECT CASE WHEN count(*) = 0 THEN NULL
+                WHEN count(*) = cardinality(p_ids) AND bool_and(f.same) THEN 'repeated' ELSE 'id_taken' END,
+           array_agg(f.position ORDER BY f.at), array_agg(f.version ORDER BY f.at), min(f.recorded_at),
+           jsonb_build_object('events', jsonb_agg(jsonb_build_object(
+               'id', f.id, 'stream', f.stream, 'version', f.version, 'position', f.position, 'type', f.type,
+               'recorded_at', f.recorded_at, 'same', f.same) ORDER BY f.at))
+    INTO verdict, positions, versions, recorded_at, detail
+    FROM (
+        SELECT i.at, e.id, e.stream, e.version, e.position, e.type, e.recorded_at,
+               (e.stream, e.type, e.schema_version, e.data) = (p_streams[i.of], i.type, i.schema_version, i.data) AS same
+        FROM unnest(p_of, p_ids, p_types, p_schema_versions, p_data) WITH ORDINALITY AS i(of, id, type, schema_version, data, at)
+        JOIN holdfast.event e ON e.id = i.id) AS f;
+END $function$;
+comment on function holdfast.find_repeated_v1(text[],integer[],uuid[],text[],smallint[],jsonb[]) is 'repeated: all of these ids are in the log with the same stream, type and data. id_taken: some are, or with other content. NULL: none is.';
 
 -- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[])
@@ -1028,6 +1327,22 @@ BEGIN
 END $function$;
 comment on function holdfast.fold_v1() is 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
 
+-- [function] holdfast.forget_append_keys_v1(integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.forget_append_keys_v1(p_days integer, p_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_rows integer;
+BEGIN
+    DELETE FROM holdfast.append_key k WHERE k.key IN (
+        SELECT x.key FROM holdfast.append_key x WHERE x.recorded_at < holdfast.now() - p_days * interval '1 day'
+        ORDER BY x.recorded_at LIMIT p_most FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.forget_append_keys_v1(integer,integer) is 'Idempotency keys older than that no longer recognise a repetition; the events stay.';
+
 -- [function] holdfast.forget_workers_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
  RETURNS integer
@@ -1140,6 +1455,13 @@ CREATE OR REPLACE FUNCTION holdfast.key_hash_v1(p_key text)
  IMMUTABLE PARALLEL SAFE
 AS $function$ SELECT md5(p_key)::uuid $function$;
 
+-- [function] holdfast.last_position_v1()
+CREATE OR REPLACE FUNCTION holdfast.last_position_v1()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$ SELECT s.last_value - CASE WHEN s.is_called THEN 0 ELSE 1 END FROM holdfast.event_position s $function$;
+comment on function holdfast.last_position_v1() is 'The last position that was drawn, by whomever.';
+
 -- [function] holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.leave_v1(p_leases bigint[], p_jobs bigint[], p_moves smallint[], p_delays_us bigint[], p_attempts smallint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_errors jsonb[], p_ago_us bigint[], p_took_us bigint[], p_done bigint[])
  RETURNS bigint[]
@@ -1203,6 +1525,49 @@ BEGIN
     RETURN coalesce(v_refused, '{}');
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
+
+-- [function] holdfast.lock_conditions_v1(text[],text[],jsonb)
+CREATE OR REPLACE FUNCTION holdfast.lock_conditions_v1(p_types text[], p_tags text[], p_condition jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_shared integer[];
+    v_key    record;
+BEGIN
+    IF cardinality(p_types) = 1 AND p_tags IS NULL AND p_condition IS NULL THEN
+        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_types[1]));
+        RETURN;
+    END IF;
+    v_shared := ARRAY(
+        SELECT holdfast.condition_key_v1('type', t) FROM unnest(p_types) AS t
+        UNION SELECT holdfast.condition_key_v1('tag', t) FROM unnest(p_tags) AS w(words), unnest(w.words::text[]) AS t);
+    -- The lock table of the server is finite: many keys become one, which excludes conditions but no other plain append.
+    IF cardinality(v_shared) > 64 THEN
+        PERFORM pg_advisory_xact_lock(1212575, 0);
+        v_shared := '{}';
+    ELSIF p_condition IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock_shared(1212575, 0);
+    END IF;
+    FOR v_key IN
+        SELECT k.key, bool_or(k.alone) AS alone FROM (
+            SELECT s AS key, false AS alone FROM unnest(v_shared) AS s
+            -- One tag is enough: whatever an item matches carries all of its tags, and locks each of them.
+            UNION ALL SELECT holdfast.condition_key_v1('tag', i.item #>> '{tags,0}'), true
+            FROM jsonb_array_elements(p_condition -> 'items') AS i(item) WHERE i.item #> '{tags,0}' IS NOT NULL
+            UNION ALL SELECT holdfast.condition_key_v1('type', t), true
+            FROM jsonb_array_elements(p_condition -> 'items') AS i(item), jsonb_array_elements_text(i.item -> 'types') AS t
+            WHERE i.item #> '{tags,0}' IS NULL
+        ) AS k GROUP BY k.key ORDER BY k.key
+    LOOP
+        IF v_key.alone THEN
+            PERFORM pg_advisory_xact_lock(1212574, v_key.key);
+        ELSE
+            PERFORM pg_advisory_xact_lock_shared(1212574, v_key.key);
+        END IF;
+    END LOOP;
+END $function$;
+comment on function holdfast.lock_conditions_v1(text[],text[],jsonb) is 'Shared locks on the types and tags of what is appended, exclusive ones on what a condition looks at; in one order, before any position is drawn.';
 
 -- [function] holdfast.make_partitions_v1()
 CREATE OR REPLACE FUNCTION holdfast.make_partitions_v1()
@@ -1273,6 +1638,50 @@ BEGIN
 END $function$;
 comment on function holdfast.marks_v1(text[],smallint[],bigint[],bigint,text[]) is 'The settled watermark: below a mark no row of (queue, priority) exists or can ever appear, so that claims need not wade through dead index entries.';
 
+-- [function] holdfast.matching_v1(jsonb)
+CREATE OR REPLACE FUNCTION holdfast.matching_v1(p_condition jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    v_after bigint   := coalesce((p_condition ->> 'after')::bigint, 0);
+    v_seen  bigint[] := ARRAY(SELECT s::bigint FROM jsonb_array_elements_text(p_condition -> 'seen') AS s);
+    v_item  jsonb;
+    v_types text[];
+    v_tags  text[];
+    v_found jsonb := '[]';
+    v_more  jsonb;
+BEGIN
+    FOR v_item IN SELECT i FROM jsonb_array_elements(p_condition -> 'items') AS i LOOP
+        v_types := ARRAY(SELECT t FROM jsonb_array_elements_text(v_item -> 'types') AS t);
+        v_tags := ARRAY(SELECT t FROM jsonb_array_elements_text(v_item -> 'tags') AS t);
+        SELECT coalesce(jsonb_agg(to_jsonb(f) ORDER BY f.position), '[]') INTO v_more FROM (
+            SELECT e.stream, e.version, e.position, e.type, e.id, e.recorded_at
+            FROM holdfast.event_tag g JOIN holdfast.event e ON e.position = g.position
+            WHERE cardinality(v_tags) > 0 AND g.tag = v_tags[1] AND g.position > v_after AND g.position <> ALL (v_seen)
+              AND e.tags @> v_tags AND (cardinality(v_types) = 0 OR e.type = ANY (v_types))
+            UNION ALL
+            SELECT e.stream, e.version, e.position, e.type, e.id, e.recorded_at FROM holdfast.event e
+            WHERE cardinality(v_tags) = 0 AND e.type = ANY (v_types) AND e.position > v_after AND e.position <> ALL (v_seen)
+            LIMIT 20) AS f;
+        v_found := v_found || v_more;
+    END LOOP;
+    RETURN v_found;
+END $function$;
+comment on function holdfast.matching_v1(jsonb) is 'Events that an append condition did not want: {"after": position, "seen": [positions], "items": [{"types": [], "tags": []}]}. An item matches any of its types and all of its tags.';
+
+-- [function] holdfast.new_event_id()
+CREATE OR REPLACE FUNCTION holdfast.new_event_id()
+ RETURNS uuid
+ LANGUAGE sql
+ PARALLEL SAFE
+AS $function$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
+        substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
+$function$;
+comment on function holdfast.new_event_id() is 'A UUID of version 7: in the order of time, so that its index grows at one end.';
+
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
  RETURNS timestamp with time zone
@@ -1298,6 +1707,16 @@ AS $function$
     FROM holdfast.worker w JOIN holdfast.worker_beat b ON b.worker = w.id WHERE w.state = 'live'
 $function$;
 comment on function holdfast.observe_v1() is 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
+
+-- [function] holdfast.partition_of(text)
+CREATE OR REPLACE FUNCTION holdfast.partition_of(p_stream text)
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+    SELECT (get_byte(sha256(convert_to(p_stream, 'UTF8')), 0) & 63)::smallint
+$function$;
+comment on function holdfast.partition_of(text) is 'One of the 64 partitions of the log, 0 to 63. SHA-256, so that it is the same on every server, version and platform.';
 
 -- [function] holdfast.pause_queue_v1(text,text)
 CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text)
@@ -1477,6 +1896,16 @@ AS $function$
     ORDER BY n.queue
 $function$;
 comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
+
+-- [function] holdfast.refuse_change_of_events()
+CREATE OR REPLACE FUNCTION holdfast.refuse_change_of_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'the event log is append-only: % of holdfast.event is refused', lower(TG_OP)
+        USING ERRCODE = 'HF107', HINT = 'Append an event that says what has changed.';
+END $function$;
 
 -- [function] holdfast.register_worker_v1(text,text,integer,text,text,text[],integer,boolean)
 CREATE OR REPLACE FUNCTION holdfast.register_worker_v1(p_name text, p_host text, p_pid integer, p_incarnation text, p_version text, p_queues text[], p_concurrency integer, p_has_session boolean)
@@ -1708,6 +2137,31 @@ BEGIN
 END $function$;
 comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
 
+-- [function] holdfast.settled_v1()
+CREATE OR REPLACE FUNCTION holdfast.settled_v1()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$ SELECT coalesce(max(t.position), 0) FROM holdfast.tick t $function$;
+comment on function holdfast.settled_v1() is 'The settled watermark: up to it nothing is missing and nothing can appear any more. Read it in the same statement as the events.';
+
+-- [function] holdfast.stalled_by_v1()
+CREATE OR REPLACE FUNCTION holdfast.stalled_by_v1()
+ RETURNS TABLE(pid integer, application text, username text, client text, state text, age_seconds double precision, query text, prepared text)
+ LANGUAGE sql
+AS $function$
+    SELECT l.pid, a.application_name, a.usename::text, host(a.client_addr), a.state,
+           extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::double precision, a.query, p.gid
+    FROM pg_catalog.pg_locks l
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.event'::regclass AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    ORDER BY 6 DESC NULLS LAST
+$function$;
+comment on function holdfast.stalled_by_v1() is 'Who holds the watermark back, oldest first: sessions with an open append, and prepared transactions.';
+
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  RETURNS integer
@@ -1766,6 +2220,98 @@ BEGIN
 END $function$;
 comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
 
+-- [function] holdfast.take_stream_v1(text,bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.take_stream_v1(p_stream text, p_expected bigint, p_count integer, OUT base bigint, OUT partition smallint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    -- Each of these locks the row and judges its newest version in one: after a wait PostgreSQL looks at the row again.
+    IF p_expected > 0 THEN
+        UPDATE holdfast.stream s SET version = s.version + p_count WHERE s.name = p_stream AND s.version = p_expected
+        RETURNING s.version - p_count, s.partition INTO base, partition;
+    ELSIF p_expected = 0 THEN
+        INSERT INTO holdfast.stream AS s (name, version, partition) VALUES (p_stream, p_count, holdfast.partition_of(p_stream))
+        ON CONFLICT DO NOTHING RETURNING 0, s.partition INTO base, partition;
+    ELSE
+        UPDATE holdfast.stream s SET version = s.version + p_count WHERE s.name = p_stream
+        RETURNING s.version - p_count, s.partition INTO base, partition;
+        IF NOT FOUND THEN
+            INSERT INTO holdfast.stream AS s (name, version, partition) VALUES (p_stream, p_count, holdfast.partition_of(p_stream))
+            ON CONFLICT (name) DO UPDATE SET version = s.version + p_count
+            RETURNING s.version - p_count, s.partition INTO base, partition;
+        END IF;
+    END IF;
+END $function$;
+comment on function holdfast.take_stream_v1(text,bigint,integer) is 'Makes room for p_count events in a stream that stands at the expected version (0: does not exist, NULL: any). No base: it does not, and nothing was changed.';
+
+-- [function] holdfast.thin_ticks_v1()
+CREATE OR REPLACE FUNCTION holdfast.thin_ticks_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_rows integer;
+BEGIN
+    DELETE FROM holdfast.tick t USING (
+        SELECT x.position, x.at, lead(x.at) OVER (ORDER BY x.position) AS next_at FROM holdfast.tick x
+    ) AS n
+    WHERE n.position = t.position AND n.next_at IS NOT NULL AND (
+        (n.at < holdfast.now() - interval '1 day' AND date_trunc('minute', n.at) = date_trunc('minute', n.next_at))
+        OR (n.at < holdfast.now() - interval '1 hour' AND date_trunc('second', n.at) = date_trunc('second', n.next_at)));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.thin_ticks_v1() is 'Ticks tell time to the second after an hour and to the minute after a day; the newest always stays.';
+
+-- [function] holdfast.tick_v1(bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.tick_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[], OUT moved boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_last    bigint;
+    v_writers text[];
+    v_new     bigint;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a tick needs READ COMMITTED' USING ERRCODE = 'HF105';
+    END IF;
+    moved := false;
+    settled := holdfast.settled_v1();
+    -- First the sequence, then the writers: whoever drew a number up to this one is among them or has ended.
+    v_last := holdfast.last_position_v1();
+    IF v_last <= settled THEN
+        RETURN;
+    END IF;
+    v_writers := holdfast.event_writers_v1();
+    IF v_writers = '{}' THEN
+        v_new := v_last;
+    ELSIF p_pending > settled AND p_pending <= v_last THEN
+        IF p_fence && v_writers THEN
+            -- Somebody of then still writes: wait for these, not for newer ones.
+            pending := p_pending;
+            fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
+        ELSE
+            v_new := p_pending;
+        END IF;
+    END IF;
+    IF v_new IS NOT NULL THEN
+        INSERT INTO holdfast.tick (position, at) VALUES (v_new, holdfast.now()) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('holdfast_tick', v_new::text);
+        settled := v_new;
+        moved := true;
+    END IF;
+    IF pending IS NULL AND v_last > settled THEN
+        pending := v_last;
+        fence := v_writers;
+    END IF;
+END $function$;
+comment on function holdfast.tick_v1(bigint,text[]) is 'Publishes how far the log may be read. Hand in what the last call of this process gave as pending and fence, or NULL: any number of callers do no harm to each other.';
+
 -- [function] holdfast.unknown_leases_v1(bigint,bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.unknown_leases_v1(p_worker bigint, p_from bigint, p_known bigint[])
  RETURNS SETOF bigint
@@ -1776,6 +2322,22 @@ AS $function$
     WHERE l.id >= greatest(p_from, p_worker << 36) AND l.id < (p_worker + 1) << 36 AND l.id <> ALL (p_known)
 $function$;
 comment on function holdfast.unknown_leases_v1(bigint,bigint,bigint[]) is 'Leases of a live worker that it does not know of: the answer of a claim was lost.';
+
+-- [function] holdfast.winners_v1(text,bigint)
+CREATE OR REPLACE FUNCTION holdfast.winners_v1(p_stream text, p_expected bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+AS $function$
+    SELECT jsonb_build_object(
+        'stream', p_stream, 'expected', p_expected,
+        'actual', coalesce((SELECT s.version FROM holdfast.stream s WHERE s.name = p_stream), 0),
+        'events', coalesce((
+            SELECT jsonb_agg(jsonb_build_object('stream', e.stream, 'version', e.version, 'position', e.position, 'type', e.type,
+                                                'id', e.id, 'recorded_at', e.recorded_at) ORDER BY e.version)
+            FROM (SELECT x.* FROM holdfast.event x WHERE x.stream = p_stream AND x.version > p_expected
+                  ORDER BY x.version LIMIT 20) AS e), '[]'))
+$function$;
+comment on function holdfast.winners_v1(text,bigint) is 'Why an expected version does not hold: the actual one, and the first events that came in between.';
 
 -- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
@@ -1811,6 +2373,50 @@ AS $function$
 $function$;
 comment on function holdfast.workers_to_rescue_v1() is 'Everybody who is not live and whom a lease still names. Asked again and again, because a claim may commit after the first look.';
 
+-- [function] holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.write_events_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_tags text[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[], OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT refused_by integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    v_bases      bigint[];
+    v_partitions smallint[];
+    v_at         integer;
+    v_taken      record;
+BEGIN
+    recorded_at := holdfast.now();
+    FOR v_at IN SELECT s.at FROM unnest(p_streams) WITH ORDINALITY AS s(name, at) ORDER BY s.name COLLATE "C" LOOP
+        v_taken := holdfast.take_stream_v1(p_streams[v_at], p_expected[v_at], p_counts[v_at]);
+        IF v_taken.base IS NULL THEN
+            refused_by := v_at;
+            RETURN;
+        END IF;
+        v_bases[v_at] := v_taken.base;
+        v_partitions[v_at] := v_taken.partition;
+    END LOOP;
+    WITH added AS (
+        INSERT INTO holdfast.event AS e (version, recorded_at, id, partition, schema_version, stream, type, data, tags, metadata,
+                                    correlation_id, causation_id, trace)
+        SELECT v_bases[i.of] + i.nth, write_events_v1.recorded_at, i.id, v_partitions[i.of], i.schema_version, p_streams[i.of], i.type,
+               i.data, i.tags::text[], i.metadata, i.correlation_id, i.causation_id, i.trace
+        FROM unnest(p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata, p_correlations, p_causations, p_traces)
+             WITH ORDINALITY AS i(of, nth, id, type, schema_version, data, tags, metadata, correlation_id, causation_id, trace, at)
+        ORDER BY i.at
+        RETURNING e.position, e.version
+    )
+    SELECT array_agg(a.position ORDER BY a.position), array_agg(a.version ORDER BY a.position) INTO positions, versions FROM added a;
+    IF positions[1] <= (SELECT max(t.position) FROM holdfast.tick t) THEN
+        RAISE EXCEPTION 'the sequence of positions is behind the log: it gave %, which readers have passed', positions[1]
+            USING ERRCODE = 'HF106', HINT = 'After a restore or a switch-over run `holdfast event adopt`, or SELECT holdfast.adopt_log_v1().';
+    END IF;
+    IF p_tags IS NOT NULL THEN
+        INSERT INTO holdfast.event_tag (tag, position)
+        SELECT DISTINCT t.tag, positions[i.at] FROM unnest(p_tags) WITH ORDINALITY AS i(words, at), unnest(i.words::text[]) AS t(tag);
+    END IF;
+END $function$;
+comment on function holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[]) is 'Locks the streams in the order of their names, then inserts in the order of the events. refused_by: the stream whose expected version does not hold; the caller must undo the others.';
+
 -- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)
  RETURNS void
@@ -1826,3 +2432,6 @@ BEGIN
     END IF;
 END $function$;
 comment on function holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb) is 'One outcome off the hot path: cancelled while waiting, or lost too often.';
+
+-- [trigger] holdfast.event.event_is_append_only
+CREATE TRIGGER event_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON holdfast.event FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change_of_events();
