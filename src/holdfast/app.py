@@ -10,6 +10,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overloa
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
+from holdfast.events import projections as projecting
+from holdfast.events.recorded import StandIn
 from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
@@ -18,6 +20,7 @@ from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, W
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class TaskDecorator(Protocol):
@@ -56,6 +59,8 @@ class Holdfast:
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
         self._portal = Portal()
+        self._projections = projecting.Registry(StandIn(), self._projections_console)
+        self._services.append(self._projection_service)
 
     @property
     def settings(self) -> Settings:
@@ -78,6 +83,11 @@ class Holdfast:
     def queues(self) -> Queues:
         """Queues: depth, pause, resume."""
         return self._here().queues
+
+    @property
+    def projections(self) -> projecting.Projections:
+        """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
+        return projecting.Projections(self._here().database)
 
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
@@ -103,6 +113,99 @@ class Holdfast:
         if not handlers:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
+
+    def projection(
+        self,
+        name: str,
+        *,
+        types: projecting.Types = None,
+        categories: projecting.Names = None,
+        tags: projecting.Names = None,
+        batch: int = projecting.DEFAULT_BATCH,
+        on_failure: projecting.OnFailure = "park",
+        retry: Retry = projecting.DEFAULT_RETRY,
+        version: int = 1,
+        tables: projecting.Names = None,
+        into: str | None = None,
+        key: projecting.Names = None,
+        timeout_seconds: float = 60.0,
+        setup: Callable[[Any], Any] | None = None,
+    ) -> Callable[[F], projecting.DeclaredProjection[F]]:
+        """Register a read model: ``@app.projection("open_orders")`` over ``async def f(tx, event: Placed | Closed)``.
+
+        Which events it gets is said by the annotation, or by ``types``; ``categories`` and ``tags`` narrow it. What it
+        writes through ``tx`` commits with the checkpoint. A parameter annotated as a list gets up to ``batch`` events
+        at once; rows (dicts) that such a handler returns go ``into`` that table, replacing those with the same ``key``.
+        An event that fails is retried by ``retry``; then its stream is parked, or with ``on_failure="stop"`` the
+        partition stops. ``tables`` are what it writes: ``rebuild`` makes them anew beside the live ones, after
+        ``setup(tx)``; raise ``version`` with code that needs it. Raises ``ConfigurationError``.
+        """
+        return self._projections.model(
+            name,
+            types=types,
+            categories=categories,
+            tags=tags,
+            batch=batch,
+            on_failure=on_failure,
+            retry=retry,
+            version=version,
+            tables=tables,
+            into=into,
+            key=key,
+            timeout_seconds=timeout_seconds,
+            setup=setup,
+        )
+
+    def trigger(
+        self,
+        task: Task[..., Any],
+        *,
+        name: str | None = None,
+        types: projecting.Types = None,
+        categories: projecting.Names = None,
+        tags: projecting.Names = None,
+        from_start: bool = False,
+    ) -> Callable[[F], projecting.DeclaredProjection[F]]:
+        """Have events start jobs: ``@app.trigger(send_welcome)`` over ``def welcome(event: Registered): return (event.id,)``.
+
+        The function returns the job's arguments as a tuple or dict, or None for no job. Jobs and checkpoint commit
+        together: one job an event, however often a worker dies. It begins with events that come from now on, or
+        ``from_start``.
+        """
+        return self._projections.trigger(
+            task, name=name, types=types, categories=categories, tags=tags, from_start=from_start
+        )
+
+    def outbox(
+        self,
+        name: str,
+        *,
+        types: projecting.Types = None,
+        categories: projecting.Names = None,
+        tags: projecting.Names = None,
+        retry: Retry = projecting.DEFAULT_RETRY,
+        timeout_seconds: float = 30.0,
+        from_start: bool = False,
+    ) -> Callable[[F], projecting.DeclaredProjection[F]]:
+        """Publish events to another system: ``@app.outbox("broker")`` over ``async def publish(event, delivery: Delivery)``.
+
+        At least once and in order per stream, outside of any transaction; ``delivery.idempotency_key`` is the same
+        for every attempt. A stream whose event cannot be published is parked, others go on.
+        """
+        return self._projections.outbox(
+            name,
+            types=types,
+            categories=categories,
+            tags=tags,
+            retry=retry,
+            timeout_seconds=timeout_seconds,
+            from_start=from_start,
+        )
+
+    def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
+        """The projections of that name, or all. Raises ``ProjectionUnknown``."""
+        known = self._projections
+        return list(known.projections.values()) if names is None else [known.find(name) for name in names]
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
@@ -207,6 +310,12 @@ class Holdfast:
             await migrate(connection)
         finally:
             await connection.close()
+
+    async def _projections_console(self) -> projecting.Projections:
+        return projecting.Projections((await self.open()).database)
+
+    def _projection_service(self) -> Service:
+        return projecting.ProjectionService(self.declared_projections())
 
     def _register(
         self,

@@ -13,6 +13,7 @@ CREATE TABLE holdfast.projection (
     on_failure   text        NOT NULL CHECK (on_failure IN ('park', 'stop')),
     code_version integer     NOT NULL CHECK (code_version > 0),
     types        text[],
+    categories   text[],
     tags         text[],
     tables       text[]      NOT NULL,
     declared_at  timestamptz NOT NULL,
@@ -21,7 +22,7 @@ CREATE TABLE holdfast.projection (
     retired_at   timestamptz,
     still_until  timestamptz
 );
-COMMENT ON TABLE holdfast.projection IS 'What the application declared, and what an operator decided. types and tags NULL: every event.';
+COMMENT ON TABLE holdfast.projection IS 'What the application declared, and what an operator decided. types, categories, tags NULL: every event.';
 COMMENT ON COLUMN holdfast.projection.still_until IS 'Until then the live model stands still, so that another can reach it; see switch_model_v1.';
 
 CREATE TABLE holdfast.projection_model (
@@ -119,18 +120,19 @@ $$;
 COMMENT ON FUNCTION holdfast.live_projectors_v1 IS 'Projectors whose lease runs and whose worker, if they have one, is not declared dead. NULL: of any code version.';
 
 CREATE FUNCTION holdfast.declare_projection_v1(
-    p_name text, p_kind text, p_on_failure text, p_code_version integer, p_types text[], p_tags text[], p_tables text[], p_from_now boolean
+    p_name text, p_kind text, p_on_failure text, p_code_version integer, p_types text[], p_categories text[],
+    p_tags text[], p_tables text[], p_from_now boolean
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_live  integer;
     v_start bigint := 0;
 BEGIN
-    INSERT INTO holdfast.projection AS p (name, kind, on_failure, code_version, types, tags, tables, declared_at)
-    VALUES (p_name, p_kind, p_on_failure, p_code_version, p_types, p_tags, p_tables, holdfast.now())
+    INSERT INTO holdfast.projection AS p (name, kind, on_failure, code_version, types, categories, tags, tables, declared_at)
+    VALUES (p_name, p_kind, p_on_failure, p_code_version, p_types, p_categories, p_tags, p_tables, holdfast.now())
     ON CONFLICT (name) DO UPDATE SET
-        kind = excluded.kind, on_failure = excluded.on_failure, types = excluded.types, tags = excluded.tags,
-        tables = excluded.tables, code_version = excluded.code_version, declared_at = excluded.declared_at
+        kind = excluded.kind, on_failure = excluded.on_failure, types = excluded.types, categories = excluded.categories,
+        tags = excluded.tags, tables = excluded.tables, code_version = excluded.code_version, declared_at = excluded.declared_at
         WHERE p.code_version <= excluded.code_version;      -- older code in a rolling deploy changes nothing
     SELECT m.model INTO v_live FROM holdfast.projection_model m WHERE m.projection = p_name AND m.state = 'live';
     IF FOUND THEN
@@ -222,7 +224,7 @@ DECLARE
 BEGIN
     SELECT * INTO v_me FROM holdfast.projector p WHERE p.id = p_projector;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'projector % is not registered any more', p_projector USING ERRCODE = 'HF020';
+        RAISE EXCEPTION 'projector % is not registered any more', p_projector USING ERRCODE = 'HF120';
     END IF;
     SELECT j.paused_at IS NOT NULL OR j.retired_at IS NOT NULL INTO v_idle FROM holdfast.projection j WHERE j.name = v_me.projection;
     SELECT count(*), count(*) FILTER (WHERE l.id < p_projector) INTO v_workers, v_rank
@@ -318,6 +320,45 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.bounds_v1 IS
     'How far may be read: to the settled position; a model that is not live only as far as the live one has come, so that a switch neither loses nor doubles effects.';
+
+CREATE FUNCTION holdfast.in_scope_v1(p_type text, p_stream text, p_tags text[], p_types text[], p_categories text[], p_wanted_tags text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (p_types IS NULL OR p_type = ANY (p_types))
+       AND (p_categories IS NULL OR holdfast.category_of(p_stream) = ANY (p_categories))
+       AND (p_wanted_tags IS NULL OR coalesce(p_tags @> p_wanted_tags, false))
+$$;
+COMMENT ON FUNCTION holdfast.in_scope_v1 IS 'Any of the types, any of the categories, all of the tags; NULL asks for nothing.';
+
+CREATE FUNCTION holdfast.next_events_v1(
+    p_projection text, p_model integer, p_partitions smallint[], p_after bigint[], p_upto bigint[], p_limit_each integer,
+    p_types text[], p_categories text[], p_tags text[]
+) RETURNS TABLE (
+    "position" bigint, stream text, version bigint, partition smallint, type text, id uuid, schema_version smallint, data jsonb,
+    tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, recorded_at timestamptz, parked boolean)
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off SET jit = off AS $$
+    SELECT e.position, e.stream, e.version, e.partition, e.type, e.id, e.schema_version, e.data, e.tags, e.metadata,
+           e.correlation_id, e.causation_id, e.trace, e.recorded_at,
+           EXISTS (SELECT FROM holdfast.projection_parked k WHERE k.projection = p_projection AND k.model = p_model AND k.stream = e.stream)
+    FROM unnest(p_partitions, p_after, p_upto) AS o(partition, after, upto)
+    CROSS JOIN LATERAL (
+        SELECT x.* FROM holdfast.event x
+        WHERE x.partition = o.partition AND x.position > o.after AND x.position <= o.upto
+          AND holdfast.in_scope_v1(x.type, x.stream, x.tags, p_types, p_categories, p_tags)
+        ORDER BY x.position LIMIT p_limit_each) AS e
+$$;
+COMMENT ON FUNCTION holdfast.next_events_v1 IS
+    'The next events of each partition, in order inside each, by the index of partitions: n readers read the log once, not n times.';
+
+CREATE FUNCTION holdfast.stream_part_v1(
+    p_stream text, p_first bigint, p_last bigint, p_limit integer, p_types text[], p_categories text[], p_tags text[]
+) RETURNS SETOF holdfast.event
+LANGUAGE sql STABLE SET enable_seqscan = off SET jit = off AS $$
+    SELECT e.* FROM holdfast.event e
+    WHERE e.stream = p_stream AND e.position BETWEEN p_first AND p_last
+      AND holdfast.in_scope_v1(e.type, e.stream, e.tags, p_types, p_categories, p_tags)
+    ORDER BY e.position LIMIT p_limit
+$$;
+COMMENT ON FUNCTION holdfast.stream_part_v1 IS 'Events of one stream between two positions, both included: what a parked stream has still to be given.';
 
 CREATE FUNCTION holdfast.park_failed_v1(
     p_projection text, p_model integer, p_stream text, p_partition smallint, p_position bigint, p_attempts integer, p_error jsonb, p_retry_in interval
@@ -517,7 +558,7 @@ DECLARE
 BEGIN
     SELECT * INTO v_projection FROM holdfast.projection j WHERE j.name = p_projection FOR UPDATE;
     IF EXISTS (SELECT FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.state = 'building') THEN
-        RAISE EXCEPTION 'a model of % is being built already', p_projection USING ERRCODE = 'HF021';
+        RAISE EXCEPTION 'a model of % is being built already', p_projection USING ERRCODE = 'HF121';
     END IF;
     SELECT max(m.model) + 1 INTO start_rebuild_v1.model FROM holdfast.projection_model m WHERE m.projection = p_projection;
     schema_name := format('holdfast_%s_%s', p_projection, start_rebuild_v1.model);
@@ -571,7 +612,9 @@ BEGIN
     SELECT count(*) INTO v_behind
     FROM holdfast.projection_partition l JOIN holdfast.projection_partition t USING (projection, partition)
     WHERE l.projection = p_projection AND l.model = v_live.model AND t.model = v_next.model AND t.checkpoint < l.checkpoint;
-    IF v_behind > 0 OR v_next.model IS NULL THEN
+    IF v_next.model IS NULL THEN
+        RETURN 64;
+    ELSIF v_behind > 0 THEN
         RETURN v_behind;
     END IF;
     v_aside := format('holdfast_%s_%s', p_projection, v_live.model);
@@ -614,3 +657,76 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION holdfast.drop_model_v1 IS 'A model that is built or kept, with its tables. The live one is never dropped.';
+
+-- What people see ------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION holdfast.projection_lag_v1(p_projection text, p_most integer) RETURNS TABLE (
+    projection text, model integer, state text, partition smallint, checkpoint bigint, events bigint, seconds double precision,
+    parked bigint, failing jsonb, moved_at timestamptz, epoch bigint, owner bigint, owner_host text, owner_pid integer)
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    SELECT t.projection, t.model, m.state, t.partition, t.checkpoint, b.events,
+           greatest(extract(epoch FROM holdfast.now() - b.oldest), 0)::double precision,
+           (SELECT count(*) FROM holdfast.projection_parked k
+            WHERE k.projection = t.projection AND k.model = t.model AND k.partition = t.partition),
+           t.failing, t.moved_at, t.epoch, o.id, o.host, o.pid
+    FROM holdfast.projection_partition t
+    JOIN holdfast.projection_model m USING (projection, model)
+    JOIN holdfast.projection j ON j.name = t.projection
+    LEFT JOIN LATERAL (SELECT p.id, p.host, p.pid FROM holdfast.live_projectors_v1(t.projection, NULL) AS p
+                       WHERE p.id = t.owner AND t.lease_until > holdfast.now()) AS o ON true
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS events, min(x.recorded_at) AS oldest FROM (
+            SELECT e.recorded_at FROM holdfast.event e
+            WHERE e.partition = t.partition AND e.position > t.checkpoint
+              AND holdfast.in_scope_v1(e.type, e.stream, e.tags, j.types, j.categories, j.tags)
+            ORDER BY e.position LIMIT p_most) AS x) AS b
+    WHERE p_projection IS NULL OR t.projection = p_projection
+    ORDER BY t.projection, t.model, t.partition
+$$;
+COMMENT ON FUNCTION holdfast.projection_lag_v1 IS
+    'Per partition: events that wait (counted up to p_most) and the age of the oldest of them. An idle projection has none, whatever positions say.';
+
+CREATE FUNCTION holdfast.projections_v1(p_projection text, p_most integer) RETURNS TABLE (
+    name text, kind text, on_failure text, code_version integer, model integer, model_version integer, building integer, kept integer,
+    paused_at timestamptz, pause_reason text, retired_at timestamptz, workers bigint, held bigint, events bigint, seconds double precision,
+    building_events bigint, parked bigint, undecided bigint, stopped bigint, total_partitions smallint, missing_keys integer[], refused text[])
+LANGUAGE sql STABLE SET jit = off AS $$
+    SELECT j.name, j.kind, j.on_failure, j.code_version, m.model, m.code_version,
+           (SELECT b.model FROM holdfast.projection_model b WHERE b.projection = j.name AND b.state = 'building'),
+           (SELECT b.model FROM holdfast.projection_model b WHERE b.projection = j.name AND b.state = 'kept'),
+           j.paused_at, j.pause_reason, j.retired_at, w.workers, l.held, l.events, l.seconds, l.building_events,
+           k.parked, k.undecided, l.stopped, w.total,
+           CASE WHEN w.total IS NOT NULL THEN ARRAY(SELECT n FROM generate_series(0, w.total - 1) AS n WHERE n <> ALL (w.keys) ORDER BY n) END,
+           ARRAY(SELECT format('process %s on %s: %s', r.pid, r.host, r.refused) FROM holdfast.projector r
+                 WHERE r.projection = j.name AND r.refused IS NOT NULL AND r.started_at > holdfast.now() - interval '5 minutes' ORDER BY r.id)
+    FROM holdfast.projection j
+    LEFT JOIN holdfast.projection_model m ON m.projection = j.name AND m.state = 'live'
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS workers, max(p.total_partitions) AS total, coalesce(array_agg(p.partition_key::integer), '{}') AS keys
+        FROM holdfast.live_projectors_v1(j.name, m.code_version) AS p) AS w
+    CROSS JOIN LATERAL (
+        SELECT count(g.owner) FILTER (WHERE g.state = 'live') AS held, sum(g.events) FILTER (WHERE g.state = 'live')::bigint AS events,
+               max(g.seconds) FILTER (WHERE g.state = 'live') AS seconds, sum(g.events) FILTER (WHERE g.state = 'building')::bigint AS building_events,
+               count(*) FILTER (WHERE g.state = 'live' AND g.failing IS NOT NULL AND NOT g.failing ? 'retry_at') AS stopped
+        FROM holdfast.projection_lag_v1(j.name, p_most) AS g) AS l
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS parked, count(*) FILTER (WHERE q.retry_at IS NULL) AS undecided
+        FROM holdfast.projection_parked q WHERE q.projection = j.name AND q.model = m.model) AS k
+    WHERE p_projection IS NULL OR j.name = p_projection
+    ORDER BY j.name
+$$;
+COMMENT ON FUNCTION holdfast.projections_v1 IS 'Every projection on one line: who serves it, how far it is, what waits for a person.';
+
+CREATE FUNCTION holdfast.has_caught_up_v1(p_projection text, p_position bigint) RETURNS boolean
+LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+    SELECT CASE WHEN count(*) > 0 THEN NOT bool_or(EXISTS (
+        SELECT FROM holdfast.event e
+        WHERE e.partition = t.partition AND e.position > t.checkpoint AND e.position <= p_position
+          AND holdfast.in_scope_v1(e.type, e.stream, e.tags, j.types, j.categories, j.tags))) END
+    FROM holdfast.projection_partition t
+    JOIN holdfast.projection_model m USING (projection, model)
+    JOIN holdfast.projection j ON j.name = t.projection
+    WHERE t.projection = p_projection AND m.state = 'live'
+$$;
+COMMENT ON FUNCTION holdfast.has_caught_up_v1 IS
+    'Whether every visible event up to this position is in the live read model (or parked). NULL: there is no such projection.';

@@ -30,7 +30,8 @@ _LISTS: Final = (list, Sequence, typing.Sequence)
 class Projection:
     """A derived reader of the log, as the application declared it.
 
-    ``types``: names of event types, ``None`` for all; ``tags``: an event needs all of them. ``version`` is that of the
+    ``types``: names of event types, any of them; ``categories``: what stands before the first hyphen of a stream's name,
+    any of them; ``tags``: all of them. ``None`` asks for nothing. ``version`` is that of the
     handler's code: raise it when the read model has to be made anew. ``tables`` are those it writes.
     """
 
@@ -38,6 +39,7 @@ class Projection:
     kind: Kind
     handling: Handling
     types: tuple[str, ...] | None = None
+    categories: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
     batch: int = DEFAULT_BATCH
     on_failure: OnFailure = "park"

@@ -2,7 +2,7 @@
 
 -- name: declare
 -- Makes the projection known with its first model; false: there are models, and none of this code version.
-SELECT holdfast.declare_projection_v1($1, $2, $3, $4, $5, $6, $7, $8)
+SELECT holdfast.declare_projection_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: register
 -- A number for this process, and why it may not serve, if it may not.

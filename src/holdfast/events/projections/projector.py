@@ -105,7 +105,7 @@ class Projector:
                     self._hold_at = 0.0
                 except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
                     self._hold_at = 0.0
-                    if getattr(error, "sqlstate", None) == "HF020":
+                    if getattr(error, "sqlstate", None) == "HF120":
                         self._forget()
                         continue
                     log.warning("projection %s waits for the database: %s", self.projection.name, error)
@@ -256,6 +256,7 @@ async def declare(database: Database, projection: Projection) -> bool:
             projection.on_failure,
             projection.version,
             _or_none(projection.types),
+            _or_none(projection.categories),
             _or_none(projection.tags),
             list(projection.tables),
             projection.from_now,

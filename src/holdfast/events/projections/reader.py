@@ -22,8 +22,7 @@ class Reader:
     def __init__(self, database: Database, projection: Projection) -> None:
         self._database = database
         self._projection = projection
-        self._types = None if projection.types is None else list(projection.types)
-        self._tags = None if projection.tags is None else list(projection.tags)
+        self._scope = (_list(projection.types), _list(projection.categories), _list(projection.tags))
 
     async def bounds(self, share: Share) -> dict[int, int]:
         """How far each of our partitions may go now."""
@@ -46,14 +45,18 @@ class Reader:
             [h.checkpoint for h in behind],
             [upto[h.partition] for h in behind],
             limit_each,
-            self._types,
-            self._tags,
+            *self._scope,
         )
+        rows.sort(key=lambda row: row["position"])
         placed = [(Placed(row["partition"], recorded(row)), row["parked"]) for row in rows]
         found, share.full = assemble(placed, upto, limit_each)
         return found.at_most(2 * batch)
 
     async def stream_events(self, tx: Any, stream: str, first: int, last: int, limit: int) -> list[RecordedEvent]:
         """Events of one stream between two positions, both included, that this projection is for."""
-        rows = await tx.fetch(_SQL["stream_events"].sql, stream, first, last, limit, self._types, self._tags)
+        rows = await tx.fetch(_SQL["stream_events"].sql, stream, first, last, limit, *self._scope)
         return [recorded(row) for row in rows]
+
+
+def _list(names: tuple[str, ...] | None) -> list[str] | None:
+    return None if names is None else list(names)

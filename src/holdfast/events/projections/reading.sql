@@ -5,9 +5,9 @@
 SELECT settled, live FROM holdfast.bounds_v1($1, $2)
 
 -- name: next_events
--- The next events of each partition after its checkpoint, up to its bound, at most $6 of each, by position; with whether their stream is parked.
-SELECT 1
+-- The next events of each partition after its checkpoint, up to its bound; with whether their stream is parked.
+SELECT * FROM holdfast.next_events_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: stream_events
--- Events of one stream from $2 to $3 that the projection is for, at most $4, by position.
-SELECT 1
+-- Events of one stream between two positions, both included, that the projection is for.
+SELECT * FROM holdfast.stream_part_v1($1, $2, $3, $4, $5, $6, $7)

@@ -1,0 +1,197 @@
+"""The projections of an application, and the ways to declare one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from holdfast.errors import ConfigurationError, ProjectionUnknown
+from holdfast.events.projections.console import Projections
+from holdfast.events.projections.declaration import (
+    DEFAULT_BATCH,
+    DEFAULT_RETRY,
+    HandlerShape,
+    Kind,
+    OnFailure,
+    Projection,
+    shape_of,
+)
+from holdfast.events.projections.delivery import Delivery
+from holdfast.events.projections.handling import Handling, InBatches, OneByOne, ToJobs, ToOutside
+from holdfast.events.projections.vocabulary import Vocabulary
+from holdfast.jobs import Retry, Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+Types = str | type | Sequence[str | type] | None
+Names = str | Sequence[str] | None
+
+
+class DeclaredProjection(Generic[F]):
+    """A registered projection. Calling it calls the handler, here and now."""
+
+    def __init__(self, handler: F, projection: Projection, console: Callable[[], Awaitable[Projections]]) -> None:
+        self.handler = handler
+        self.projection = projection
+        self.name = projection.name
+        self._console = console
+        self.__doc__ = handler.__doc__
+        self.__wrapped__ = handler
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the handler directly."""
+        return self.handler(*args, **kwargs)
+
+    async def caught_up(self, position: int, timeout_seconds: float = 5.0) -> None:
+        """Return once every event up to ``position`` is in the read model. Raises ``TimedOut``."""
+        await (await self._console()).caught_up(self.name, position, timeout_seconds)
+
+    def __repr__(self) -> str:
+        return repr(self.projection)
+
+
+class Registry:
+    """Declares projections and knows them by name."""
+
+    def __init__(self, vocabulary: Vocabulary, console: Callable[[], Awaitable[Projections]]) -> None:
+        """``console`` opens the application if it is not open yet."""
+        self.projections: dict[str, Projection] = {}
+        self._vocabulary = vocabulary
+        self._console = console
+
+    def find(self, name: str) -> Projection:
+        """The projection of that name. Raises ``ProjectionUnknown`` with the names that there are."""
+        if name in self.projections:
+            return self.projections[name]
+        known = ", ".join(sorted(self.projections)) or "none"
+        raise ProjectionUnknown(f"the application declares no projection {name!r}", remedy=f"it declares: {known}")
+
+    def model(
+        self,
+        name: str,
+        *,
+        types: Types = None,
+        categories: Names = None,
+        tags: Names = None,
+        batch: int = DEFAULT_BATCH,
+        on_failure: OnFailure = "park",
+        retry: Retry = DEFAULT_RETRY,
+        version: int = 1,
+        tables: Names = None,
+        into: str | None = None,
+        key: Names = None,
+        timeout_seconds: float = 60.0,
+        setup: Callable[[Any], Any] | None = None,
+    ) -> Callable[[F], DeclaredProjection[F]]:
+        """A read model; see ``Holdfast.projection``."""
+
+        def register(handler: F) -> DeclaredProjection[F]:
+            who = f"projection {name!r}"
+            shape = shape_of(handler, who)
+            if not shape.takes_many and (into or key):
+                raise ConfigurationError(
+                    f"{who}: into and key are for rows that a batch handler returns",
+                    remedy="annotate its parameter as a list: async def handler(events: list[OrderPlaced]) -> list[dict]",
+                )
+            if key and not into:
+                raise ConfigurationError(f"{who}: key names columns of the table in `into`, which is not given")
+            if not shape.takes_many and not inspect.iscoroutinefunction(handler):
+                raise ConfigurationError(f"{who}: a handler with a transaction is a coroutine function (async def)")
+            value = self._value(shape)
+            handling: Handling = (
+                InBatches(handler, value, timeout_seconds=timeout_seconds, into=into, key=_names(key) or ())
+                if shape.takes_many
+                else OneByOne(handler, value, timeout_seconds=timeout_seconds)
+            )
+            written = _names(tables) or ((into,) if into else ())
+            projection = Projection(
+                name, "model", handling, self._types(types, shape), _names(categories), _names(tags), batch=batch,
+                on_failure=on_failure, retry=retry, version=version, tables=written, setup=setup,
+            )
+            return self._keep(handler, projection)
+
+        return register
+
+    def trigger(
+        self, task: Task[..., Any], *, name: str | None, types: Types, categories: Names, tags: Names, from_start: bool
+    ) -> Callable[[F], DeclaredProjection[F]]:
+        """An event starts a job; see ``Holdfast.trigger``."""
+
+        def register(handler: F) -> DeclaredProjection[F]:
+            chosen = name or handler.__name__
+            shape = shape_of(handler, f"trigger {chosen!r}")
+            handling = ToJobs(handler, self._value(shape), task)
+            return self._keep(
+                handler,
+                self._effects(chosen, "trigger", handling, shape, types, categories, tags, from_start=from_start),
+            )
+
+        return register
+
+    def outbox(
+        self,
+        name: str,
+        *,
+        types: Types,
+        categories: Names,
+        tags: Names,
+        retry: Retry,
+        timeout_seconds: float,
+        from_start: bool,
+    ) -> Callable[[F], DeclaredProjection[F]]:
+        """Events go out to another system; see ``Holdfast.outbox``."""
+
+        def register(handler: F) -> DeclaredProjection[F]:
+            shape = shape_of(handler, f"outbox {name!r}")
+            handling = ToOutside(handler, self._value(shape), timeout_seconds=timeout_seconds)
+            projection = self._effects(
+                name, "outbox", handling, shape, types, categories, tags, from_start=from_start, retry=retry
+            )
+            return self._keep(handler, projection)
+
+        return register
+
+    def _effects(
+        self,
+        name: str,
+        kind: Kind,
+        handling: Handling,
+        shape: HandlerShape,
+        types: Types,
+        categories: Names,
+        tags: Names,
+        *,
+        from_start: bool,
+        retry: Retry = DEFAULT_RETRY,
+    ) -> Projection:
+        """What is there for its effects begins with the events that come, unless told otherwise."""
+        return Projection(
+            name, kind, handling, self._types(types, shape), _names(categories), _names(tags), retry=retry,
+            from_now=not from_start,
+        )
+
+    def _keep(self, handler: F, projection: Projection) -> DeclaredProjection[F]:
+        if projection.name in self.projections:
+            raise ConfigurationError(
+                f"there are two projections named {projection.name!r}", remedy="give one of them another name"
+            )
+        self.projections[projection.name] = projection
+        return DeclaredProjection(handler, projection, self._console)
+
+    def _types(self, types: Types, shape: HandlerShape) -> tuple[str, ...] | None:
+        if types is None:
+            return tuple(self._vocabulary.name_of(each) for each in shape.event_types) or None
+        given = [types] if isinstance(types, str | type) else types
+        return tuple(each if isinstance(each, str) else self._vocabulary.name_of(each) for each in given)
+
+    def _value(self, shape: HandlerShape) -> Callable[[Delivery], Any]:
+        """What a handler is given: the typed event when it names types, otherwise the event as it was recorded."""
+        if shape.event_types:
+            return lambda delivery: self._vocabulary.load(delivery.event)
+        return lambda delivery: delivery.event
+
+
+def _names(names: Names) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    return (names,) if isinstance(names, str) else tuple(names)
