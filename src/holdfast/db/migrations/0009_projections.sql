@@ -199,11 +199,12 @@ BEGIN
         UPDATE holdfast.projector p SET lives_until = holdfast.now() + p_lease WHERE p.id = ANY (p_projectors) RETURNING p.id
     )
     SELECT array_agg(id) INTO v_known FROM known;
-    UPDATE holdfast.projection_partition t SET lease_until = holdfast.now() + p_lease
-    FROM (SELECT o.projection, o.model, o.partition FROM holdfast.projection_partition o
-          WHERE o.owner = ANY (p_projectors) AND o.lease_until > holdfast.now()
-            AND o.lease_until < holdfast.now() + p_lease * 0.6
-          FOR UPDATE SKIP LOCKED) AS mine
+    WITH mine AS MATERIALIZED (
+        SELECT o.projection, o.model, o.partition FROM holdfast.projection_partition o
+        WHERE o.owner = ANY (p_projectors) AND o.lease_until > holdfast.now()
+          AND o.lease_until < holdfast.now() + p_lease * 0.6
+        FOR UPDATE SKIP LOCKED)
+    UPDATE holdfast.projection_partition t SET lease_until = holdfast.now() + p_lease FROM mine
     WHERE t.projection = mine.projection AND t.model = mine.model AND t.partition = mine.partition;
     RETURN v_known;
 END $$;
@@ -243,20 +244,21 @@ BEGIN
         IF v_have > v_share THEN
             PERFORM holdfast.give_back_partitions_v1(p_projector, v_me.projection, v_model.model, v_have - v_share);
         END IF;
+        -- An array, because a joined subquery may be evaluated once for every row, and would take its limit each time.
         UPDATE holdfast.projection_partition t
         SET owner = p_projector, epoch = t.epoch + 1, lease_until = holdfast.now() + p_lease
-        FROM (SELECT f.partition FROM holdfast.projection_partition f
-              WHERE f.projection = v_me.projection AND f.model = v_model.model
-                AND (v_me.total_partitions IS NULL OR f.partition % v_me.total_partitions = v_me.partition_key)
-                AND (f.owner IS NULL OR f.lease_until < holdfast.now()
-                     OR f.owner NOT IN (SELECT l.id FROM holdfast.live_projectors_v1(v_me.projection, v_me.code_version) AS l))
-              ORDER BY (f.owner = p_projector) IS TRUE DESC, f.partition
-              LIMIT greatest(v_share - least(v_have, v_share) + (
-                  SELECT count(*) FROM holdfast.projection_partition o
-                  WHERE o.projection = v_me.projection AND o.model = v_model.model AND o.owner = p_projector
-                    AND o.lease_until < holdfast.now()), 0)
-              FOR UPDATE SKIP LOCKED) AS free
-        WHERE t.projection = v_me.projection AND t.model = v_model.model AND t.partition = free.partition;
+        WHERE t.projection = v_me.projection AND t.model = v_model.model AND t.partition = ANY (ARRAY(
+            SELECT f.partition FROM holdfast.projection_partition f
+            WHERE f.projection = v_me.projection AND f.model = v_model.model
+              AND (v_me.total_partitions IS NULL OR f.partition % v_me.total_partitions = v_me.partition_key)
+              AND (f.owner IS NULL OR f.lease_until < holdfast.now()
+                   OR f.owner NOT IN (SELECT l.id FROM holdfast.live_projectors_v1(v_me.projection, v_me.code_version) AS l))
+            ORDER BY (f.owner = p_projector) IS TRUE DESC, f.partition
+            LIMIT greatest(v_share - least(v_have, v_share) + (
+                SELECT count(*) FROM holdfast.projection_partition o
+                WHERE o.projection = v_me.projection AND o.model = v_model.model AND o.owner = p_projector
+                  AND o.lease_until < holdfast.now()), 0)
+            FOR UPDATE SKIP LOCKED));
     END LOOP;
     RETURN QUERY
         SELECT t.model, m.state, m.schema_name, t.partition, t.epoch, t.checkpoint, t.effects_after, t.failing,
@@ -268,27 +270,22 @@ END $$;
 COMMENT ON FUNCTION holdfast.hold_partitions_v1 IS
     'Gives back what is above the fair share, takes what is free below it, each with a new epoch, and tells what is held. A live lease is never taken.';
 
-CREATE FUNCTION holdfast.give_back_partitions_v1(p_projector bigint, p_projection text, p_model integer, p_count integer) RETURNS integer
-LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    v_count integer;
-BEGIN
+CREATE FUNCTION holdfast.give_back_partitions_v1(p_projector bigint, p_projection text, p_model integer, p_count bigint) RETURNS void
+LANGUAGE sql VOLATILE AS $$
     UPDATE holdfast.projection_partition t SET owner = NULL, lease_until = NULL
-    FROM (SELECT o.model, o.partition FROM holdfast.projection_partition o
-          WHERE o.owner = p_projector AND o.projection = p_projection AND (p_model IS NULL OR o.model = p_model)
-          ORDER BY o.model, o.partition DESC LIMIT p_count FOR UPDATE SKIP LOCKED) AS mine
-    WHERE t.projection = p_projection AND t.model = mine.model AND t.partition = mine.partition;
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    RETURN v_count;
-END $$;
+    WHERE t.projection = p_projection AND t.model = p_model AND t.partition = ANY (ARRAY(
+        SELECT o.partition FROM holdfast.projection_partition o
+        WHERE o.owner = p_projector AND o.projection = p_projection AND o.model = p_model
+        ORDER BY o.partition DESC LIMIT p_count FOR UPDATE SKIP LOCKED))
+$$;
 COMMENT ON FUNCTION holdfast.give_back_partitions_v1 IS 'Lets go of so many partitions between two batches; the epoch stays, the next owner raises it.';
 
 CREATE FUNCTION holdfast.retire_projector_v1(p_projector bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    PERFORM holdfast.give_back_partitions_v1(p.id, p.projection, NULL, 100000) FROM holdfast.projector p WHERE p.id = p_projector;
-    DELETE FROM holdfast.projector p WHERE p.id = p_projector;
-END $$;
+LANGUAGE sql VOLATILE AS $$
+    SELECT holdfast.give_back_partitions_v1(p_projector, m.projection, m.model, 64)
+    FROM holdfast.projector p JOIN holdfast.projection_model m ON m.projection = p.projection WHERE p.id = p_projector;
+    DELETE FROM holdfast.projector p WHERE p.id = p_projector
+$$;
 COMMENT ON FUNCTION holdfast.retire_projector_v1 IS 'An ordered end: everything is given back at once, nobody waits for a lease to run out.';
 
 -- Work ---------------------------------------------------------------------------------------------------------------
@@ -665,7 +662,7 @@ CREATE FUNCTION holdfast.projection_lag_v1(p_projection text, p_most integer) RE
     parked bigint, failing jsonb, moved_at timestamptz, epoch bigint, owner bigint, owner_host text, owner_pid integer)
 LANGUAGE sql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
     SELECT t.projection, t.model, m.state, t.partition, t.checkpoint, b.events,
-           greatest(extract(epoch FROM holdfast.now() - b.oldest), 0)::double precision,
+           CASE WHEN b.oldest IS NOT NULL THEN greatest(extract(epoch FROM holdfast.now() - b.oldest), 0) END::double precision,
            (SELECT count(*) FROM holdfast.projection_parked k
             WHERE k.projection = t.projection AND k.model = t.model AND k.partition = t.partition),
            t.failing, t.moved_at, t.epoch, o.id, o.host, o.pid

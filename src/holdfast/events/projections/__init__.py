@@ -14,7 +14,7 @@ from holdfast.events.projections.delivery import Delivery
 from holdfast.events.projections.health import DEFAULT_THRESHOLD, Health, judge, unreachable
 from holdfast.events.projections.projector import FixedPartitions, Projector, ProjectorOptions
 from holdfast.events.projections.registry import DeclaredProjection, Names, Registry, Types
-from holdfast.events.projections.service import ProjectionService, Projectors, fixed_partitions
+from holdfast.events.projections.service import ProjectionService, Projectors, fixed_partitions, serving_apart
 
 __all__ = [
     "DEFAULT_BATCH",
@@ -40,5 +40,6 @@ __all__ = [
     "Types",
     "fixed_partitions",
     "judge",
+    "serving_apart",
     "unreachable",
 ]

@@ -23,6 +23,7 @@ DEFAULT_BATCH: Final = 500
 DEFAULT_RETRY: Final = Retry(max_attempts=5, delay_seconds=0.2, factor=4, ceiling_seconds=60)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 _UNIONS: Final = (typing.Union, types.UnionType)
+_UNTYPED: Final = (RecordedEvent, Any, object)
 _LISTS: Final = (list, Sequence, typing.Sequence)
 
 
@@ -102,5 +103,5 @@ def shape_of(function: Callable[..., Any], who: str) -> HandlerShape:
     if takes_many:
         (hint,) = typing.get_args(hint) or (RecordedEvent,)
     members = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
-    named = tuple(each for each in members if isinstance(each, type) and each is not RecordedEvent)
+    named = tuple(each for each in members if isinstance(each, type) and each not in _UNTYPED)
     return HandlerShape(takes_many, named if len(named) == len(members) else ())

@@ -179,8 +179,9 @@ class Registry:
         return DeclaredProjection(handler, projection, self._console)
 
     def _types(self, types: Types, shape: HandlerShape) -> tuple[str, ...] | None:
+        annotated = tuple(self._vocabulary.name_of(each) for each in shape.event_types)
         if types is None:
-            return tuple(self._vocabulary.name_of(each) for each in shape.event_types) or None
+            return annotated or None
         given = [types] if isinstance(types, str | type) else types
         return tuple(each if isinstance(each, str) else self._vocabulary.name_of(each) for each in given)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast.db import Database
+from holdfast.db import Database, Listener
 from holdfast.errors import ConfigurationError
 from holdfast.events.projections.declaration import PARTITIONS, Projection
 from holdfast.events.projections.projector import FixedPartitions, Projector, ProjectorOptions, declare
 from holdfast.events.projections.tenure import Tenure
+from holdfast.events.projections.ticks import Ticks
 from holdfast.telemetry import get_logger
 from holdfast.worker import Surroundings
 
@@ -109,6 +111,22 @@ class ProjectionService:
         if self._projectors is not None and self._running is not None:
             self._projectors.stop()
             await asyncio.wait([self._running])
+
+
+@asynccontextmanager
+async def serving_apart(
+    database: Database, projections: Sequence[Projection], options: ProjectorOptions
+) -> AsyncIterator[Projectors]:
+    """The projectors of a process without a worker: with a listener of its own, and publishing what is settled."""
+    projectors = Projectors(database, projections, options, tick=Ticks(database))
+    listener = Listener(database)
+    await listener.start()
+    try:
+        await listener.listen(TICK_CHANNEL, projectors.wake)
+        await projectors.declare()
+        yield projectors
+    finally:
+        await listener.stop()
 
 
 def fixed_partitions(key: int | None, total: int | None) -> FixedPartitions | None:
