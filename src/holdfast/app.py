@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
@@ -114,7 +115,7 @@ class Holdfast:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
 
-    def projection(
+    def projection(  # noqa: PLR0913 - each is an option of the decorator
         self,
         name: str,
         *,
@@ -166,7 +167,7 @@ class Holdfast:
         tags: projecting.Names = None,
         from_start: bool = False,
     ) -> Callable[[F], projecting.DeclaredProjection[F]]:
-        """Have events start jobs: ``@app.trigger(send_welcome)`` over ``def welcome(event: Registered): return (event.id,)``.
+        """Have events start jobs: ``@app.trigger(send_welcome)`` over ``def welcome(event: Registered)``.
 
         The function returns the job's arguments as a tuple or dict, or None for no job. Jobs and checkpoint commit
         together: one job an event, however often a worker dies. It begins with events that come from now on, or
@@ -187,7 +188,7 @@ class Holdfast:
         timeout_seconds: float = 30.0,
         from_start: bool = False,
     ) -> Callable[[F], projecting.DeclaredProjection[F]]:
-        """Publish events to another system: ``@app.outbox("broker")`` over ``async def publish(event, delivery: Delivery)``.
+        """Publish events to another system: ``@app.outbox("broker")`` over ``async def publish(event, delivery)``.
 
         At least once and in order per stream, outside of any transaction; ``delivery.idempotency_key`` is the same
         for every attempt. A stream whose event cannot be published is parked, others go on.
@@ -200,6 +201,32 @@ class Holdfast:
             retry=retry,
             timeout_seconds=timeout_seconds,
             from_start=from_start,
+        )
+
+    def feed(
+        self,
+        name: str,
+        folder: str | Path,
+        *,
+        types: projecting.Types = None,
+        categories: projecting.Names = None,
+        tags: projecting.Names = None,
+        batch: int = 10_000,
+        gather_seconds: float = 60.0,
+    ) -> projecting.Projection:
+        """Write the log into ``folder`` as newline-delimited JSON, for a warehouse: ``<first>-<last>.ndjson``.
+
+        In the order of the log, at most ``batch`` events a file, a file at least every ``gather_seconds`` while
+        something happens. Read the files by name and pass over positions you have: then every event comes once.
+        """
+        return self._projections.feed(
+            name,
+            Path(folder),
+            types=types,
+            categories=categories,
+            tags=tags,
+            batch=batch,
+            gather_seconds=gather_seconds,
         )
 
     def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:

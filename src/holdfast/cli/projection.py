@@ -59,7 +59,8 @@ def list_projections(database_url: DatabaseUrl = None, as_json: AsJson = False) 
         "How far each partition is behind, in events and in seconds, and who holds it.",
         "holdfast projection lag open_orders",
         "holdfast projection lag --watch",
-        more="Events are counted that the projection is for; the age is that of the oldest of them. An idle projection has no lag.",
+        more="Events are counted that the projection is for; the age is that of the oldest of them. An idle projection "
+        "has no lag.",
     )
 )
 def lag(
@@ -93,8 +94,8 @@ def lag(
         "One verdict about all projections, or one. Exit status 5 unless it is healthy.",
         "holdfast projection health --json",
         "holdfast projection health open_orders --threshold 1000",
-        more="Unhealthy: nothing is served, a projection or a partition of it has no live worker, an event stopped one, "
-        "or it is further behind than the threshold. Paused and retired projections are not asked for.",
+        more="Unhealthy: nothing is served, a projection or a partition of it has no live worker, an event stopped "
+        "one, or it is further behind than the threshold. Paused and retired projections are not asked for.",
     )
 )
 def health(

@@ -28,8 +28,8 @@ RUN_HELP = help_of(
     "holdfast projection run --app shop.tasks:app --name analytics --workers 4",
     "PARTITION_KEY=0 TOTAL_PARTITIONS=4 holdfast projection run --app shop.tasks:app",
     "holdfast projection run --app shop.tasks:app --drain    # ends when everything is handled",
-    more="Without a partition key the 64 partitions are shared out among the processes that live: start and stop as many "
-    "as you like. With one, a process takes the partitions whose number leaves the key when divided by the total; "
+    more="Without a partition key the 64 partitions are shared out among the processes that live: start and stop as "
+    "many as you like. With one, a process takes the partitions whose number leaves the key when divided by the total; "
     "two processes with one key are an error. `holdfast worker` serves projections beside jobs.\n\n"
     "SIGTERM or Ctrl-C: the batch in hand is finished and everything given back; a second one ends at once.",
 )
@@ -66,9 +66,7 @@ def run(
     names = None if name is None else [part.strip() for part in name.split(",") if part.strip()]
     chosen = application.declared_projections(names)
     if not chosen:
-        raise ConfigurationError(
-            "the application declares no projection", remedy="declare one with @app.projection(…)"
-        )
+        raise ConfigurationError("the application declares no projection", remedy="declare one with @app.projection(…)")
     if workers > 1:
         if fixed is not None:
             raise ConfigurationError(

@@ -25,8 +25,16 @@ class RecordedEvent:
 
 def recorded(row: Any) -> RecordedEvent:
     return RecordedEvent(
-        row["position"], row["stream"], row["version"], row["type"], row["id"], row["schema_version"],
-        json.loads(row["data"]), tuple(row["tags"] or ()), row["metadata"], row["recorded_at"],
+        row["position"],
+        row["stream"],
+        row["version"],
+        row["type"],
+        row["id"],
+        row["schema_version"],
+        json.loads(row["data"]),
+        tuple(row["tags"] or ()),
+        row["metadata"],
+        row["recorded_at"],
     )
 
 

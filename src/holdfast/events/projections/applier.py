@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 from holdfast.clock import monotonic
@@ -59,7 +60,7 @@ class Applier:
                 else:
                     waiting += reversed(_around(part, failure.at))
 
-    async def handle(self, share: Share, tx: Any, placed: Sequence[Placed], prepared: Any) -> None:
+    async def handle(self, share: Share, placed: Sequence[Placed], prepared: Any, tx: Any) -> None:
         """Run the handler inside a transaction."""
         await self.projection.handling.write(tx, self.deliveries(share, placed), prepared)
 
@@ -108,14 +109,10 @@ class Applier:
         pause = _CONTENDED_FIRST_SECONDS
         for tries_left in reversed(range(_CONTENDED_TRIES)):
             try:
+                if not part.events:
+                    return await self.commit(share, part.reached, _nothing)
                 prepared = await self.projection.handling.prepare(self.deliveries(share, part.events))
-
-                async def write(tx: Any, prepared: Any = prepared) -> None:
-                    if part.events:
-                        await self.handle(share, tx, part.events, prepared)
-
-                await self.commit(share, part.reached, write)
-                return
+                return await self.commit(share, part.reached, partial(self.handle, share, part.events, prepared))
             except DRIVER_ERRORS as error:
                 if classify(error) is not Fault.CONTENDED:
                     raise
@@ -235,5 +232,3 @@ def _around(part: Batch, at: int) -> list[Batch]:
     before, rest = part.cut(at)
     it, after = rest.cut(1)
     return [each for each in (before, it, after) if each.events or each.reached]
-
-

@@ -39,6 +39,11 @@ class Batch:
             rest, {p: position for p, position in self.reached.items() if p in later or p not in last}
         )
 
+    def up_to(self, position: int) -> Self:
+        """What lies no further, with every partition at that position."""
+        events = [placed for placed in self.events if placed.event.position <= position]
+        return type(self)(events, dict.fromkeys(self.reached, position))
+
     def at_most(self, count: int) -> Self:
         """The first ``count`` events; partitions whose events are all left out reach nothing."""
         if len(self.events) <= count:

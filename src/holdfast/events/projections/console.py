@@ -147,7 +147,7 @@ class Projections:
         return bool(await self._known(name, "resume"))
 
     async def retire(self, name: str) -> bool:
-        """Nobody serves it any more and health does not ask for it; ``resume`` brings it back. False: it was retired."""
+        """Nobody serves it any more, health does not ask for it; ``resume`` brings it back. False: it was retired."""
         return bool(await self._known(name, "retire"))
 
     async def reset(self, name: str, *, to: int = 0, keep_rows: bool = False) -> None:
@@ -181,7 +181,7 @@ class Projections:
         return int(await self._database.fetchval(_SQL["unpark"], name, stream))
 
     async def skip(self, name: str, stream: str, *, reason: str) -> int:
-        """Pass over the event that the stream waits at, and go on behind it. Returns its position; kept with the reason.
+        """Pass over the event that the stream waits at, and go on behind it; the reason is kept. Returns its position.
 
         Raises ``ProjectionError`` when the stream waits at no event.
         """

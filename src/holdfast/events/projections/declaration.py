@@ -31,9 +31,9 @@ _LISTS: Final = (list, Sequence, typing.Sequence)
 class Projection:
     """A derived reader of the log, as the application declared it.
 
-    ``types``: names of event types, any of them; ``categories``: what stands before the first hyphen of a stream's name,
-    any of them; ``tags``: all of them. ``None`` asks for nothing. ``version`` is that of the
-    handler's code: raise it when the read model has to be made anew. ``tables`` are those it writes.
+    ``types``: any of these event types; ``categories``: any of these, a category being what stands before the first
+    hyphen of a stream's name; ``tags``: all of them. ``None`` asks for nothing. ``version`` is that of the handler's
+    code: raise it when the read model has to be made anew. ``tables`` are those it writes.
     """
 
     name: str
@@ -49,6 +49,10 @@ class Projection:
     tables: tuple[str, ...] = ()
     from_now: bool = False
     setup: Callable[[Any], Any] | None = None
+    in_log_order: bool = False
+    """One process at a time reads all partitions, in one order; others stand by."""
+    gather_seconds: float = 0.0
+    """Events are gathered for so long, unless a batch is full before."""
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -57,16 +61,20 @@ class Projection:
                 remedy="small letters, digits and underscores, a letter first, at most 40 of them",
             )
         if self.on_failure not in ("park", "stop"):
-            raise ConfigurationError(f"projection {self.name!r}: on_failure is 'park' or 'stop', not {self.on_failure!r}")
+            raise ConfigurationError(
+                f"projection {self.name!r}: on_failure is 'park' or 'stop', not {self.on_failure!r}"
+            )
         if not 1 <= self.batch <= 100_000:
-            raise ConfigurationError(f"projection {self.name!r}: batch is between 1 and 100 000 events, not {self.batch}")
+            raise ConfigurationError(
+                f"projection {self.name!r}: batch is between 1 and 100 000 events, not {self.batch}"
+            )
         if self.version < 1:
             raise ConfigurationError(f"projection {self.name!r}: version is 1 or more, not {self.version}")
         for table in self.tables:
             if "." in table:
                 raise ConfigurationError(
                     f"projection {self.name!r}: the table {table!r} names a schema",
-                    remedy="name tables without one, here and in the handler: a rebuild has them in a schema of its own",
+                    remedy="name tables without one, here and in the handler: a rebuild has a schema of its own",
                 )
 
     def __repr__(self) -> str:

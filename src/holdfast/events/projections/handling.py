@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -27,7 +27,7 @@ Values = Callable[[Delivery], Any]
 class HandlerFailed(Exception):
     """A handler raised. ``at``: which of the events it was given; ``None`` when only the batch is known.
 
-    ``made_before``: the events before that one had their effect, outside the transaction, and must not be handled again.
+    ``made_before``: the events before that one had their effect, outside of any transaction; they are not repeated.
     """
 
     def __init__(self, cause: Exception, at: int | None, *, made_before: bool = False) -> None:
@@ -64,15 +64,10 @@ class OneByOne:
     async def write(self, tx: Any, deliveries: Sequence[Delivery], prepared: Any) -> None:  # noqa: ARG002
         """Call the handler for each event, in order."""
         for at, delivery in enumerate(deliveries):
-            try:
-                with without_effects() if delivery.replaying else nullcontext():
-                    async with asyncio.timeout(self._timeout_seconds):
-                        value = self._value(delivery)
-                        await (
-                            self._function(tx, value, delivery) if self._extra else self._function(tx, value)
-                        )
-            except Exception as error:
-                raise_failure(error, at)
+            with _failing_at(at), _effects_of(delivery):
+                async with asyncio.timeout(self._timeout_seconds):
+                    extra = (delivery,) if self._extra else ()
+                    await self._function(tx, self._value(delivery), *extra)
 
 
 class InBatches:
@@ -101,27 +96,19 @@ class InBatches:
     async def write(self, tx: Any, deliveries: Sequence[Delivery], prepared: Any) -> None:
         """Call the handler with all events, and store the rows it returns."""
         rows = prepared if self._outside else await self._call(deliveries, tx)
-        if not rows:
-            return
-        try:
-            await self._store(tx, rows)
-        except Exception as error:
-            raise_failure(error, None)
+        if rows:
+            with _failing_at(None):
+                await self._store(tx, rows)
 
     async def _call(self, deliveries: Sequence[Delivery], *tx: Any) -> Any:
         values: list[Any] = []
         for at, delivery in enumerate(deliveries):
-            try:
+            with _failing_at(at):
                 values.append(self._value(delivery))
-            except Exception as error:
-                raise_failure(error, at)
-        try:
-            with without_effects() if any(each.replaying for each in deliveries) else nullcontext():
-                async with asyncio.timeout(self._timeout_seconds):
-                    result = self._function(*tx, values)
-                    return await result if inspect.isawaitable(result) else result
-        except Exception as error:
-            raise_failure(error, None)
+        with _failing_at(None), _effects_of(deliveries[0]):
+            async with asyncio.timeout(self._timeout_seconds):
+                result = self._function(*tx, values)
+                return await result if inspect.isawaitable(result) else result
 
     async def _store(self, tx: Any, rows: Sequence[Any]) -> None:
         if self._into is None:
@@ -154,22 +141,17 @@ class ToJobs:
         for at, delivery in enumerate(deliveries):
             if delivery.replaying:
                 continue
-            try:
+            with _failing_at(at):
                 call = self._function(self._value(delivery))
                 if call is not None:
                     calls.append(call if isinstance(call, tuple | list | Mapping) else (call,))
-            except Exception as error:
-                raise_failure(error, at)
         return calls
 
     async def write(self, tx: Any, deliveries: Sequence[Delivery], prepared: list[Any]) -> None:  # noqa: ARG002
         """Enqueue all of them in one statement."""
-        if not prepared:
-            return
-        try:
-            await self._task.using(tx).enqueue_many(prepared)
-        except Exception as error:
-            raise_failure(error, None)
+        if prepared:
+            with _failing_at(None):
+                await self._task.using(tx).enqueue_many(prepared)
 
 
 class ToOutside:
@@ -188,8 +170,8 @@ class ToOutside:
                 continue
             try:
                 async with asyncio.timeout(self._timeout_seconds):
-                    value = self._value(delivery)
-                    await (self._function(value, delivery) if self._extra else self._function(value))
+                    extra = (delivery,) if self._extra else ()
+                    await self._function(self._value(delivery), *extra)
             except Exception as error:
                 raise HandlerFailed(error, at, made_before=True) from error
 
@@ -197,11 +179,23 @@ class ToOutside:
         """Nothing but the checkpoint."""
 
 
-def raise_failure(error: Exception, at: int | None) -> None:
-    """Raise what a handler raised: as its failure, or as it is when the database is at fault."""
-    if isinstance(error, DRIVER_ERRORS) and not isinstance(error, TimeoutError) and classify(error) in _NOBODYS_FAULT:
-        raise error
-    raise HandlerFailed(error, at) from error
+@contextmanager
+def _failing_at(at: int | None) -> Iterator[None]:
+    """What is raised in here is the failure of the event at that place, unless the database is at fault."""
+    try:
+        yield
+    except HandlerFailed:
+        raise
+    except Exception as error:
+        ours = isinstance(error, DRIVER_ERRORS) and not isinstance(error, TimeoutError)
+        if ours and classify(error) in _NOBODYS_FAULT:
+            raise
+        raise HandlerFailed(error, at) from error
+
+
+def _effects_of(delivery: Delivery) -> AbstractContextManager[None]:
+    """None, where they were made before. The events of one batch are alike in this."""
+    return without_effects() if delivery.replaying else nullcontext()
 
 
 def _takes(function: Callable[..., Any]) -> int:

@@ -20,3 +20,7 @@ FROM holdfast.hold_partitions_v1($1, $2)
 -- name: retire
 -- Everything this projector holds is free at once.
 SELECT holdfast.retire_projector_v1($1)
+
+-- name: is_served
+-- Whether a live process serves this code of the projection.
+SELECT EXISTS (SELECT FROM holdfast.live_projectors_v1($1, $2))

@@ -24,9 +24,7 @@ class Models:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def rebuild(
-        self, name: str, *, version: int | None = None, setup: Callable[[Any], Any] | None = None
-    ) -> int:
+    async def rebuild(self, name: str, *, version: int | None = None, setup: Callable[[Any], Any] | None = None) -> int:
         """Begin a new model beside the live one; returns its number. Workers with code of ``version`` fill it.
 
         Its tables are made like the live ones, then ``setup(tx)`` may change them; both find names in the model's own

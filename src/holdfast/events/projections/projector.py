@@ -82,7 +82,7 @@ class Projector:
         self._applier = Applier(database, projection, options.lease_seconds)
         self._retrying = Retrying(database, self._applier, self._reader)
         self._id: int | None = None
-        self._hold_at = self._retry_at = self._idle_at = 0.0
+        self._hold_at = self._retry_at = self._idle_at = self._gather_until = 0.0
         self._said_refused = False
 
     def stop(self) -> None:
@@ -141,10 +141,12 @@ class Projector:
         """One batch of one model; whether there may be more at once."""
         bounds = await self._reader.bounds(share)
         behind = share.may_advance(bounds)
-        if not behind:
+        if not behind or monotonic() < self._gather_until:
             return False
         batch = await self._reader.read(share, behind, bounds)
         unread = any(position < bounds[p] for p, position in batch.reached.items())
+        if not unread and not self._options.until_caught_up:
+            self._gather_until = monotonic() + self.projection.gather_seconds
         now = monotonic()
         if now < self._idle_at and not unread:
             # Partitions without events follow now and then: a checkpoint of theirs changes nothing but the lag.
@@ -171,7 +173,11 @@ class Projector:
 
     async def _register(self) -> bool:
         """Get a number; false while fixed partitions are held by a process that may still turn out to be dead."""
-        fixed, options = self._options.fixed, self._options
+        options = self._options
+        fixed = FixedPartitions(0, 1) if self.projection.in_log_order else options.fixed
+        if self.projection.in_log_order and await self._is_served():
+            await self._pause(_HOLD_EVERY_SECONDS)
+            return False
         row = await self._database.fetchrow(
             _SQL["register"],
             self.projection.name,
@@ -188,13 +194,18 @@ class Projector:
             self._id = row["projector"]
             self._tenure.add(row["projector"])
             return True
-        if self._refused_for_long():
+        if self._refused_for_long() and not self.projection.in_log_order:
             raise PartitionTaken(
                 f"projection {self.projection.name!r}: {row['refusal']}",
                 remedy="give every process a PARTITION_KEY of its own below one TOTAL_PARTITIONS, or none of them any",
             )
         await self._pause(_HOLD_EVERY_SECONDS)
         return False
+
+    async def _is_served(self) -> bool:
+        """Whether another process reads in log order; then we stand by."""
+        name, version = self.projection.name, self.projection.version
+        return bool(await self._database.fetchval(_SQL["is_served"], name, version, pool="control"))
 
     def _refused_for_long(self) -> bool:
         """Longer than the lease of a process that has died can last."""
@@ -267,5 +278,3 @@ async def declare(database: Database, projection: Projection) -> bool:
 
 def _or_none(names: tuple[str, ...] | None) -> list[str] | None:
     return None if names is None else list(names)
-
-

@@ -50,6 +50,8 @@ class Reader:
         rows.sort(key=lambda row: row["position"])
         placed = [(Placed(row["partition"], recorded(row)), row["parked"]) for row in rows]
         found, share.full = assemble(placed, upto, limit_each)
+        if self._projection.in_log_order:
+            return found.up_to(min(found.reached.values()))
         return found.at_most(2 * batch)
 
     async def stream_events(self, tx: Any, stream: str, first: int, last: int, limit: int) -> list[RecordedEvent]:

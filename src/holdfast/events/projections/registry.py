@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from holdfast.errors import ConfigurationError, ProjectionUnknown
@@ -18,8 +19,10 @@ from holdfast.events.projections.declaration import (
     shape_of,
 )
 from holdfast.events.projections.delivery import Delivery
+from holdfast.events.projections.feed import ToFiles
 from holdfast.events.projections.handling import Handling, InBatches, OneByOne, ToJobs, ToOutside
 from holdfast.events.projections.vocabulary import Vocabulary
+from holdfast.events.recorded import RecordedEvent
 from holdfast.jobs import Retry, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,7 +69,7 @@ class Registry:
         known = ", ".join(sorted(self.projections)) or "none"
         raise ProjectionUnknown(f"the application declares no projection {name!r}", remedy=f"it declares: {known}")
 
-    def model(
+    def model(  # noqa: PLR0913 - each is an option of the decorator
         self,
         name: str,
         *,
@@ -91,7 +94,7 @@ class Registry:
             if not shape.takes_many and (into or key):
                 raise ConfigurationError(
                     f"{who}: into and key are for rows that a batch handler returns",
-                    remedy="annotate its parameter as a list: async def handler(events: list[OrderPlaced]) -> list[dict]",
+                    remedy="annotate its parameter as a list: async def handler(events: list[Placed]) -> list[dict]",
                 )
             if key and not into:
                 raise ConfigurationError(f"{who}: key names columns of the table in `into`, which is not given")
@@ -105,8 +108,18 @@ class Registry:
             )
             written = _names(tables) or ((into,) if into else ())
             projection = Projection(
-                name, "model", handling, self._types(types, shape), _names(categories), _names(tags), batch=batch,
-                on_failure=on_failure, retry=retry, version=version, tables=written, setup=setup,
+                name,
+                "model",
+                handling,
+                self._types(types, shape),
+                _names(categories),
+                _names(tags),
+                batch=batch,
+                on_failure=on_failure,
+                retry=retry,
+                version=version,
+                tables=written,
+                setup=setup,
             )
             return self._keep(handler, projection)
 
@@ -151,7 +164,34 @@ class Registry:
 
         return register
 
-    def _effects(
+    def feed(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        types: Types,
+        categories: Names,
+        tags: Names,
+        batch: int,
+        gather_seconds: float,
+    ) -> Projection:
+        """The log as files; see ``Holdfast.feed``."""
+        shape = HandlerShape(takes_many=True, event_types=())
+        projection = Projection(
+            name,
+            "feed",
+            ToFiles(folder),
+            self._types(types, shape),
+            _names(categories),
+            _names(tags),
+            batch=batch,
+            in_log_order=True,
+            gather_seconds=gather_seconds,
+        )
+        self._keep(_no_handler, projection)
+        return projection
+
+    def _effects(  # noqa: PLR0913 - what its two callers were told
         self,
         name: str,
         kind: Kind,
@@ -166,7 +206,13 @@ class Registry:
     ) -> Projection:
         """What is there for its effects begins with the events that come, unless told otherwise."""
         return Projection(
-            name, kind, handling, self._types(types, shape), _names(categories), _names(tags), retry=retry,
+            name,
+            kind,
+            handling,
+            self._types(types, shape),
+            _names(categories),
+            _names(tags),
+            retry=retry,
             from_now=not from_start,
         )
 
@@ -190,6 +236,10 @@ class Registry:
         if shape.event_types:
             return lambda delivery: self._vocabulary.load(delivery.event)
         return lambda delivery: delivery.event
+
+
+def _no_handler(event: RecordedEvent) -> RecordedEvent:
+    return event
 
 
 def _names(names: Names) -> tuple[str, ...] | None:

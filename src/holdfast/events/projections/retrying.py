@@ -70,7 +70,7 @@ class Retrying:
         taken.placed = placed = [Placed(held.partition, event) for event in events]
         if placed:
             prepared = await self._applier.projection.handling.prepare(self._applier.deliveries(share, placed))
-            await self._applier.handle(share, tx, placed, prepared)
+            await self._applier.handle(share, placed, prepared, tx)
         if len(placed) < most:
             await tx.execute(_SQL["unpark"].sql, self._name, share.model, stream)
             emit("events.projection.unparked", projection=self._name, stream=stream)

@@ -35,7 +35,7 @@ class Projectors:
     ) -> None:
         """See ``Projector``."""
         self._database = database
-        self._tenure = Tenure(lambda: database.connect_apart(), options.lease_seconds)
+        self._tenure = Tenure(database.connect_apart, options.lease_seconds)
         self.projectors = [
             Projector(
                 database,
@@ -72,7 +72,9 @@ class Projectors:
 
     async def run(self) -> None:
         """Serve until stopped, or until one of them must not serve; raises what it raised."""
-        running = [asyncio.create_task(p.run(), name=f"holdfast projection {p.projection.name}") for p in self.projectors]
+        running = [
+            asyncio.create_task(p.run(), name=f"holdfast projection {p.projection.name}") for p in self.projectors
+        ]
         try:
             await asyncio.gather(*running)
         finally:
@@ -99,9 +101,7 @@ class ProjectionService:
         if not self._projections or surroundings.draining:
             return
         options = ProjectorOptions(self._lease_seconds, worker=surroundings.worker)
-        self._projectors = Projectors(
-            surroundings.database, self._projections, options, may_work=surroundings.may_work
-        )
+        self._projectors = Projectors(surroundings.database, self._projections, options, may_work=surroundings.may_work)
         await self._projectors.declare()
         await surroundings.listener.listen(TICK_CHANNEL, self._projectors.wake)
         self._running = surroundings.start(self._projectors.run(), name="projections")

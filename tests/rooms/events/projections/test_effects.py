@@ -111,7 +111,13 @@ async def test_health_is_no_when_nothing_runs_and_yes_when_all_is_served(app: Ho
 
         await eventually(healthy)
         verdict = judge(await app.projections.list(), 5)
-        assert (verdict.status, verdict.db, verdict.lag, verdict.threshold, verdict.error) == ("healthy", "up", 0, 5, None)
+        assert (verdict.status, verdict.db, verdict.lag, verdict.threshold, verdict.error) == (
+            "healthy",
+            "up",
+            0,
+            5,
+            None,
+        )
     await log.fill(streams=4, events=3)
     found = await app.projections.list("history")
     served = [type(each)(**{**_fields(each), "state": "running", "problems": []}) for each in found]

@@ -143,7 +143,7 @@ async def late_commit_of_an_early_position(app: Holdfast, log: Log) -> list[str]
     async with serving(app), Stage(app.database.url) as stage:
         (writer,) = await stage.sessions("writer")
         await writer.begin()
-        await writer.connection.fetch("select * from holdfast.append_events('s-1', '[{\"type\": \"T\", \"data\": {}}]')")
+        await writer.connection.fetch('select * from holdfast.append_events(\'s-1\', \'[{"type": "T", "data": {}}]\')')
         # Of the same partition: the checkpoint would pass the one that is still to come.
         same = await log.connection.fetchval(
             "select 's-' || n from generate_series(2, 999) as n where holdfast.partition_of('s-' || n) = holdfast.partition_of('s-1') limit 1"

@@ -96,7 +96,8 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_owner_can_write_nothin
     await drain(app)
     ids = [
         await outsider.fetchval(
-            "select projector from holdfast.register_projector_v1('history', 1, null, null, null, 'h', $1, '1 minute')", n
+            "select projector from holdfast.register_projector_v1('history', 1, null, null, null, 'h', $1, '1 minute')",
+            n,
         )
         for n in range(2)
     ]

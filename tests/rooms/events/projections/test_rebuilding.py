@@ -69,7 +69,9 @@ async def test_readers_see_the_old_or_the_new_and_keep_their_rights(app: Holdfas
             await app.projections.models.rebuild("totals")
             await app.projections.models.switch("totals")
         assert await log.connection.fetchval("select has_table_privilege($1, 'public.total', 'select')", role)
-        indexes = await log.connection.fetchval("select count(*) from pg_indexes where tablename = 'total' and schemaname = 'public'")
+        indexes = await log.connection.fetchval(
+            "select count(*) from pg_indexes where tablename = 'total' and schemaname = 'public'"
+        )
         assert indexes == 2
     finally:
         await log.connection.execute(f"drop owned by {role}; drop role {role}")
