@@ -43,6 +43,8 @@ _TABLE: Final = (
     Event("db.migration.applied", _INFO, "one migration was committed"),
     Event("db.embedded.started", _INFO, "the embedded server accepts connections"),
     Event("db.embedded.stopped", _INFO, "the embedded server was shut down"),
+    Event("events.watermark.stalled", _WARNING, "an open append holds readers of the log back; it is named"),
+    Event("events.watermark.resumed", _INFO, "readers of the log go on after a stall"),
     Event("jobs.queue.paused", _INFO, "workers claim nothing more from a queue"),
     Event("jobs.queue.resumed", _INFO, "workers claim from a queue again"),
     Event("worker.started", _INFO, "a worker is registered and claims"),
