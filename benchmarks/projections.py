@@ -116,7 +116,9 @@ async def served(url: str, name: str) -> AsyncIterator[Any]:
     worker = spawn(url, name, drain=False)
     connection = await asyncpg.connect(url)
     try:
-        while not await connection.fetchval("select count(*) = 64 from holdfast.projection_partition where owner is not null"):
+        while not await connection.fetchval(
+            "select count(*) = 64 from holdfast.projection_partition where owner is not null"
+        ):
             await asyncio.sleep(0.02)
         yield connection
     finally:
@@ -155,10 +157,14 @@ async def lag(url: str, per_second: float, seconds: float) -> list[float]:
 async def _look(connection: Any, sent: dict[int, float], found: list[float]) -> None:
     """Which of the sent are in the read model: asked of the table itself."""
     while True:
-        for position in [row[0] for row in await connection.fetch("select last from balance where last = any($1)", list(sent))]:
+        for position in [
+            row[0] for row in await connection.fetch("select last from balance where last = any($1)", list(sent))
+        ]:
             found.append((time.monotonic() - sent.pop(position)) * 1000)
         # A row that was overwritten since is there too.
-        high = await connection.fetchval("select min(checkpoint) from holdfast.projection_partition where projection = 'upserting'")
+        high = await connection.fetchval(
+            "select min(checkpoint) from holdfast.projection_partition where projection = 'upserting'"
+        )
         for position in [p for p in sent if p <= high]:
             found.append((time.monotonic() - sent.pop(position)) * 1000)
         await asyncio.sleep(0.002)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
+from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
-from holdfast.events.recorded import StandIn
 from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
@@ -41,6 +41,7 @@ class Rooms:
     producer: Producer
     jobs: Jobs
     queues: Queues
+    events: EventLog
 
 
 class Holdfast:
@@ -54,13 +55,14 @@ class Holdfast:
         self, database_url: str | None = None, *, direct_url: str | None = None, settings: Settings | None = None
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
-        self._services: list[Callable[[], Service]] = []
+        self.event_types = EventTypes()
+        self._services: list[Callable[[], Service]] = [TickerService]
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
         self._portal = Portal()
-        self._projections = projecting.Registry(StandIn(), self._projections_console)
+        self._projections = projecting.Registry(self.event_types, self._projections_console)
         self._services.append(self._projection_service)
 
     @property
@@ -89,6 +91,27 @@ class Holdfast:
     def projections(self) -> projecting.Projections:
         """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
         return projecting.Projections(self._here().database)
+
+    @property
+    def events(self) -> EventLog:
+        """The event log: append, read, follow, order."""
+        return self._here().events
+
+    @overload
+    def event(self, cls: type[T], /) -> type[T]: ...
+    @overload
+    def event(
+        self, *, name: str | None = None, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None
+    ) -> Callable[[type[T]], type[T]]: ...
+    def event(self, *classes: type[Any], **options: Any) -> Any:
+        """Register a dataclass, msgspec Struct or pydantic model as an event type: ``@app.event`` above it.
+
+        It is stored under ``name`` (the class's own) with schema version ``version``; ``upcasters[n]`` lifts stored
+        data of version n to n + 1. Raises ``ConfigurationError`` for a name that is taken and a chain with a hole.
+        """
+        if not classes:
+            return lambda cls: self.event_types.register(cls, **options)
+        return self.event_types.register(classes[0])
 
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
@@ -256,7 +279,8 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
+                events = EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes)
+                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database), events)
         return self
 
     async def close(self, deadline_seconds: float = 5.0) -> None:

@@ -49,6 +49,8 @@ _TABLE: Final = (
     Event("events.projection.unparked", _INFO, "a parked stream was handled to its end; its events flow again"),
     Event("events.projection.stopped", _ERROR, "a partition stopped before an event until a person resumes it"),
     Event("events.projection.switched", _WARNING, "another model of a projection is live; the former is kept"),
+    Event("events.watermark.stalled", _WARNING, "an open append holds readers of the log back; it is named"),
+    Event("events.watermark.resumed", _INFO, "readers of the log go on after a stall"),
     Event("jobs.queue.paused", _INFO, "workers claim nothing more from a queue"),
     Event("jobs.queue.resumed", _INFO, "workers claim from a queue again"),
     Event("worker.started", _INFO, "a worker is registered and claims"),

@@ -339,11 +339,13 @@ comment on table holdfast.task is 'What workers declared about their tasks, so t
 create table holdfast.tick (
     "position" bigint not null,
     at timestamp with time zone not null,
+    ticker bigint not null,
     constraint tick_pkey PRIMARY KEY ("position")
 )
 with (vacuum_truncate=off);
 CREATE INDEX tick_by_time ON holdfast.tick USING btree (at, "position");
 comment on table holdfast.tick is 'Up to this position every event is visible or dead. Inserted, never updated: the newest is found at once under an old snapshot, too.';
+comment on column holdfast.tick.ticker is 'The worker that published it, 0 for a reader: workers leave ticking to the lowest number that does it';
 
 -- [table] holdfast.unique_key
 create table holdfast.unique_key (
@@ -451,7 +453,7 @@ BEGIN
     END IF;
     settled := greatest(highest, drawn_before);
     IF settled > holdfast.settled_v1() THEN
-        INSERT INTO holdfast.tick (position, at) VALUES (settled, holdfast.now()) ON CONFLICT DO NOTHING;
+        INSERT INTO holdfast.tick (position, at, ticker) VALUES (settled, holdfast.now(), 0) ON CONFLICT DO NOTHING;
         PERFORM pg_notify('holdfast_tick', settled::text);
     END IF;
 END $function$;
@@ -517,6 +519,54 @@ BEGIN
 END $function$;
 comment on function holdfast.append_events(text,jsonb,bigint,text,jsonb) is 'Appends [{"type", "data", "id"?, "schema_version"?, "tags"?, "metadata"?, "correlation_id"?, "causation_id"?, "trace"?}] to one stream, in the transaction of the caller. expected_version: 0 = the stream is new, n = it stands at n, NULL = any. Raises HF101 to HF104 with the winners in DETAIL.';
 
+-- [function] holdfast.append_one_v1(text,bigint,uuid,text,smallint,jsonb,text,jsonb,text,text,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.append_one_v1(p_stream text, p_expected bigint, p_id uuid, p_type text, p_schema_version smallint, p_data jsonb, p_tags text, p_metadata jsonb, p_correlation text, p_causation text, p_trace jsonb, OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_taken     record;
+    v_base      bigint;
+    v_partition smallint;
+    v_position  bigint;
+BEGIN
+    IF p_tags IS NULL THEN
+        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_type));
+    ELSE
+        PERFORM holdfast.lock_conditions_v1(ARRAY[p_type], ARRAY[p_tags], NULL);
+    END IF;
+    IF p_expected IS NULL THEN                              -- as take_stream_v1, whose call would cost a fifth of the append
+        UPDATE holdfast.stream s SET version = s.version + 1 WHERE s.name = p_stream
+        RETURNING s.version - 1, s.partition INTO v_base, v_partition;
+    END IF;
+    IF v_base IS NULL THEN
+        v_taken := holdfast.take_stream_v1(p_stream, p_expected, 1);
+        v_base := v_taken.base;
+        v_partition := v_taken.partition;
+        IF v_base IS NULL THEN
+            verdict := 'conflict';
+            detail := holdfast.winners_v1(p_stream, p_expected);
+            RETURN;
+        END IF;
+    END IF;
+    recorded_at := holdfast.now();
+    INSERT INTO holdfast.event AS e (version, recorded_at, id, partition, schema_version, stream, type, data, tags, metadata,
+                                correlation_id, causation_id, trace)
+    VALUES (v_base + 1, append_one_v1.recorded_at, p_id, v_partition, p_schema_version, p_stream, p_type, p_data, p_tags::text[],
+            p_metadata, p_correlation, p_causation, p_trace)
+    RETURNING e.position INTO v_position;
+    PERFORM holdfast.judge_position_v1(v_position);
+    IF p_tags IS NOT NULL THEN
+        INSERT INTO holdfast.event_tag (tag, position) SELECT DISTINCT t.tag, v_position FROM unnest(p_tags::text[]) AS t(tag);
+    END IF;
+    verdict := 'appended';
+    positions := ARRAY[v_position];
+    versions := ARRAY[v_base + 1];
+END $function$;
+comment on function holdfast.append_one_v1(text,bigint,uuid,text,smallint,jsonb,text,jsonb,text,text,jsonb) is 'append_v1 for one event with a fresh id and no condition: without arrays it costs a third.';
+
 -- [function] holdfast.append_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[],boolean,text,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.append_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_tags text[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[], p_ids_are_given boolean, p_key text, p_condition jsonb, OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
  RETURNS record
@@ -526,6 +576,7 @@ CREATE OR REPLACE FUNCTION holdfast.append_v1(p_streams text[], p_expected bigin
 AS $function$
 DECLARE
     v_content uuid;
+    v_written record;
     v_refused integer;
     v_kept    holdfast.append_key;
 BEGIN
@@ -562,16 +613,18 @@ BEGIN
         END IF;
     END IF;
     IF cardinality(p_streams) = 1 AND NOT p_ids_are_given THEN
-        SELECT * INTO positions, versions, recorded_at, v_refused FROM holdfast.write_events_v1(
+        v_written := holdfast.write_events_v1(
             p_streams, p_expected, p_counts, p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata,
             p_correlations, p_causations, p_traces);
+        v_refused := v_written.refused_by;
     ELSE
         -- A savepoint: what was done before the refusal is undone, and the caller's transaction goes on.
         BEGIN
-            SELECT * INTO positions, versions, recorded_at, v_refused FROM holdfast.write_events_v1(
+            v_written := holdfast.write_events_v1(
                 p_streams, p_expected, p_counts, p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata,
                 p_correlations, p_causations, p_traces);
-            IF v_refused IS NOT NULL THEN
+            IF v_written.refused_by IS NOT NULL THEN
+                v_refused := v_written.refused_by;
                 RAISE EXCEPTION 'refused' USING ERRCODE = 'HF101';
             END IF;
         EXCEPTION
@@ -591,11 +644,13 @@ BEGIN
         RAISE EXCEPTION 'an id is given twice in one append' USING ERRCODE = 'HF103';
     ELSIF v_refused IS NOT NULL THEN
         verdict := 'conflict';
-        positions := NULL; versions := NULL;
         detail := holdfast.winners_v1(p_streams[v_refused], p_expected[v_refused]);
         RETURN;
     END IF;
     verdict := 'appended';
+    positions := v_written.positions;
+    versions := v_written.versions;
+    recorded_at := v_written.recorded_at;
     detail := NULL;
     IF p_key IS NOT NULL THEN
         INSERT INTO holdfast.append_key (key, content, positions, versions, recorded_at)
@@ -1427,6 +1482,20 @@ AS $function$
     SELECT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job)
         OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job)
 $function$;
+
+-- [function] holdfast.judge_position_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.judge_position_v1(p_position bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    IF p_position <= (SELECT max(t.position) FROM holdfast.tick t) THEN
+        RAISE EXCEPTION 'the sequence of positions is behind the log: it gave %, which readers have passed', p_position
+            USING ERRCODE = 'HF106', HINT = 'After a restore or a switch-over run `holdfast event adopt`, or SELECT holdfast.adopt_log_v1().';
+    END IF;
+END $function$;
+comment on function holdfast.judge_position_v1(bigint) is 'A position that was just drawn is beyond every tick, for ticks wait for whoever has one. One that is not would never be read: refused.';
 
 -- [function] holdfast.keep_stragglers_v1(text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.keep_stragglers_v1(p_name text, p_until bigint)
@@ -2265,8 +2334,8 @@ BEGIN
 END $function$;
 comment on function holdfast.thin_ticks_v1() is 'Ticks tell time to the second after an hour and to the minute after a day; the newest always stays.';
 
--- [function] holdfast.tick_v1(bigint,text[])
-CREATE OR REPLACE FUNCTION holdfast.tick_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[], OUT moved boolean)
+-- [function] holdfast.tick_v1(bigint,bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.tick_v1(p_ticker bigint, p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[], OUT moved boolean, OUT last_ticker bigint, OUT last_age_seconds double precision)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -2281,7 +2350,9 @@ BEGIN
         RAISE EXCEPTION 'a tick needs READ COMMITTED' USING ERRCODE = 'HF105';
     END IF;
     moved := false;
-    settled := holdfast.settled_v1();
+    SELECT t.position, t.ticker, extract(epoch FROM holdfast.now() - t.at) INTO settled, last_ticker, last_age_seconds
+    FROM holdfast.tick t ORDER BY t.position DESC LIMIT 1;
+    settled := coalesce(settled, 0);
     -- First the sequence, then the writers: whoever drew a number up to this one is among them or has ended.
     v_last := holdfast.last_position_v1();
     IF v_last <= settled THEN
@@ -2300,7 +2371,7 @@ BEGIN
         END IF;
     END IF;
     IF v_new IS NOT NULL THEN
-        INSERT INTO holdfast.tick (position, at) VALUES (v_new, holdfast.now()) ON CONFLICT DO NOTHING;
+        INSERT INTO holdfast.tick (position, at, ticker) VALUES (v_new, holdfast.now(), p_ticker) ON CONFLICT DO NOTHING;
         PERFORM pg_notify('holdfast_tick', v_new::text);
         settled := v_new;
         moved := true;
@@ -2310,7 +2381,7 @@ BEGIN
         fence := v_writers;
     END IF;
 END $function$;
-comment on function holdfast.tick_v1(bigint,text[]) is 'Publishes how far the log may be read. Hand in what the last call of this process gave as pending and fence, or NULL: any number of callers do no harm to each other.';
+comment on function holdfast.tick_v1(bigint,bigint,text[]) is 'Publishes how far the log may be read. Hand in what the last call of this process gave as pending and fence, or NULL: any number of callers do no harm to each other.';
 
 -- [function] holdfast.unknown_leases_v1(bigint,bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.unknown_leases_v1(p_worker bigint, p_from bigint, p_known bigint[])
@@ -2378,6 +2449,7 @@ CREATE OR REPLACE FUNCTION holdfast.write_events_v1(p_streams text[], p_expected
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 DECLARE
     v_bases      bigint[];
@@ -2386,7 +2458,7 @@ DECLARE
     v_taken      record;
 BEGIN
     recorded_at := holdfast.now();
-    FOR v_at IN SELECT s.at FROM unnest(p_streams) WITH ORDINALITY AS s(name, at) ORDER BY s.name COLLATE "C" LOOP
+    FOR v_at IN 1 .. cardinality(p_streams) LOOP
         v_taken := holdfast.take_stream_v1(p_streams[v_at], p_expected[v_at], p_counts[v_at]);
         IF v_taken.base IS NULL THEN
             refused_by := v_at;
@@ -2406,16 +2478,13 @@ BEGIN
         RETURNING e.position, e.version
     )
     SELECT array_agg(a.position ORDER BY a.position), array_agg(a.version ORDER BY a.position) INTO positions, versions FROM added a;
-    IF positions[1] <= (SELECT max(t.position) FROM holdfast.tick t) THEN
-        RAISE EXCEPTION 'the sequence of positions is behind the log: it gave %, which readers have passed', positions[1]
-            USING ERRCODE = 'HF106', HINT = 'After a restore or a switch-over run `holdfast event adopt`, or SELECT holdfast.adopt_log_v1().';
-    END IF;
+    PERFORM holdfast.judge_position_v1(positions[1]);
     IF p_tags IS NOT NULL THEN
         INSERT INTO holdfast.event_tag (tag, position)
         SELECT DISTINCT t.tag, positions[i.at] FROM unnest(p_tags) WITH ORDINALITY AS i(words, at), unnest(i.words::text[]) AS t(tag);
     END IF;
 END $function$;
-comment on function holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[]) is 'Locks the streams in the order of their names, then inserts in the order of the events. refused_by: the stream whose expected version does not hold; the caller must undo the others.';
+comment on function holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[]) is 'Locks the streams in the order given (callers sort them by name), then inserts in the order of the events. refused_by: the stream whose expected version does not hold; the caller must undo the others.';
 
 -- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)

@@ -17,6 +17,7 @@ from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.storable import why_unstorable
 from holdfast.jobs.task import Host, Request, Task
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "rescue",
     "result_text",
     "seconds_of",
+    "why_unstorable",
     "without_effects",
     "worker_of",
 ]

@@ -330,11 +330,11 @@ CREATE FUNCTION holdfast.next_events_v1(
     p_projection text, p_model integer, p_partitions smallint[], p_after bigint[], p_upto bigint[], p_limit_each integer,
     p_types text[], p_categories text[], p_tags text[]
 ) RETURNS TABLE (
-    "position" bigint, stream text, version bigint, partition smallint, type text, id uuid, schema_version smallint, data jsonb,
-    tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, recorded_at timestamptz, parked boolean)
+    "position" bigint, stream text, version bigint, type text, schema_version smallint, data jsonb, id uuid, recorded_at timestamptz,
+    tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, partition smallint, parked boolean)
 LANGUAGE sql STABLE SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off SET jit = off AS $$
-    SELECT e.position, e.stream, e.version, e.partition, e.type, e.id, e.schema_version, e.data, e.tags, e.metadata,
-           e.correlation_id, e.causation_id, e.trace, e.recorded_at,
+    SELECT e.position, e.stream, e.version, e.type, e.schema_version, e.data, e.id, e.recorded_at, e.tags, e.metadata,
+           e.correlation_id, e.causation_id, e.trace, e.partition,
            EXISTS (SELECT FROM holdfast.projection_parked k WHERE k.projection = p_projection AND k.model = p_model AND k.stream = e.stream)
     FROM unnest(p_partitions, p_after, p_upto) AS o(partition, after, upto)
     CROSS JOIN LATERAL (
@@ -348,9 +348,13 @@ COMMENT ON FUNCTION holdfast.next_events_v1 IS
 
 CREATE FUNCTION holdfast.stream_part_v1(
     p_stream text, p_first bigint, p_last bigint, p_limit integer, p_types text[], p_categories text[], p_tags text[]
-) RETURNS SETOF holdfast.event
+) RETURNS TABLE (
+    "position" bigint, stream text, version bigint, type text, schema_version smallint, data jsonb, id uuid, recorded_at timestamptz,
+    tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, partition smallint)
 LANGUAGE sql STABLE SET enable_seqscan = off SET jit = off AS $$
-    SELECT e.* FROM holdfast.event e
+    SELECT e.position, e.stream, e.version, e.type, e.schema_version, e.data, e.id, e.recorded_at, e.tags, e.metadata,
+           e.correlation_id, e.causation_id, e.trace, e.partition
+    FROM holdfast.event e
     WHERE e.stream = p_stream AND e.position BETWEEN p_first AND p_last
       AND holdfast.in_scope_v1(e.type, e.stream, e.tags, p_types, p_categories, p_tags)
     ORDER BY e.position LIMIT p_limit

@@ -106,13 +106,15 @@ class Applier:
 
     async def _commit_part(self, share: Share, part: Batch) -> None:
         """Commit, again and again while only contention is in the way."""
+        write: Write = _nothing
+        if part.events:
+            prepared = await self.projection.handling.prepare(self.deliveries(share, part.events))
+            write = partial(self.handle, share, part.events, prepared)
         pause = _CONTENDED_FIRST_SECONDS
         for tries_left in reversed(range(_CONTENDED_TRIES)):
             try:
-                if not part.events:
-                    return await self.commit(share, part.reached, _nothing)
-                prepared = await self.projection.handling.prepare(self.deliveries(share, part.events))
-                return await self.commit(share, part.reached, partial(self.handle, share, part.events, prepared))
+                await self.commit(share, part.reached, write)
+                return
             except DRIVER_ERRORS as error:
                 if classify(error) is not Fault.CONTENDED:
                     raise

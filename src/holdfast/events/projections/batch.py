@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from holdfast.events.recorded import RecordedEvent
+from holdfast.events.event import RecordedEvent
 
 
 @dataclass(frozen=True, slots=True)

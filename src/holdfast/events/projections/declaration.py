@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from holdfast.errors import ConfigurationError
+from holdfast.events.event import RecordedEvent
 from holdfast.events.projections.delivery import Delivery
 from holdfast.events.projections.handling import Handling
-from holdfast.events.recorded import RecordedEvent
+from holdfast.events.types import EventTypes
 from holdfast.jobs import Retry
 
 OnFailure = Literal["park", "stop"]
@@ -49,6 +50,7 @@ class Projection:
     tables: tuple[str, ...] = ()
     from_now: bool = False
     setup: Callable[[Any], Any] | None = None
+    event_types: EventTypes = field(default_factory=EventTypes)
     in_log_order: bool = False
     """One process at a time reads all partitions, in one order; others stand by."""
     gather_seconds: float = 0.0

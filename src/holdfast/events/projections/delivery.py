@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.events.recorded import RecordedEvent
+from holdfast.events.event import RecordedEvent
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,27 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from pydantic_core import to_json
 
 from holdfast.events.projections.delivery import Delivery
+
+_COLUMNS: Final = (
+    "position",
+    "stream",
+    "version",
+    "type",
+    "schema_version",
+    "id",
+    "recorded_at",
+    "tags",
+    "metadata",
+    "correlation_id",
+    "causation_id",
+    "data",
+)
 
 
 class ToFiles:
@@ -39,9 +54,14 @@ class ToFiles:
         draft = self._folder / f".{uuid4().hex}.draft"
         try:
             with draft.open("wb") as file:
-                file.writelines(to_json(delivery.event) + b"\n" for delivery in deliveries)
+                file.writelines(_line(delivery) for delivery in deliveries)
                 file.flush()
                 os.fsync(file.fileno())
             draft.rename(self._folder / f"{first:020}-{last:020}.ndjson")
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _line(delivery: Delivery) -> bytes:
+    event = delivery.event
+    return to_json({name: getattr(event, name) for name in _COLUMNS}) + b"\n"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,9 +66,8 @@ class Projector:
         options: ProjectorOptions,
         *,
         may_work: Callable[[], bool] = lambda: True,
-        tick: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """``tick`` publishes what is settled; without one somebody else does."""
+        """``may_work``: asked before anything is begun. Somebody else publishes what is settled."""
         self.projection = projection
         self.wake = asyncio.Event()
         self.stopping = asyncio.Event()
@@ -77,7 +76,6 @@ class Projector:
         self._tenure = tenure
         self._options = options
         self._may_work = may_work
-        self._tick = tick
         self._reader = Reader(database, projection)
         self._applier = Applier(database, projection, options.lease_seconds)
         self._retrying = Retrying(database, self._applier, self._reader)
@@ -127,8 +125,6 @@ class Projector:
         retry = now >= self._retry_at
         if retry:
             self._retry_at = now + _RETRY_EVERY_SECONDS
-        if self._tick is not None:
-            await self._tick()
         busy = False
         for share in list(self.shares.values()):
             if retry and await self._retrying.retry_due(share):

@@ -6,12 +6,14 @@ import math
 from typing import Any, Final
 
 from holdfast.db import Database, load_statements
+from holdfast.events.event import RecordedEvent
 from holdfast.events.projections.batch import Batch, Placed, assemble
 from holdfast.events.projections.declaration import Projection
 from holdfast.events.projections.share import Held, Share
-from holdfast.events.recorded import RecordedEvent, recorded
+from holdfast.events.reading import event_of
 
 _SQL = load_statements("holdfast.events.projections", "reading.sql")
+_COLUMNS: Final = 14
 _WINDOW: Final = 100_000
 """Positions looked at in one read: events of other types are passed over, and that must not take minutes."""
 
@@ -48,7 +50,7 @@ class Reader:
             *self._scope,
         )
         rows.sort(key=lambda row: row["position"])
-        placed = [(Placed(row["partition"], recorded(row)), row["parked"]) for row in rows]
+        placed = [(Placed(row["partition"], self._event(row)), row["parked"]) for row in rows]
         found, share.full = assemble(placed, upto, limit_each)
         if self._projection.in_log_order:
             return found.up_to(min(found.reached.values()))
@@ -57,7 +59,10 @@ class Reader:
     async def stream_events(self, tx: Any, stream: str, first: int, last: int, limit: int) -> list[RecordedEvent]:
         """Events of one stream between two positions, both included, that this projection is for."""
         rows = await tx.fetch(_SQL["stream_events"].sql, stream, first, last, limit, *self._scope)
-        return [recorded(row) for row in rows]
+        return [self._event(row) for row in rows]
+
+    def _event(self, row: Any) -> RecordedEvent:
+        return event_of(tuple(row)[:_COLUMNS], self._projection.event_types)
 
 
 def _list(names: tuple[str, ...] | None) -> list[str] | None:

@@ -11,7 +11,3 @@ SELECT * FROM holdfast.next_events_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)
 -- name: stream_events
 -- Events of one stream between two positions, both included, that the projection is for.
 SELECT * FROM holdfast.stream_part_v1($1, $2, $3, $4, $5, $6, $7)
-
--- name: tick
--- Publishes how far the log may be read; hand in what the last call gave. Does nothing while the log stands still.
-SELECT pending, fence FROM holdfast.tick_v1($1, $2)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from holdfast.errors import ConfigurationError, ProjectionUnknown
+from holdfast.events.event import RecordedEvent
 from holdfast.events.projections.console import Projections
 from holdfast.events.projections.declaration import (
     DEFAULT_BATCH,
@@ -21,8 +22,7 @@ from holdfast.events.projections.declaration import (
 from holdfast.events.projections.delivery import Delivery
 from holdfast.events.projections.feed import ToFiles
 from holdfast.events.projections.handling import Handling, InBatches, OneByOne, ToJobs, ToOutside
-from holdfast.events.projections.vocabulary import Vocabulary
-from holdfast.events.recorded import RecordedEvent
+from holdfast.events.types import EventTypes
 from holdfast.jobs import Retry, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -56,10 +56,10 @@ class DeclaredProjection(Generic[F]):
 class Registry:
     """Declares projections and knows them by name."""
 
-    def __init__(self, vocabulary: Vocabulary, console: Callable[[], Awaitable[Projections]]) -> None:
+    def __init__(self, event_types: EventTypes, console: Callable[[], Awaitable[Projections]]) -> None:
         """``console`` opens the application if it is not open yet."""
         self.projections: dict[str, Projection] = {}
-        self._vocabulary = vocabulary
+        self._event_types = event_types
         self._console = console
 
     def find(self, name: str) -> Projection:
@@ -120,6 +120,7 @@ class Registry:
                 version=version,
                 tables=written,
                 setup=setup,
+                event_types=self._event_types,
             )
             return self._keep(handler, projection)
 
@@ -187,6 +188,7 @@ class Registry:
             batch=batch,
             in_log_order=True,
             gather_seconds=gather_seconds,
+            event_types=self._event_types,
         )
         self._keep(_no_handler, projection)
         return projection
@@ -214,6 +216,7 @@ class Registry:
             _names(tags),
             retry=retry,
             from_now=not from_start,
+            event_types=self._event_types,
         )
 
     def _keep(self, handler: F, projection: Projection) -> DeclaredProjection[F]:
@@ -225,16 +228,16 @@ class Registry:
         return DeclaredProjection(handler, projection, self._console)
 
     def _types(self, types: Types, shape: HandlerShape) -> tuple[str, ...] | None:
-        annotated = tuple(self._vocabulary.name_of(each) for each in shape.event_types)
+        annotated = tuple(self._event_types.name_of(each) for each in shape.event_types)
         if types is None:
             return annotated or None
         given = [types] if isinstance(types, str | type) else types
-        return tuple(each if isinstance(each, str) else self._vocabulary.name_of(each) for each in given)
+        return tuple(each if isinstance(each, str) else self._event_types.name_of(each) for each in given)
 
     def _value(self, shape: HandlerShape) -> Callable[[Delivery], Any]:
         """What a handler is given: the typed event when it names types, otherwise the event as it was recorded."""
         if shape.event_types:
-            return lambda delivery: self._vocabulary.load(delivery.event)
+            return lambda delivery: delivery.event.load()
         return lambda delivery: delivery.event
 
 

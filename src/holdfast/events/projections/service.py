@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -13,9 +13,9 @@ from holdfast.errors import ConfigurationError
 from holdfast.events.projections.declaration import PARTITIONS, Projection
 from holdfast.events.projections.projector import FixedPartitions, Projector, ProjectorOptions, declare
 from holdfast.events.projections.tenure import Tenure
-from holdfast.events.projections.ticks import Ticks
+from holdfast.events.ticker import BUSY_SECONDS, Ticker
 from holdfast.telemetry import get_logger
-from holdfast.worker import Surroundings
+from holdfast.worker import Background, Surroundings
 
 log = get_logger("events")
 TICK_CHANNEL: Final = "holdfast_tick"
@@ -31,7 +31,6 @@ class Projectors:
         options: ProjectorOptions,
         *,
         may_work: Callable[[], bool] = lambda: True,
-        tick: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """See ``Projector``."""
         self._database = database
@@ -43,7 +42,6 @@ class Projectors:
                 self._tenure,
                 options,
                 may_work=may_work,
-                tick=tick,
             )
             for projection in projections
         ]
@@ -118,14 +116,22 @@ async def serving_apart(
     database: Database, projections: Sequence[Projection], options: ProjectorOptions
 ) -> AsyncIterator[Projectors]:
     """The projectors of a process without a worker: with a listener of its own, and publishing what is settled."""
-    projectors = Projectors(database, projections, options, tick=Ticks(database))
+    projectors = Projectors(database, projections, options)
     listener = Listener(database)
     await listener.start()
+    background = Background()
+    ticker = Ticker(database)
+
+    async def tick() -> None:
+        await ticker.tick()
+
+    background.every(BUSY_SECONDS, tick, name="event ticks")
     try:
         await listener.listen(TICK_CHANNEL, projectors.wake)
         await projectors.declare()
         yield projectors
     finally:
+        await background.close(1.0)
         await listener.stop()
 
 

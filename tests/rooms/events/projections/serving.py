@@ -22,7 +22,7 @@ class Log:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
 
-    async def append(self, stream: str, *events: Any, type: str = "Counted", tags: Sequence[str] = ()) -> list[int]:  # noqa: A002
+    async def append(self, stream: str, *events: Any, type: str = "Counted", tags: Sequence[str] = ()) -> list[int]:
         rows = await self.connection.fetch(
             "select position from holdfast.append_events($1, $2::text::jsonb)",
             stream,

@@ -22,6 +22,8 @@ async def jobs_of(log: Log) -> list[int]:
 
 
 async def test_a_trigger_starts_one_job_an_event_that_it_wants_one_for(app: Holdfast, log: Log) -> None:
+    app.event(Registered)
+
     @app.task
     async def welcome(user: int) -> None: ...
 
@@ -42,6 +44,7 @@ async def test_a_trigger_starts_one_job_an_event_that_it_wants_one_for(app: Hold
 async def test_jobs_that_a_handler_enqueues_are_not_enqueued_again_by_a_rebuild_or_a_reset(
     app: Holdfast, log: Log
 ) -> None:
+    app.event(Registered)
     await log.connection.execute("create table registered (id int primary key)")
 
     @app.task

@@ -194,6 +194,8 @@ async def test_a_statement_that_failed_and_was_swallowed_is_the_handlers_failure
 
 
 async def test_a_type_that_nobody_knows_is_a_failure_of_that_event(app: Holdfast, log: Log) -> None:
+    app.event(Counted)
+
     @app.projection("history", types=("Counted", "Unheard"), retry=ONLY_ONCE)
     async def history(tx: Any, event: Counted) -> None: ...
 

@@ -82,6 +82,9 @@ async def test_scopes_are_types_categories_and_tags(app: Holdfast, log: Log) -> 
 async def test_the_annotation_says_which_events_and_how_they_come(app: Holdfast, log: Log) -> None:
     got: list[Any] = []
 
+    app.event(Placed)
+    app.event(Closed)
+
     @app.projection("typed")
     async def typed(tx: Any, event: Placed | Closed) -> None:
         got.append(event)
@@ -97,6 +100,7 @@ async def test_the_annotation_says_which_events_and_how_they_come(app: Holdfast,
 async def test_a_batch_handler_gets_lists_and_its_rows_replace_those_of_their_key(
     app: Holdfast, log: Log, outsider: Any
 ) -> None:
+    app.event(Placed)
     await outsider.execute("create table latest (stream text primary key, n int not null, note text default 'new')")
     sizes = []
 
@@ -114,6 +118,7 @@ async def test_a_batch_handler_gets_lists_and_its_rows_replace_those_of_their_ke
 
 
 async def test_rows_without_a_key_are_copied_in(app: Holdfast, log: Log, outsider: Any) -> None:
+    app.event(Placed)
     await outsider.execute("create table copied (n int not null)")
 
     @app.projection("copied", into="copied")
@@ -126,6 +131,7 @@ async def test_rows_without_a_key_are_copied_in(app: Holdfast, log: Log, outside
 
 
 async def test_a_delivery_says_more_about_the_event(app: Holdfast, log: Log) -> None:
+    app.event(Placed)
     got: list[Delivery] = []
 
     @app.projection("typed")

@@ -24,8 +24,9 @@ async def log(log: Log) -> Log:
     return log
 
 
-async def in_total(log: Log, schema: str = "public") -> int:
-    return int(await log.connection.fetchval(f"select coalesce(sum(n), 0) from {schema}.total"))
+async def in_total(log: Log, schema: str = "") -> int:
+    table = f"{schema}.total" if schema else "total"
+    return int(await log.connection.fetchval(f"select coalesce(sum(n), 0) from {table}"))
 
 
 async def test_the_live_model_is_read_until_the_switch_and_both_are_right(app: Holdfast, log: Log) -> None:
@@ -54,7 +55,7 @@ async def test_the_live_model_is_read_until_the_switch_and_both_are_right(app: H
     assert [row[0] for row in schemas] == ["holdfast_totals_2"]
 
 
-async def _counts(log: Log, count: int, schema: str = "public") -> bool:
+async def _counts(log: Log, count: int, schema: str = "") -> bool:
     return await in_total(log, schema) == count
 
 
@@ -68,9 +69,9 @@ async def test_readers_see_the_old_or_the_new_and_keep_their_rights(app: Holdfas
         async with serving(app):
             await app.projections.models.rebuild("totals")
             await app.projections.models.switch("totals")
-        assert await log.connection.fetchval("select has_table_privilege($1, 'public.total', 'select')", role)
+        assert await log.connection.fetchval("select has_table_privilege($1, 'total', 'select')", role)
         indexes = await log.connection.fetchval(
-            "select count(*) from pg_indexes where tablename = 'total' and schemaname = 'public'"
+            "select count(*) from pg_indexes where tablename = 'total' and schemaname = current_schema()"
         )
         assert indexes == 2
     finally:
