@@ -12,9 +12,11 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,8 +26,9 @@ from typing import Any
 import asyncpg
 
 from benchmarks.environments import ensure, find_interpreter
-from benchmarks.stores import postgres
+from benchmarks.stores import CONFIGURATION
 from holdfast import Holdfast
+from holdfast.db.embedded import owned_server
 from holdfast.events import projections as projecting
 
 HERE = Path(__file__).parent
@@ -72,17 +75,8 @@ async def prepare(url: str, events: int) -> None:
     await connection.close()
 
 
-async def serve(url: str, name: str, *, drain: bool) -> None:
-    async with make_app(url) as app:
-        options = projecting.ProjectorOptions(until_caught_up=drain)
-        chosen = app.declared_projections([name])
-        async with projecting.serving_apart(app.database, chosen, options) as projectors:
-            await projectors.run()
-
-
-def spawn(url: str, name: str, *, drain: bool = True) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "benchmarks.projections", "--serve", name, "--dsn", url]
-    return subprocess.Popen([*command, *(["--drain"] if drain else [])])
+def spawn(url: str, name: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "benchmarks.projections", "--serve", name, "--dsn", url])
 
 
 async def catch_up(url: str, name: str, events: int, processes: int) -> float:
@@ -91,7 +85,7 @@ async def catch_up(url: str, name: str, events: int, processes: int) -> float:
     await connection.execute("truncate balance, latest")
     await connection.execute("delete from holdfast.projection where name = $1", name)
     await connection.execute("checkpoint")
-    workers = [spawn(url, name, drain=False) for _ in range(processes)]
+    workers = [spawn(url, name) for _ in range(processes)]
     moved = "select count(*) from holdfast.projection_partition where projection = $1 and checkpoint > 0"
     try:
         while not await connection.fetchval(moved, name):
@@ -113,7 +107,7 @@ async def catch_up(url: str, name: str, events: int, processes: int) -> float:
 
 @asynccontextmanager
 async def served(url: str, name: str) -> AsyncIterator[Any]:
-    worker = spawn(url, name, drain=False)
+    worker = spawn(url, name)
     connection = await asyncpg.connect(url)
     try:
         while not await connection.fetchval(
@@ -210,24 +204,22 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the lag measure")
     parser.add_argument("--peer", action="store_true", help="measure Python eventsourcing, too")
-    parser.add_argument("--dsn", help="measure on this server instead of one of our own")
+    parser.add_argument("--dsn", help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--drain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         asyncio.run(_served(options))
         return
-    with postgres(options.dsn) as server:
-        asyncio.run(measure(str(getattr(server, "dsn", server)), options))
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
+        Path(folder).chmod(0o711)
+        with owned_server(Path(folder) / "data", config=CONFIGURATION, delete_data=True) as owned:
+            asyncio.run(measure(owned.address.url, options))
 
 
 async def _served(options: argparse.Namespace) -> None:
-    import signal
-
     async with make_app(options.dsn) as app:
         chosen = app.declared_projections([options.serve])
-        wanted = projecting.ProjectorOptions(until_caught_up=options.drain)
-        async with projecting.serving_apart(app.database, chosen, wanted) as projectors:
+        async with projecting.serving_apart(app.database, chosen, projecting.ProjectorOptions()) as projectors:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, projectors.stop)
             await projectors.run()
 

@@ -41,7 +41,7 @@ async def history(tx: Any, event: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if told("wait"):
         (folder() / "waiting").write_text(str(os.getpid()))
-        while not (folder() / "go").exists():
+        while not (folder() / "go").exists():  # noqa: ASYNC110 - another process makes the file
             await asyncio.sleep(0.01)
     await asyncio.sleep(random.random() * 0.002)
 

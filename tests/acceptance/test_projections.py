@@ -1,4 +1,4 @@
-"""Projecting processes that are killed, frozen, started and ended while others append: no event twice, missing or late."""
+"""Projecting processes killed, frozen, started and ended while others append: no event twice, missing or late."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ async def test_from_one_to_two_to_three_under_load_and_back(url: str, projectors
 
     async def owners(count: int) -> bool:
         rows = await connection.fetch(
-            "select owner, count(*) from holdfast.projection_partition where projection = 'history' and owner is not null group by owner"
+            "select owner, count(*) from holdfast.projection_partition"
+            " where projection = 'history' and owner is not null group by owner"
         )
         sizes = [row["count"] for row in rows]
         return len(sizes) == count and sum(sizes) == 64 and max(sizes) - min(sizes) <= 1

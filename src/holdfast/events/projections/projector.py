@@ -33,6 +33,7 @@ _HOLD_EVERY_SECONDS: Final = 0.5
 _RETRY_EVERY_SECONDS: Final = 0.25
 _IDLE_ADVANCE_SECONDS: Final = 0.25
 _LONGEST_FAULT_PAUSE_SECONDS: Final = 2.0
+_NOT_REGISTERED: Final = "HF120"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +91,38 @@ class Projector:
 
     async def run(self) -> None:
         """Serve. Raises ``PartitionTaken`` when the fixed partitions asked for belong to a process that lives."""
-        pause = 0.05
+        faults = 0
         try:
             while not self.stopping.is_set():
                 self.wake.clear()  # before the look: a tick that comes during it is not missed
                 try:
                     if not await self._round() and not await self._wait():
                         return
-                    pause = 0.05
-                except LeaseLost as error:
-                    log.info("%s", error.message)
+                    faults = 0
+                except PartitionTaken:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it is, other projections and later tries go on
                     self._hold_at = 0.0
-                except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
-                    self._hold_at = 0.0
-                    if getattr(error, "sqlstate", None) == "HF120":
-                        self._forget()
-                        continue
-                    log.warning("projection %s waits for the database: %s", self.projection.name, error)
-                    await self._pause(pause)
-                    pause = min(pause * 2, _LONGEST_FAULT_PAUSE_SECONDS)
+                    if self._is_serious(error):
+                        faults += 1
+                        await self._pause(min(0.05 * 2**faults, _LONGEST_FAULT_PAUSE_SECONDS))
         finally:
             await self._retire()
+
+    def _is_serious(self, error: Exception) -> bool:
+        """Whether to wait before the next try; what we believed to hold is asked anew in any case."""
+        name = self.projection.name
+        if isinstance(error, LeaseLost):
+            log.info("%s", error.message)
+            return False
+        if getattr(error, "sqlstate", None) == _NOT_REGISTERED:
+            self._forget()
+            return False
+        if isinstance(error, (*DRIVER_ERRORS, DatabaseUnavailable)):
+            log.warning("projection %s waits for the database: %s", name, error)
+        else:
+            log.error("projection %s could not go on; it tries again", name, exc_info=error)
+        return True
 
     async def _round(self) -> bool:
         """One look at everything we hold; whether anything was done."""

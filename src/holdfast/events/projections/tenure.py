@@ -13,8 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-from holdfast.db import DRIVER_ERRORS, load_statements
-from holdfast.errors import DatabaseUnavailable
+from holdfast.db import load_statements
 from holdfast.telemetry import get_logger
 
 log = get_logger("events")
@@ -72,7 +71,7 @@ class Tenure:
                     await connection.execute(
                         _SQL["renew"].sql, projectors, self.lease, timeout=self.lease.total_seconds()
                     )
-            except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
+            except Exception as error:  # noqa: BLE001 - a thread that ended would let every lease run out
                 log.warning("the leases of this process could not be renewed now: %s", error)
                 if connection is not None:
                     connection.terminate()

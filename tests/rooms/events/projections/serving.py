@@ -46,7 +46,8 @@ class Log:
     async def make_history(self) -> None:
         """The table in which handlers note what they were given, in the order in which they were."""
         await self.connection.execute(
-            "create table seen (seq bigserial, position bigint not null, stream text not null, by text not null default '')"
+            "create table seen (seq bigserial, position bigint not null, stream text not null,"
+            " by text not null default '')"
         )
 
     async def seen(self, table: str = "seen") -> list[int]:

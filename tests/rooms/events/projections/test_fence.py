@@ -1,4 +1,4 @@
-"""Orders of events that go wrong without the guards: each finds nothing in this build, and something in a broken one."""
+"""What goes wrong without the guards: each schedule finds nothing in this build, and something in a broken one."""
 
 from __future__ import annotations
 
@@ -146,7 +146,8 @@ async def late_commit_of_an_early_position(app: Holdfast, log: Log) -> list[str]
         await writer.connection.fetch('select * from holdfast.append_events(\'s-1\', \'[{"type": "T", "data": {}}]\')')
         # Of the same partition: the checkpoint would pass the one that is still to come.
         same = await log.connection.fetchval(
-            "select 's-' || n from generate_series(2, 999) as n where holdfast.partition_of('s-' || n) = holdfast.partition_of('s-1') limit 1"
+            "select 's-' || n from generate_series(2, 999) as n"
+            " where holdfast.partition_of('s-' || n) = holdfast.partition_of('s-1') limit 1"
         )
         await log.append(same, {"n": 1})
 
@@ -162,7 +163,8 @@ async def _let_it_look(app: Holdfast) -> None:
     """Until every partition is as far as this build lets it go."""
     there = Statement(
         "there",
-        "select min(t.checkpoint) >= (select settled from holdfast.bounds_v1('history', 1)) from holdfast.projection_partition t",
+        "select min(t.checkpoint) >= (select settled from holdfast.bounds_v1('history', 1))"
+        " from holdfast.projection_partition t",
     )
 
     async def has_looked() -> bool:

@@ -14,6 +14,9 @@ from tests.rooms.events.projections.serving import OPTIONS, Log, drain, note, pa
 from tests.waiting import eventually
 
 ALL = set(range(64))
+REGISTER = (
+    "select projector from holdfast.register_projector_v1('history', 1, null, null, null, 'h', 1, '1 minute'::interval)"
+)
 
 
 async def test_declaring_twice_resets_nothing(app: Holdfast, log: Log, outsider: Any) -> None:
@@ -47,13 +50,7 @@ async def test_of_more_processes_than_partitions_none_takes_two(app: Holdfast, l
     app.projection("history")(note)
     await drain(app)
     for workers in (3, 7, 10):
-        ids = [
-            await outsider.fetchval(
-                "select projector from holdfast.register_projector_v1('history', 1, null, null, null, 'h', $1, '1 minute')",
-                n,
-            )
-            for n in range(workers)
-        ]
+        ids = [await outsider.fetchval(REGISTER) for _ in range(workers)]
         for _ in range(3):
             for each in ids:
                 await outsider.fetch("select * from holdfast.hold_partitions_v1($1, '1 minute')", each)
@@ -94,11 +91,10 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_owner_can_write_nothin
 ) -> None:
     app.projection("history")(note)
     await drain(app)
-    register = "select projector from holdfast.register_projector_v1('history', 1, null, null, null, 'h', 1, '1 minute')"
     hold = "select * from holdfast.hold_partitions_v1($1, '1 minute')"
-    first = await outsider.fetch(hold, await outsider.fetchval(register))
+    first = await outsider.fetch(hold, await outsider.fetchval(REGISTER))
     await outsider.execute("set holdfast.clock_offset = '2 minutes'")
-    second = await outsider.fetch(hold, await outsider.fetchval(register))
+    second = await outsider.fetch(hold, await outsider.fetchval(REGISTER))
     assert len(second) == 64
     assert all(new["epoch"] == old["epoch"] + 1 for old, new in zip(first, second, strict=True))
     moved = "select holdfast.checkpoint_v1('history', 1, $1, $2, $3, $4, '1 minute')"

@@ -89,7 +89,8 @@ async def test_newer_code_fills_its_own_model_and_older_code_goes_on_with_the_li
 
     async def better(tx: Any, event: Any) -> None:
         await tx.execute(
-            "insert into total (stream, n, last) values ($1, 1, $2) on conflict (stream) do update set n = total.n + 1, last = $2",
+            "insert into total (stream, n, last) values ($1, 1, $2)"
+            " on conflict (stream) do update set n = total.n + 1, last = $2",
             event.stream,
             event.position,
         )
