@@ -6,7 +6,6 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
@@ -21,7 +20,6 @@ from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, W
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class TaskDecorator(Protocol):
@@ -62,8 +60,10 @@ class Holdfast:
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
         self._portal = Portal()
-        self._projections = projecting.Registry(self.event_types, self._projections_console)
-        self._services.append(self._projection_service)
+        self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
+        self.projection, self.trigger = declared.projection, declared.trigger
+        self.outbox, self.feed = declared.outbox, declared.feed
+        self._services.append(declared.service)
 
     @property
     def settings(self) -> Settings:
@@ -138,124 +138,9 @@ class Holdfast:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
 
-    def projection(  # noqa: PLR0913 - each is an option of the decorator
-        self,
-        name: str,
-        *,
-        types: projecting.Types = None,
-        categories: projecting.Names = None,
-        tags: projecting.Names = None,
-        batch: int = projecting.DEFAULT_BATCH,
-        on_failure: projecting.OnFailure = "park",
-        retry: Retry = projecting.DEFAULT_RETRY,
-        version: int = 1,
-        tables: projecting.Names = None,
-        into: str | None = None,
-        key: projecting.Names = None,
-        timeout_seconds: float = 60.0,
-        setup: Callable[[Any], Any] | None = None,
-    ) -> Callable[[F], projecting.DeclaredProjection[F]]:
-        """Register a read model: ``@app.projection("open_orders")`` over ``async def f(tx, event: Placed | Closed)``.
-
-        Which events it gets is said by the annotation, or by ``types``; ``categories`` and ``tags`` narrow it. What it
-        writes through ``tx`` commits with the checkpoint. A parameter annotated as a list gets up to ``batch`` events
-        at once; rows (dicts) that such a handler returns go ``into`` that table, replacing those with the same ``key``.
-        An event that fails is retried by ``retry``; then its stream is parked, or with ``on_failure="stop"`` the
-        partition stops. ``tables`` are what it writes: ``rebuild`` makes them anew beside the live ones, after
-        ``setup(tx)``; raise ``version`` with code that needs it. Raises ``ConfigurationError``.
-        """
-        return self._projections.model(
-            name,
-            types=types,
-            categories=categories,
-            tags=tags,
-            batch=batch,
-            on_failure=on_failure,
-            retry=retry,
-            version=version,
-            tables=tables,
-            into=into,
-            key=key,
-            timeout_seconds=timeout_seconds,
-            setup=setup,
-        )
-
-    def trigger(
-        self,
-        task: Task[..., Any],
-        *,
-        name: str | None = None,
-        types: projecting.Types = None,
-        categories: projecting.Names = None,
-        tags: projecting.Names = None,
-        from_start: bool = False,
-    ) -> Callable[[F], projecting.DeclaredProjection[F]]:
-        """Have events start jobs: ``@app.trigger(send_welcome)`` over ``def welcome(event: Registered)``.
-
-        The function returns the job's arguments as a tuple or dict, or None for no job. Jobs and checkpoint commit
-        together: one job an event, however often a worker dies. It begins with events that come from now on, or
-        ``from_start``.
-        """
-        return self._projections.trigger(
-            task, name=name, types=types, categories=categories, tags=tags, from_start=from_start
-        )
-
-    def outbox(
-        self,
-        name: str,
-        *,
-        types: projecting.Types = None,
-        categories: projecting.Names = None,
-        tags: projecting.Names = None,
-        retry: Retry = projecting.DEFAULT_RETRY,
-        timeout_seconds: float = 30.0,
-        from_start: bool = False,
-    ) -> Callable[[F], projecting.DeclaredProjection[F]]:
-        """Publish events to another system: ``@app.outbox("broker")`` over ``async def publish(event, delivery)``.
-
-        At least once and in order per stream, outside of any transaction; ``delivery.idempotency_key`` is the same
-        for every attempt. A stream whose event cannot be published is parked, others go on.
-        """
-        return self._projections.outbox(
-            name,
-            types=types,
-            categories=categories,
-            tags=tags,
-            retry=retry,
-            timeout_seconds=timeout_seconds,
-            from_start=from_start,
-        )
-
-    def feed(
-        self,
-        name: str,
-        folder: str | Path,
-        *,
-        types: projecting.Types = None,
-        categories: projecting.Names = None,
-        tags: projecting.Names = None,
-        batch: int = 10_000,
-        gather_seconds: float = 60.0,
-    ) -> projecting.Projection:
-        """Write the log into ``folder`` as newline-delimited JSON, for a warehouse: ``<first>-<last>.ndjson``.
-
-        In the order of the log, at most ``batch`` events a file, a file at least every ``gather_seconds`` while
-        something happens. Read the files by name and pass over positions you have: then every event comes once.
-        """
-        return self._projections.feed(
-            name,
-            Path(folder),
-            types=types,
-            categories=categories,
-            tags=tags,
-            batch=batch,
-            gather_seconds=gather_seconds,
-        )
-
     def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
-        """The projections of that name, or all. Raises ``ProjectionUnknown``."""
-        known = self._projections
-        return list(known.projections.values()) if names is None else [known.find(name) for name in names]
+        """The projections of these names, or all. Raises ``ProjectionUnknown``."""
+        return self._projections.select(names)
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
@@ -364,9 +249,6 @@ class Holdfast:
 
     async def _projections_console(self) -> projecting.Projections:
         return projecting.Projections((await self.open()).database)
-
-    def _projection_service(self) -> Service:
-        return projecting.ProjectionService(self.declared_projections())
 
     def _register(
         self,

@@ -22,6 +22,7 @@ from holdfast.events.projections.declaration import (
 from holdfast.events.projections.delivery import Delivery
 from holdfast.events.projections.feed import ToFiles
 from holdfast.events.projections.handling import Handling, InBatches, OneByOne, ToJobs, ToOutside
+from holdfast.events.projections.service import ProjectionService
 from holdfast.events.types import EventTypes
 from holdfast.jobs import Retry, Task
 
@@ -62,14 +63,21 @@ class Registry:
         self._event_types = event_types
         self._console = console
 
-    def find(self, name: str) -> Projection:
-        """The projection of that name. Raises ``ProjectionUnknown`` with the names that there are."""
-        if name in self.projections:
-            return self.projections[name]
+    def select(self, names: Sequence[str] | None = None) -> list[Projection]:
+        """The projections of these names, or all. Raises ``ProjectionUnknown`` with the names that there are."""
         known = ", ".join(sorted(self.projections)) or "none"
-        raise ProjectionUnknown(f"the application declares no projection {name!r}", remedy=f"it declares: {known}")
+        for name in names or ():
+            if name not in self.projections:
+                raise ProjectionUnknown(
+                    f"the application declares no projection {name!r}", remedy=f"it declares: {known}"
+                )
+        return [each for name, each in self.projections.items() if names is None or name in names]
 
-    def model(  # noqa: PLR0913 - each is an option of the decorator
+    def service(self) -> ProjectionService:
+        """What a worker runs for all of them."""
+        return ProjectionService(self.select())
+
+    def projection(  # noqa: PLR0913 - each is an option of the decorator
         self,
         name: str,
         *,
@@ -86,7 +94,15 @@ class Registry:
         timeout_seconds: float = 60.0,
         setup: Callable[[Any], Any] | None = None,
     ) -> Callable[[F], DeclaredProjection[F]]:
-        """A read model; see ``Holdfast.projection``."""
+        """Register a read model: ``@app.projection("open_orders")`` over ``async def f(tx, event: Placed | Closed)``.
+
+        Which events it gets is said by the annotation, or by ``types``; ``categories`` and ``tags`` narrow it. What it
+        writes through ``tx`` commits with the checkpoint. A parameter annotated as a list gets up to ``batch`` events
+        at once; rows (dicts) that such a handler returns go ``into`` that table, replacing those with the same ``key``.
+        An event that fails is retried by ``retry``; then its stream is parked, or with ``on_failure="stop"`` the
+        partition stops. ``tables`` are what it writes: ``rebuild`` makes them anew beside the live ones, after
+        ``setup(tx)``; raise ``version`` with code that needs it. Raises ``ConfigurationError``.
+        """
 
         def register(handler: F) -> DeclaredProjection[F]:
             who = f"projection {name!r}"
@@ -127,9 +143,21 @@ class Registry:
         return register
 
     def trigger(
-        self, task: Task[..., Any], *, name: str | None, types: Types, categories: Names, tags: Names, from_start: bool
+        self,
+        task: Task[..., Any],
+        *,
+        name: str | None = None,
+        types: Types = None,
+        categories: Names = None,
+        tags: Names = None,
+        from_start: bool = False,
     ) -> Callable[[F], DeclaredProjection[F]]:
-        """An event starts a job; see ``Holdfast.trigger``."""
+        """Have events start jobs: ``@app.trigger(send_welcome)`` over ``def welcome(event: Registered)``.
+
+        The function returns the job's arguments as a tuple or dict, or None for no job. Jobs and checkpoint commit
+        together: one job an event, however often a worker dies. It begins with events that come from now on, or
+        ``from_start``.
+        """
 
         def register(handler: F) -> DeclaredProjection[F]:
             chosen = name or handler.__name__
@@ -146,14 +174,18 @@ class Registry:
         self,
         name: str,
         *,
-        types: Types,
-        categories: Names,
-        tags: Names,
-        retry: Retry,
-        timeout_seconds: float,
-        from_start: bool,
+        types: Types = None,
+        categories: Names = None,
+        tags: Names = None,
+        retry: Retry = DEFAULT_RETRY,
+        timeout_seconds: float = 30.0,
+        from_start: bool = False,
     ) -> Callable[[F], DeclaredProjection[F]]:
-        """Events go out to another system; see ``Holdfast.outbox``."""
+        """Publish events to another system: ``@app.outbox("broker")`` over ``async def publish(event, delivery)``.
+
+        At least once and in order per stream, outside of any transaction; ``delivery.idempotency_key`` is the same
+        for every attempt. A stream whose event cannot be published is parked, others go on.
+        """
 
         def register(handler: F) -> DeclaredProjection[F]:
             shape = shape_of(handler, f"outbox {name!r}")
@@ -168,20 +200,24 @@ class Registry:
     def feed(
         self,
         name: str,
-        folder: Path,
+        folder: str | Path,
         *,
-        types: Types,
-        categories: Names,
-        tags: Names,
-        batch: int,
-        gather_seconds: float,
+        types: Types = None,
+        categories: Names = None,
+        tags: Names = None,
+        batch: int = 10_000,
+        gather_seconds: float = 60.0,
     ) -> Projection:
-        """The log as files; see ``Holdfast.feed``."""
+        """Write the log into ``folder`` as newline-delimited JSON, for a warehouse: ``<first>-<last>.ndjson``.
+
+        In the order of the log, at most ``batch`` events a file, a file at least every ``gather_seconds`` while
+        something happens. Read the files by name and pass over positions you have: then every event comes once.
+        """
         shape = HandlerShape(takes_many=True, event_types=())
         projection = Projection(
             name,
             "feed",
-            ToFiles(folder),
+            ToFiles(Path(folder)),
             self._types(types, shape),
             _names(categories),
             _names(tags),
