@@ -455,7 +455,7 @@ LANGUAGE sql VOLATILE AS $$
           AND h.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
           AND h.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
     )
-    -- A transaction that is prepared later goes on under another name, -1/<transaction id>: both names are the writer's.
+    -- Prepared and then taken over by a restarted server, a transaction is called -1/<transaction id>: both names are its own.
     SELECT coalesce(array_agg(n.name), '{}') FROM (
         SELECT w.virtualtransaction AS name FROM writer w
         UNION SELECT '-1/' || h.transactionid FROM held h JOIN writer w USING (virtualtransaction)
@@ -519,7 +519,10 @@ LANGUAGE sql VOLATILE AS $$
            extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::double precision, a.query, p.gid
     FROM pg_catalog.pg_locks l
     LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-    LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+    LEFT JOIN LATERAL (
+        SELECT x.gid, x.prepared FROM pg_catalog.pg_locks t JOIN pg_catalog.pg_prepared_xacts x ON x.transaction = t.transactionid
+        WHERE l.pid IS NULL AND t.pid IS NULL AND t.locktype = 'transactionid' AND t.virtualtransaction = l.virtualtransaction LIMIT 1
+    ) AS p ON true
     WHERE l.locktype = 'relation' AND l.relation = 'holdfast.event'::regclass AND l.granted
       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
       AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
