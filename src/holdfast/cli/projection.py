@@ -94,8 +94,8 @@ def lag(
         "One verdict about all projections, or one. Exit status 5 unless it is healthy.",
         "holdfast projection health --json",
         "holdfast projection health open_orders --threshold 1000",
-        more="Unhealthy: nothing is served, a projection or a partition of it has no live worker, an event stopped "
-        "one, or it is further behind than the threshold. Paused and retired projections are not asked for.",
+        more="Unhealthy: nothing is served, a projection or one of its fixed keys has no live worker, an event "
+        "stopped it, or it is further behind than the threshold. Paused and retired projections are not asked for.",
     )
 )
 def health(

@@ -10,7 +10,7 @@ from rich.text import Text
 from holdfast.cli.screen import ago, number, span, table
 from holdfast.events import projections as projecting
 
-_COLORS = {"running": "green", "paused": "yellow", "retired": "dim"}
+_COLORS = {"running": "green", "rebalancing": "green", "paused": "yellow", "retired": "dim"}
 _NUMBERS = ("WORKERS", "PARTITIONS", "LAG", "OLDEST", "PARKED")
 
 

@@ -28,7 +28,8 @@ class ProjectionInfo:
     kind: str
     on_failure: str
     state: str
-    """running, paused, retired, stopped (partitions wait at an event), unserved (nobody), partly served."""
+    """running, rebalancing (partitions are changing hands), paused, retired, stopped (partitions wait at an event),
+    unserved (nobody is there), partly served (nobody has one of the fixed keys)."""
     version: int
     model: int
     building: int | None
@@ -237,7 +238,8 @@ def _state(row: Any) -> str:
         ("paused", row["paused_at"] is not None),
         ("stopped", row["stopped"] > 0),
         ("unserved", row["workers"] == 0),
-        ("partly served", row["held"] < PARTITIONS),
+        ("partly served", bool(row["missing_keys"])),
+        ("rebalancing", row["held"] < PARTITIONS),
     ):
         if holds:
             return state
