@@ -7,6 +7,7 @@ from holdfast.events.appending import AppendingInTransaction, AppendOptions
 from holdfast.events.conditions import Condition, Decision, Match
 from holdfast.events.event import Append, Appended, Event, ExpectedVersion, RecordedEvent, Winner
 from holdfast.events.log import EventLog, LogState
+from holdfast.events.projections import Delivery
 from holdfast.events.reading import Page, Scope, event_of
 from holdfast.events.snapshots import Snapshot, Snapshots
 from holdfast.events.ticker import Holder, Tick, Ticker, TickerService
@@ -19,6 +20,7 @@ __all__ = [
     "AppendingInTransaction",
     "Condition",
     "Decision",
+    "Delivery",
     "Event",
     "EventLog",
     "EventType",

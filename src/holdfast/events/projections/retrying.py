@@ -52,6 +52,8 @@ class Retrying:
             except _InHand:
                 return
             except HandlerFailed as failure:
+                if not taken.placed:
+                    raise
                 if len(taken.placed) == 1 or failure.at == 0 or failure.made_before:
                     await self._wait_on(share, held, failure, taken)
                     return
@@ -67,16 +69,23 @@ class Retrying:
             raise _InHand
         taken.attempts = parked["attempts"]
         events = await self._reader.stream_events(tx, stream, parked["next_position"], held.checkpoint, most)
-        taken.placed = placed = [Placed(held.partition, event) for event in events]
+        waiting = [Placed(held.partition, event) for event in events]
+        taken.placed = placed = self._alike(share, waiting)
         if placed:
             prepared = await self._applier.projection.handling.prepare(self._applier.deliveries(share, placed))
             await self._applier.handle(share, placed, prepared, tx)
-        if len(placed) < most:
+        if len(placed) == len(waiting) < most:
             await tx.execute(_SQL["unpark"].sql, self._name, share.model, stream)
             emit("events.projection.unparked", projection=self._name, stream=stream)
         else:
             after = placed[-1].event.position + 1
             await tx.execute(_SQL["parked_went_on"].sql, self._name, share.model, stream, after)
+
+    def _alike(self, share: Share, waiting: list[Placed]) -> list[Placed]:
+        """The first of them, as long as all make effects or none does."""
+        replaying = [delivery.replaying for delivery in self._applier.deliveries(share, waiting)]
+        different = (at for at, each in enumerate(replaying) if each != replaying[0])
+        return waiting[: next(different, len(waiting))]
 
     async def _wait_on(self, share: Share, held: Held, failure: HandlerFailed, taken: _Taken) -> None:
         """The stream waits on, before the event that failed; what an outbox published before it stays published."""
