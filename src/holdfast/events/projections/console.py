@@ -88,13 +88,6 @@ class Projections:
         self._database = database
         self.models = Models(database)
 
-    async def list(self, name: str | None = None) -> list[ProjectionInfo]:
-        """Every projection, or the one of this name. Raises ``ProjectionUnknown``."""
-        rows = await self._database.fetch(_SQL["list"], name, _MOST_COUNTED)
-        if name is not None and not rows:
-            raise await self._unknown(name)
-        return [_info(row) for row in rows]
-
     async def lag(self, name: str | None = None) -> list[PartitionLag]:
         """Every partition with what waits in it. Raises ``ProjectionUnknown``."""
         rows = await self._database.fetch(_SQL["lag"], name, _MOST_COUNTED)
@@ -127,11 +120,11 @@ class Projections:
         give_up_at, pause = monotonic() + timeout_seconds, _FIRST_LOOK_SECONDS
         while True:
             there = await self._database.fetchval(_SQL["has_caught_up"], name, position)
-            if there is None:
-                raise await self._unknown(name)
             if there:
                 return
             if monotonic() >= give_up_at:
+                if there is None:  # until now its first worker may just have been starting
+                    raise await self._unknown(name)
                 raise TimedOut(
                     f"projection {name!r} has not reached position {position} within {timeout_seconds:g} s",
                     remedy=f"`holdfast projection lag {name}` says where it is and who serves it",
@@ -196,6 +189,14 @@ class Projections:
                 remedy=f"`holdfast projection parked {name}` lists what waits",
             )
         return int(position)
+
+    # After everything that says list[…] of its answer.
+    async def list(self, name: str | None = None) -> list[ProjectionInfo]:
+        """Every projection, or the one of this name. Raises ``ProjectionUnknown``."""
+        rows = await self._database.fetch(_SQL["list"], name, _MOST_COUNTED)
+        if name is not None and not rows:
+            raise await self._unknown(name)
+        return [_info(row) for row in rows]
 
     async def _known(self, name: str, statement: str, *params: Any) -> Any:
         answer = await self._database.fetchval(_SQL[statement], name, *params)

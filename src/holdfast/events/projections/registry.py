@@ -105,23 +105,8 @@ class Registry:
         """
 
         def register(handler: F) -> DeclaredProjection[F]:
-            who = f"projection {name!r}"
-            shape = shape_of(handler, who)
-            if not shape.takes_many and (into or key):
-                raise ConfigurationError(
-                    f"{who}: into and key are for rows that a batch handler returns",
-                    remedy="annotate its parameter as a list: async def handler(events: list[Placed]) -> list[dict]",
-                )
-            if key and not into:
-                raise ConfigurationError(f"{who}: key names columns of the table in `into`, which is not given")
-            if not shape.takes_many and not inspect.iscoroutinefunction(handler):
-                raise ConfigurationError(f"{who}: a handler with a transaction is a coroutine function (async def)")
-            value = self._value(shape)
-            handling: Handling = (
-                InBatches(handler, value, timeout_seconds=timeout_seconds, into=into, key=_names(key) or ())
-                if shape.takes_many
-                else OneByOne(handler, value, timeout_seconds=timeout_seconds)
-            )
+            shape = shape_of(handler, f"projection {name!r}")
+            handling = self._handling(handler, shape, name, into, _names(key) or (), timeout_seconds)
             written = _names(tables) or ((into,) if into else ())
             projection = Projection(
                 name,
@@ -228,6 +213,30 @@ class Registry:
         )
         self._keep(_no_handler, projection)
         return projection
+
+    def _handling(
+        self,
+        handler: Callable[..., Any],
+        shape: HandlerShape,
+        name: str,
+        into: str | None,
+        key: Sequence[str],
+        timeout_seconds: float,
+    ) -> Handling:
+        """One by one, or in batches, as the annotation says."""
+        who, value = f"projection {name!r}", self._value(shape)
+        if key and not into:
+            raise ConfigurationError(f"{who}: key names columns of the table in `into`, which is not given")
+        if shape.takes_many:
+            return InBatches(handler, value, timeout_seconds=timeout_seconds, into=into, key=key)
+        if into:
+            raise ConfigurationError(
+                f"{who}: into and key are for rows that a batch handler returns",
+                remedy="annotate its parameter as a list: async def handler(events: list[Placed]) -> list[dict]",
+            )
+        if not inspect.iscoroutinefunction(handler):
+            raise ConfigurationError(f"{who}: a handler with a transaction is a coroutine function (async def)")
+        return OneByOne(handler, value, timeout_seconds=timeout_seconds)
 
     def _effects(  # noqa: PLR0913 - what its two callers were told
         self,

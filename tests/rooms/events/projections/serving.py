@@ -32,7 +32,7 @@ class Log:
         return [row["position"] for row in rows]
 
     async def tick(self) -> None:
-        await self.connection.fetch("select holdfast.tick_v1(null, null)")
+        await self.connection.fetch("select holdfast.tick_v1(0, null, null)")
 
     async def fill(self, streams: int, events: int, *, prefix: str = "s") -> None:
         """``events`` numbered events in each of so many streams, round and round."""

@@ -223,4 +223,4 @@ async def test_a_handler_that_hangs_fails_in_time(app: Holdfast, log: Log) -> No
 async def test_verbs_know_what_there_is(app: Holdfast) -> None:
     for verb in (app.projections.pause, app.projections.resume, app.projections.retire, app.projections.parked):
         with pytest.raises(ProjectionUnknown, match="no projection 'nothing'"):
-            await verb("nothing")  # type: ignore[operator]
+            await verb("nothing")

@@ -44,7 +44,7 @@ class Slow:
         self.go = asyncio.Event()
         self._waited = False
 
-    async def __call__(self, tx: Any, event: Any) -> None:
+    async def handle(self, tx: Any, event: Any) -> None:
         await note(tx, event)
         if not self._waited:
             self._waited = True
@@ -59,7 +59,7 @@ async def all_there(log: Log) -> bool:
 async def late_owner(app: Holdfast, log: Log) -> list[str]:
     """An owner that lost its lease in the middle of a batch commits after its successor."""
     slow = Slow()
-    app.projection("history")(slow)
+    app.projection("history")(slow.handle)
     await log.fill(streams=10, events=3)
     async with serving(app) as first:
         await asyncio.wait_for(slow.waits.wait(), 10)
@@ -79,7 +79,7 @@ async def _idle(projectors: Any) -> bool:
 async def takeover_before_any_checkpoint(app: Holdfast, log: Log) -> list[str]:
     """The successor holds the partition, and has not moved the checkpoint when the late owner commits."""
     slow = Slow()
-    app.projection("history")(slow)
+    app.projection("history")(slow.handle)
     await log.append("s-1", {"n": 1})
     troubles: list[str] = []
     async with serving(app):
@@ -107,7 +107,7 @@ async def takeover_before_any_checkpoint(app: Holdfast, log: Log) -> list[str]:
 async def parked_while_a_batch_is_under_way(app: Holdfast, log: Log) -> list[str]:
     """An operator parks a stream that the batch in flight holds an event of; later it is let go."""
     slow = Slow()
-    app.projection("history")(slow)
+    app.projection("history")(slow.handle)
     await log.append("s-1", {"n": 1})
     async with serving(app):
         await asyncio.wait_for(slow.waits.wait(), 10)
@@ -127,7 +127,7 @@ async def parked_while_a_batch_is_under_way(app: Holdfast, log: Log) -> list[str
 async def paused_while_a_batch_is_under_way(app: Holdfast, log: Log) -> list[str]:
     """What is under way when a pause returns is not committed any more."""
     slow = Slow()
-    app.projection("history")(slow)
+    app.projection("history")(slow.handle)
     await log.append("s-1", {"n": 1})
     async with serving(app) as process:
         await asyncio.wait_for(slow.waits.wait(), 10)
