@@ -133,9 +133,7 @@ async def run_load(url: str, *, writers: int, transactions: int = 0, seconds: fl
     async with Database(url) as one, Database(url) as two:
         readers = [Reader(EventLog(database, EventTypes())) for database in (one, two)]
         following = [asyncio.create_task(reader.follow(ended)) for reader in readers]
-        refused = sum(
-            await asyncio.gather(*(write(url, number, transactions, seconds) for number in range(writers)))
-        )
+        refused = sum(await asyncio.gather(*(write(url, number, transactions, seconds) for number in range(writers))))
         ended.set()
         await asyncio.gather(*following)
     committed = {row[0] for row in await connection.fetch("select position from holdfast.event")}

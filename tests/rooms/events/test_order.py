@@ -218,7 +218,8 @@ async def test_workers_leave_ticking_to_the_lowest_number_that_does_it(
         position = await outsider.fetchval(_APPEND, "a")
 
         async def published() -> int | None:
-            return await outsider.fetchval("select ticker from holdfast.tick where position >= $1 limit 1", position)
+            found = await outsider.fetchval("select ticker from holdfast.tick where position >= $1 limit 1", position)
+            return None if found is None else int(found)
 
         return await eventually(published) == number
 
@@ -229,9 +230,7 @@ async def test_workers_leave_ticking_to_the_lowest_number_that_does_it(
     await asyncio.wait_for(asyncio.gather(*serving), 10)
 
 
-async def test_old_ticks_are_thinned_and_the_newest_stays(
-    app: Holdfast, outsider: asyncpg.Connection[Any]
-) -> None:
+async def test_old_ticks_are_thinned_and_the_newest_stays(app: Holdfast, outsider: asyncpg.Connection[Any]) -> None:
     await outsider.execute(
         "insert into holdfast.tick (position, at, ticker)"
         " select n, now() - interval '3 days' + n * interval '100 milliseconds', 1 from generate_series(1, 1200) as n"
