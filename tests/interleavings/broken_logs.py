@@ -29,23 +29,23 @@ NO_JUDGEMENT = Mutation(
     "a position below the watermark is accepted",
     (("judge_position_v1", "IF p_position <= ", "IF false AND p_position <= "),),
 )
+_DRAW = "    v_position := nextval('holdfast.event_position');\n"
+_FIRST_LOCK = "    IF p_tags IS NULL THEN\n        PERFORM pg_advisory"
 POSITION_BEFORE_THE_LOCK = Mutation(
     "the position is drawn before the stream is locked",
     (
-        ("append_one_v1", "    IF p_tags IS NULL THEN\n        PERFORM pg_advisory", "    v_position := nextval('holdfast.event_position');\n    IF p_tags IS NULL THEN\n        PERFORM pg_advisory"),  # noqa: E501
+        ("append_one_v1", _FIRST_LOCK, _DRAW + _FIRST_LOCK),
         ("append_one_v1", "event AS e (version,", "event AS e (position, version,"),
         ("append_one_v1", "VALUES (v_base + 1,", "VALUES (v_position, v_base + 1,"),
     ),
 )
+_SEQUENCE = "    v_last := holdfast.last_position_v1();\n"
+_WRITERS = "    v_writers := holdfast.event_writers_v1();\n"
 TICK_LOOKS_AT_WRITERS_FIRST = Mutation(
     "a tick collects the writers, then reads the sequence",
     (
-        (
-            "tick_v1",
-            "    v_last := holdfast.last_position_v1();\n",
-            "    v_writers := holdfast.event_writers_v1();\n    PERFORM pg_sleep(0.002);\n    v_last := holdfast.last_position_v1();\n",
-        ),
-        ("tick_v1", "    v_writers := holdfast.event_writers_v1();\n    IF v_writers", "    IF v_writers"),
+        ("tick_v1", _WRITERS, ""),
+        ("tick_v1", _SEQUENCE, _WRITERS + "    PERFORM pg_sleep(0.002);\n" + _SEQUENCE),
     ),
 )
 TAGS_ARE_NOT_LOCKED = Mutation(

@@ -213,7 +213,7 @@ async def refused(session: Session) -> bool:
     try:
         await append(session, "late")
     except asyncpg.PostgresError as error:
-        return error.sqlstate == "HF106"
+        return bool(error.sqlstate == "HF106")
     return False
 
 
@@ -295,7 +295,7 @@ async def claim(
     try:
         await session.connection.fetch(statement, stream, event, condition)
     except asyncpg.PostgresError as error:
-        return error.sqlstate
+        return str(error.sqlstate)
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.db import schema
+from holdfast.cli.event import events
 from holdfast.cli.job import jobs
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
@@ -65,6 +66,7 @@ program.command(
 )(status)
 program.add_typer(jobs)
 program.add_typer(queues)
+program.add_typer(events)
 program.add_typer(projections)
 program.add_typer(schema)
 

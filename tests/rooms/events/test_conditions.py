@@ -90,7 +90,7 @@ def test_a_condition_on_nothing_is_refused() -> None:
 
 async def test_a_condition_is_a_condition(app: Holdfast) -> None:
     with pytest.raises(EventsInvalid, match="a condition is a Condition"):
-        await app.events.append("x", enrolled(1), condition=COURSE)  # type: ignore[typeddict-item]
+        await app.events.append("x", enrolled(1), condition=COURSE)  # type: ignore[arg-type]
     with pytest.raises(EventsInvalid, match="without a match"):
         await app.events.decide([])
     nothing_after = Condition((COURSE,), after=10**9)

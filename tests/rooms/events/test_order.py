@@ -218,7 +218,8 @@ async def test_workers_leave_ticking_to_the_lowest_number_that_does_it(
         position = await outsider.fetchval(_APPEND, "a")
 
         async def published() -> int | None:
-            return await outsider.fetchval("select ticker from holdfast.tick where position >= $1 limit 1", position)
+            found = await outsider.fetchval("select ticker from holdfast.tick where position >= $1 limit 1", position)
+            return None if found is None else int(found)
 
         return await eventually(published) == number
 
