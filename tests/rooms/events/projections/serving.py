@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -59,9 +60,9 @@ class Log:
     async def check_history(self, table: str = "seen") -> list[str]:
         """What is wrong with it: events twice, missing, or out of their order in a stream."""
         rows = await self.connection.fetch(f"select position, stream from {table} order by seq")
-        found = [row["position"] for row in rows]
-        troubles = [f"{position} was handled twice" for position in set(found) if found.count(position) > 1]
-        troubles += [f"{position} is missing" for position in set(await self.all_positions()) - set(found)]
+        found = Counter(row["position"] for row in rows)
+        troubles = [f"{position} was handled {times} times" for position, times in found.items() if times > 1]
+        troubles += [f"{position} is missing" for position in set(await self.all_positions()) - found.keys()]
         last: dict[str, int] = {}
         for row in rows:
             if row["position"] < last.get(row["stream"], 0):
