@@ -143,6 +143,20 @@ async def test_from_one_to_two_to_three_under_load_and_back(url: str, projectors
     await judged(url)
 
 
+async def test_one_command_runs_several_processes_and_ends_them_in_order(url: str, projectors: ProjectorFleet) -> None:
+    projectors.start(1, "--workers=2")
+    connection = await asyncpg.connect(url)
+
+    async def shared() -> bool:
+        owners = "select count(distinct owner) from holdfast.projection_partition where owner is not null"
+        return int(await connection.fetchval(owners)) == 2
+
+    await eventually(shared, within_seconds=20)
+    projectors.leave(projectors.processes[0])
+    assert await connection.fetchval("select count(*) from holdfast.projector") == 0
+    await connection.close()
+
+
 async def test_a_job_for_every_event_and_only_one_though_the_trigger_dies(url: str, tmp_path: Path) -> None:
     fleet = ProjectorFleet(url, tmp_path, name="welcoming")
     connection = await asyncpg.connect(url)

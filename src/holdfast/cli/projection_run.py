@@ -99,7 +99,8 @@ async def _serve(
 def _run_many(count: int, arguments: Sequence[str]) -> int:
     """The same command in several processes of one each; returns the worst of their exit statuses."""
     command = [sys.executable, "-P", "-m", "holdfast.cli", *arguments, "--workers", "1"]
-    processes = [subprocess.Popen(command) for _ in range(count)]
+    # Sessions of their own: Ctrl-C of a terminal would otherwise reach them twice, and twice means at once.
+    processes = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
 
     def pass_on(number: int, _frame: object) -> None:
         for process in processes:

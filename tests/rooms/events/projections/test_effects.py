@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holdfast import Holdfast, Retry
@@ -123,24 +124,14 @@ async def test_health_is_no_when_nothing_runs_and_yes_when_all_is_served(app: Ho
         )
     await log.fill(streams=4, events=3)
     found = await app.projections.list("history")
-    served = [type(each)(**{**_fields(each), "state": "running", "problems": []}) for each in found]
+    served = [replace(each, state="running", problems=[]) for each in found]
     assert judge(served, 11).error == "history is 12 events behind"
     assert judge(served, 12).ok
 
 
-def _fields(info: Any) -> dict[str, Any]:
-    return {name: getattr(info, name) for name in type(info).__slots__}
-
-
 async def test_a_worker_serves_the_projections_of_its_application(app: Holdfast, log: Log) -> None:
-    from tests.rooms.working import make_worker
-
     app.projection("history")(note)
-    worker = make_worker(app)
-    assert worker is not None
-    import asyncio
-
-    worker = app.worker(["default"])
+    worker = app.worker()
     running = asyncio.create_task(worker.run())
     try:
 

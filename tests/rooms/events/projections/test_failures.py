@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,8 +208,6 @@ async def test_a_type_that_nobody_knows_is_a_failure_of_that_event(app: Holdfast
 
 
 async def test_a_handler_that_hangs_fails_in_time(app: Holdfast, log: Log) -> None:
-    import asyncio
-
     @app.projection("history", timeout_seconds=0.05, retry=ONLY_ONCE)
     async def history(tx: Any, event: Any) -> None:
         await asyncio.Event().wait()

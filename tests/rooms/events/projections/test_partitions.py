@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from holdfast import Holdfast
 from holdfast.errors import ConfigurationError, PartitionTaken
-from holdfast.events.projections import FixedPartitions, Projectors, fixed_partitions
+from holdfast.events.projections import FixedPartitions, ProjectorOptions, Projectors, fixed_partitions
 from tests.rooms.events.projections.serving import OPTIONS, Log, drain, note, partitions_of, serving, shares
 from tests.waiting import eventually
 
@@ -159,9 +160,7 @@ async def test_a_restarted_process_gets_its_key_once_the_lease_of_the_dead_one_h
         await shares(again, sizes=[16])
 
 
-def _quick(fixed: FixedPartitions | None) -> Any:
-    from dataclasses import replace
-
+def _quick(fixed: FixedPartitions | None) -> ProjectorOptions:
     return replace(OPTIONS, lease_seconds=0.5, fixed=fixed)
 
 
