@@ -13,7 +13,7 @@ from holdfast.errors import ConfigurationError
 from holdfast.events.projections.declaration import PARTITIONS, Projection
 from holdfast.events.projections.projector import FixedPartitions, Projector, ProjectorOptions, declare
 from holdfast.events.projections.tenure import Tenure
-from holdfast.events.ticker import BUSY_SECONDS, Ticker
+from holdfast.events.ticker import BUSY_SECONDS, IDLE_SECONDS, Ticker
 from holdfast.telemetry import get_logger
 from holdfast.worker import Background, Surroundings
 
@@ -122,11 +122,13 @@ async def serving_apart(
     background = Background()
     ticker = Ticker(database)
 
-    async def tick() -> None:
-        await ticker.tick()
+    async def tick() -> float:
+        found = await ticker.tick()
+        return BUSY_SECONDS if found.moved or found.pending is not None else IDLE_SECONDS
 
-    background.every(BUSY_SECONDS, tick, name="event ticks")
     try:
+        await tick()  # whoever only drains begins with what is there
+        background.every(BUSY_SECONDS, tick, name="event ticks")
         await listener.listen(TICK_CHANNEL, projectors.wake)
         await projectors.declare()
         yield projectors
