@@ -18,7 +18,7 @@ from holdfast.worker import Surroundings
 
 _SQL = load_statements("holdfast.events", "events.sql")
 
-BUSY_SECONDS: Final = 0.02
+BUSY_SECONDS: Final = 0.01
 IDLE_SECONDS: Final = 0.05
 _LONGEST_IDLE_SECONDS = 1.0
 _STANDBY_SECONDS = 0.25
@@ -123,6 +123,8 @@ class TickerService:
             return _STANDBY_SECONDS * random.uniform(0.8, 1.2)
         if tick.moved or tick.pending is not None:
             return BUSY_SECONDS
+        if tick.settled == 0:  # nobody has appended yet: an application without events hardly pays for them
+            return _LONGEST_IDLE_SECONDS
         return min(IDLE_SECONDS * await self._live_workers(), _LONGEST_IDLE_SECONDS)
 
     def _is_standby(self, tick: Tick) -> bool:

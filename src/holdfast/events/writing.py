@@ -162,6 +162,8 @@ def prepare(
 
     ``single``: the call is about one stream, so events that name another one are an error.
     """
+    if company.idempotency_key is not None:
+        _check_name(company.idempotency_key, "an idempotency key")
     names = [append.stream for append in appends]
     if not names:
         raise EventsInvalid("there is nothing to append", remedy="hand in at least one event")
@@ -237,6 +239,11 @@ def _row(event: Event, types: EventTypes, company: Company, max_bytes: int) -> _
         )
     if (why := why_unstorable(data)) is not None:
         raise EventsInvalid(f"an event of type {kind!r} holds {why}")
+    correlation_id = event.correlation_id or company.correlation_id
+    causation_id = event.causation_id or company.causation_id
+    for cause in (correlation_id, causation_id):
+        if cause is not None:
+            _check_name(cause, "a correlation or causation id")
     schema_version = version if event.schema_version is None else event.schema_version
     if not 1 <= schema_version <= 32767:
         raise EventsInvalid(f"a schema version is 1 or more, not {schema_version}")
@@ -247,8 +254,8 @@ def _row(event: Event, types: EventTypes, company: Company, max_bytes: int) -> _
         data,
         _array_text(event.tags) if event.tags else None,
         written,
-        event.correlation_id or company.correlation_id,
-        event.causation_id or company.causation_id,
+        correlation_id,
+        causation_id,
     )
 
 

@@ -18,6 +18,7 @@ from holdfast.errors import (
     IdempotencyKeyTaken,
     VersionConflict,
 )
+from holdfast.events import AppendOptions
 
 
 def placed(number: int = 1, **more: Any) -> Event:
@@ -251,6 +252,16 @@ async def test_an_idempotency_key_gives_the_first_positions_again(app: Holdfast)
     assert (await app.events.version_of("a"), await app.events.version_of("b")) == (2, 1)
     with pytest.raises(IdempotencyKeyTaken, match="request-1"):
         await app.events.append("a", placed(9), idempotency_key="request-1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"idempotency_key": ""}, {"idempotency_key": "\0"}, {"correlation_id": "\0"}, {"causation_id": "\0"}],
+    ids=str,
+)
+async def test_keys_and_causes_are_text(app: Holdfast, options: AppendOptions) -> None:
+    with pytest.raises(EventsInvalid, match="is text"):
+        await app.events.append("a", placed(), **options)
 
 
 async def test_a_refused_append_does_not_use_up_its_key(app: Holdfast) -> None:
