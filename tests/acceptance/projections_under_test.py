@@ -39,6 +39,9 @@ async def history(tx: Any, event: Any) -> None:
     )
     if told("die"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if told("wait for the lock"):
+        (folder() / "waiting").write_text(str(os.getpid()))
+        await tx.execute("select pg_advisory_xact_lock(77)")  # the session is busy, so the server lets it live
     if told("wait"):
         (folder() / "waiting").write_text(str(os.getpid()))
         while not (folder() / "go").exists():  # noqa: ASYNC110 - another process makes the file

@@ -18,7 +18,9 @@ import pytest
 
 from tests.acceptance.fleet import dice, patience, rounds, soak_seconds
 from tests.acceptance.projectors import LEASE_SECONDS, ProjectorFleet, Writers, everything_handled
+from tests.interleavings.stage import Stage
 from tests.rooms.events.projections.serving import Log
+from tests.rooms.events.projections.test_fence import UNGUARDED
 from tests.waiting import eventually
 
 Start = Callable[..., ProjectorFleet]
@@ -116,6 +118,39 @@ async def test_an_owner_frozen_longer_than_its_lease_commits_nothing(url: str, p
     connection = await asyncpg.connect(url)
     by = await connection.fetch("select distinct by from seen where position <= 20")
     assert [row["by"] for row in by] == [str(projectors.processes[1].pid)]
+    await connection.close()
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["this build", "the checkpoint is not guarded"])
+async def test_an_owner_that_comes_back_to_its_commit_is_refused(
+    url: str,
+    projectors: ProjectorFleet,
+    guarded: bool,  # noqa: FBT001 - the broken build is a parameter
+) -> None:
+    connection = await asyncpg.connect(url)
+    log = Log(connection)
+    await log.fill(streams=10, events=2)
+    if not guarded:
+        async with Stage(url) as stage:
+            await stage.install(UNGUARDED)
+    await connection.execute("select pg_advisory_lock(77)")
+    (projectors.folder / "wait for the lock").touch()
+    projectors.start(1)
+    waiting = projectors.folder / "waiting"
+    await eventually(waiting.exists, within_seconds=20)
+    late = projectors.processes[0]
+    late.send_signal(signal.SIGSTOP)
+    projectors.start(1)
+    (await everything_handled(url)).terminate()
+    handled = await log.seen()
+    late.send_signal(signal.SIGCONT)
+    await connection.execute("select pg_advisory_unlock(77)")
+
+    async def answered() -> bool:
+        return "has taken partitions over" in projectors.said or await log.seen() != handled
+
+    await eventually(answered, within_seconds=20)
+    assert (await log.check_history() == []) is guarded
     await connection.close()
 
 
