@@ -6,8 +6,8 @@ from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.effects import effects_suppressed, without_effects
-from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
@@ -18,7 +18,8 @@ from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.storable import why_unstorable
-from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.surroundings import surrounded
+from holdfast.jobs.task import Host, Interception, Request, Task
 
 __all__ = [
     "BATCHED",
@@ -36,6 +37,7 @@ __all__ = [
     "GiveUp",
     "Host",
     "HotPath",
+    "Interception",
     "Job",
     "JobId",
     "JobInfo",
@@ -57,6 +59,7 @@ __all__ = [
     "Snooze",
     "Task",
     "Verb",
+    "as_current",
     "audit",
     "current_job",
     "declare_partition_days",
@@ -67,10 +70,12 @@ __all__ = [
     "enqueue_on_sync",
     "error_text",
     "job_holder",
+    "leave_apart",
     "legal_verbs",
     "rescue",
     "result_text",
     "seconds_of",
+    "surrounded",
     "why_unstorable",
     "without_effects",
     "worker_of",
