@@ -58,7 +58,12 @@ def main() -> int:
         for _ in range(asked.rounds):
             for shape in shapes:
                 for name, python in pythons.items():
-                    rates[shape][name].append(measure(server, name, python, shape, asked.seconds))
+                    try:
+                        rate = measure(server, name, python, shape, asked.seconds)
+                    except (OSError, ValueError, subprocess.SubprocessError) as error:
+                        console.print(f"{name} {shape}: {error}", style="red", highlight=False)
+                        rate = 0.0
+                    rates[shape][name].append(rate)
         settings = server.settings
     versions = {name: installed_version(python, PACKAGES[name]) for name, python in pythons.items()}
     found = {
@@ -98,12 +103,16 @@ def measure(server: Postgres, name: str, python: Path, shape: Shape, seconds: fl
         server.checkpoint()
         shares = [writers] if writers < 4 else [writers // 2, writers - writers // 2]
         flags = ["--batch", str(batch), "--work-ms", str(work), "--seconds", str(seconds)]
-        command = [python, program, "--dsn", dsn, *flags, "--writers"]
+        command = [str(python), program, "--dsn", dsn, *flags, "--writers"]
         processes = [
             subprocess.Popen([*command, str(share)], env=here, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             for share in shares
         ]
-        return run_together(processes) / seconds
+        try:
+            return run_together(processes) / seconds
+        finally:
+            for process in processes:
+                process.kill()
     finally:
         server.drop(database)
 

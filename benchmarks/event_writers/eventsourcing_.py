@@ -18,7 +18,7 @@ from eventsourcing.utils import Environment
 from measure import PAYLOAD, STREAMS, Window, options
 
 
-def factory(dsn: str, writers: int) -> PostgresFactory:
+def factory(dsn: str, writers: int, *, create: bool) -> PostgresFactory:
     parts, query = urlsplit(dsn), parse_qs(urlsplit(dsn).query)
     where = query.get("host", [parts.hostname])[0]
     settings = {
@@ -29,13 +29,14 @@ def factory(dsn: str, writers: int) -> PostgresFactory:
         "POSTGRES_PASSWORD": parts.password or query.get("password", ["unused"])[0],
         "POSTGRES_POOL_SIZE": str(writers),
         "POSTGRES_MAX_OVERFLOW": "0",
+        "CREATE_TABLE": "y" if create else "n",
     }
     return PostgresFactory(Environment(name="bench", env={**os.environ, **settings}))
 
 
 def main() -> None:
     asked = options()
-    recorder = factory(asked.dsn, asked.writers).application_recorder()
+    recorder = factory(asked.dsn, asked.writers, create=asked.prepare).application_recorder()
     if asked.prepare:
         return
     window, state = Window(asked), json.dumps(PAYLOAD).encode()

@@ -58,7 +58,7 @@ class Reader:
             page = await self.log.read(reached)
             self.given += page.events
             reached = page.reached
-            if over and not page.events and reached >= settled == (await self.log.state()).drawn:
+            if over and not page.events and settled == (await self.log.state()).drawn:
                 return
 
     def account(self, committed: set[int], refused: int) -> Account:
