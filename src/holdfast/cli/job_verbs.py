@@ -11,9 +11,9 @@ import typer
 
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
-from holdfast.cli.job import named_arguments
 from holdfast.cli.job_screen import ids_only, show_counts, show_preview
 from holdfast.cli.locate import load_application
+from holdfast.cli.named_values import named_values
 from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, Look, ManyIds, OneJobId, Where, Yes, help_of
 from holdfast.cli.screen import screen
 from holdfast.errors import ConfigurationError
@@ -154,7 +154,7 @@ def edit(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Correct the arguments of a job."""
-    wanted = named_arguments(args, values or [])
+    wanted = named_values(args, values or [], option="--args")
     if not wanted:
         raise ConfigurationError("nothing is to be changed", remedy="name what changes: user_id=42, or --args JSON")
     application = load_application(app) if app else None
