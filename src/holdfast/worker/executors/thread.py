@@ -62,6 +62,10 @@ class ThreadExecutor:
                     return work.result()
                 late = call.job.late = True
                 inside.interrupt()
+            except asyncio.CancelledError:
+                if late and work.done():
+                    break  # the handler saw that it should stop, and did: late all the same
+                raise
             except Interrupted:
                 if late:
                     break
