@@ -5,9 +5,12 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, worker_of
 from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
-from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
+from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
+from holdfast.jobs.limit_console import LimitConsole, LimitInfo
+from holdfast.jobs.limits import Limit, Rate, agree
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
@@ -15,11 +18,13 @@ from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
-from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.unique import Unique
 
 __all__ = [
     "BATCHED",
+    "BEFORE_GATES",
     "COMPANY",
     "FINAL",
     "GATED",
@@ -31,6 +36,7 @@ __all__ = [
     "Claimed",
     "Exit",
     "Finished",
+    "Gatekeeper",
     "GiveUp",
     "Host",
     "HotPath",
@@ -41,6 +47,9 @@ __all__ = [
     "Jobs",
     "Keeper",
     "Left",
+    "Limit",
+    "LimitConsole",
+    "LimitInfo",
     "NewJob",
     "Outcome",
     "Place",
@@ -49,13 +58,17 @@ __all__ = [
     "Promoter",
     "QueueInfo",
     "Queues",
+    "Rate",
     "Request",
     "Retry",
     "RetryAfter",
     "Snooze",
     "Task",
+    "Unique",
     "Verb",
+    "agree",
     "audit",
+    "audit_gates",
     "current_job",
     "declare_partition_days",
     "declare_tasks",

@@ -10,7 +10,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, one_row
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns
 
 _SQL = load_statements("holdfast.jobs", "enqueue.sql")
 _MOST_TOGETHER = 1000
@@ -43,7 +43,7 @@ class Producer:
             # Nobody to share with: the caller sends its own, without a task, a future and arrays of one.
             self._sending = True
             try:
-                return (await self._send("enqueue_one", [job]))[0]
+                return (await self._send("enqueue_one" if job.gates is None else "enqueue", [job]))[0]
             finally:
                 self._sending = False
                 self._start_sender()
@@ -123,6 +123,8 @@ class Producer:
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
         params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else columns(jobs, ids)
+        if name == "enqueue_keyed":
+            params += unique_columns(jobs)
         fetchval = self._held.fetchval if held else self._database.fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
@@ -160,8 +162,9 @@ def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
 
 
 def _on_connection(jobs: Sequence[NewJob]) -> tuple[Statement, tuple[Any, ...]]:
-    keyed = any(job.unique_key is not None for job in jobs)
-    return _SQL["enqueue_keyed_told" if keyed else "enqueue"], columns(jobs, None)
+    if any(job.unique_key is not None for job in jobs):
+        return _SQL["enqueue_keyed_told"], columns(jobs, None) + unique_columns(jobs)
+    return _SQL["enqueue"], columns(jobs, None)
 
 
 def _fresh_ids(stored: Sequence[int], jobs: Sequence[NewJob]) -> list[JobId]:
