@@ -43,7 +43,18 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("blocked", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
+    *(
+        "blocked",
+        "gate_call",
+        "slot",
+        "gate",
+        "gate_share",
+        "cancel_request",
+        "queue_pause",
+        "tally_delta",
+        "worker_beat",
+        "worker",
+    ),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
