@@ -86,9 +86,8 @@ class Services:
     def _rung(self, payload: str) -> None:
         if payload == "gates":
             self._gates.set()
-            return
-        self._due.set()
-        self._pump.stir()
+        else:
+            self._pump.ring()
 
     def _gates_freed(self, jobs: list[int]) -> None:
         self._gatekeeper.freed(jobs)
