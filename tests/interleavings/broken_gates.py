@@ -62,7 +62,7 @@ LOST_HEADS_LOSE_THEIR_LANE = Mutation(
 )
 LANES_LET_TWO_IN = Mutation(
     "a lane lets in whoever waits",
-    (("heads_v1", "ORDER BY b.rank, b.seq LIMIT 1) AS h", "ORDER BY b.rank, b.seq LIMIT 2) AS h"),),
+    (("heads_v1", "ORDER BY b.rank, b.seq LIMIT 1)) AS h", "ORDER BY b.rank, b.seq LIMIT 2)) AS h"),),
 )
 DUPLICATE_HOLDS_NOBODY_BEFORE_A_GATE = Mutation(
     "a duplicate does not hold a job before its gate",

@@ -99,15 +99,17 @@ DECLARE
     v_more   bigint[];
     v_plain  boolean;
 BEGIN
-    -- Of a lane that nobody holds the first, and only the first: should somebody hold its row, the lane waits.
+    -- Of a lane its head, should it be on its way back; else the first, and only the first: where somebody holds its row, the lane waits.
     SELECT array_agg(h.job_id), coalesce(bool_and(h.gates = l.gate), true) INTO jobs, is_simple
     FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:')) AS l
     LEFT JOIN holdfast.gate g ON g.name = l.gate
     CROSS JOIN LATERAL (
-        SELECT b.job_id, b.gates FROM holdfast.blocked b
-        WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
-        ORDER BY b.rank, b.seq LIMIT 1) AS h
-    WHERE NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate);
+        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate WHERE s.gate = l.gate
+        UNION ALL
+        (SELECT b.job_id, b.gates FROM holdfast.blocked b
+         WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
+           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate)
+         ORDER BY b.rank, b.seq LIMIT 1)) AS h;
     IF NOT EXISTS (SELECT FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) THEN
         RETURN;
     END IF;
