@@ -6,8 +6,8 @@ from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.gatekeeper import Gatekeeper
-from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
 from holdfast.jobs.limit_console import LimitConsole, LimitInfo
 from holdfast.jobs.limits import Limit, Rate, agree
@@ -19,7 +19,8 @@ from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
-from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.surroundings import surrounded
+from holdfast.jobs.task import Host, Interception, Request, Task
 from holdfast.jobs.unique import Unique
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "GiveUp",
     "Host",
     "HotPath",
+    "Interception",
     "Job",
     "JobId",
     "JobInfo",
@@ -67,6 +69,7 @@ __all__ = [
     "Unique",
     "Verb",
     "agree",
+    "as_current",
     "audit",
     "audit_gates",
     "current_job",
@@ -77,9 +80,11 @@ __all__ = [
     "enqueue_on_sync",
     "error_text",
     "job_holder",
+    "leave_apart",
     "legal_verbs",
     "rescue",
     "result_text",
     "seconds_of",
+    "surrounded",
     "worker_of",
 ]
