@@ -220,7 +220,11 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs[job_id]
         last = len(self.model.leases[lease].jobs) == 1
         done = [lease] if ends and last else []
-        assert self.server.run(self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt)) == []
+        company = [job_id] if job.gates else None
+        refused = self.server.run(
+            self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt, company=company)
+        )
+        assert refused == []
         self.model.finish(lease, job_id, state)
         if done:
             del self.model.leases[lease]
@@ -231,7 +235,7 @@ class QueueMachine(RuleBasedStateMachine):
         """The answer was lost: mine already, so accepted, and nothing changes."""
         ended = [job for _, job in sorted(self.model.jobs.items()) if job.finished and job.ended_under]
         job = ended[which % len(ended)]
-        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True)) == []
+        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True, company=[job.id])) == []
 
     @precondition(lambda self: self.held())
     @rule(which=pick, move=st.sampled_from((RETRY, SNOOZE, RETURN)), delay=st.sampled_from((0.0, 5.0)))
