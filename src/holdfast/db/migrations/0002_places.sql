@@ -153,10 +153,11 @@ CREATE TABLE holdfast.gate (
     mark_rank bigint NOT NULL DEFAULT -9223372036854775808,
     mark_seq  bigint NOT NULL DEFAULT 0,
     virtual   bigint NOT NULL DEFAULT 0,
+    low_slot  bigint NOT NULL DEFAULT 0,
     opens_at  timestamptz
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE INDEX gate_opening ON holdfast.gate (opens_at) WHERE opens_at IS NOT NULL;
-COMMENT ON TABLE holdfast.gate IS 'A gate before which a line has formed. Nobody stands in it before the mark; virtual: how far a fairly shared line has come.';
+COMMENT ON TABLE holdfast.gate IS 'A gate before which a line has formed. Nobody stands in it before the mark, no slot of it is held by a job before low_slot; virtual: how far a fairly shared line has come.';
 
 CREATE TABLE holdfast.gate_share (
     gate   text   NOT NULL COLLATE "C",

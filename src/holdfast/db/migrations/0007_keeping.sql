@@ -293,7 +293,8 @@ LANGUAGE sql STABLE AS $$
         WHEN 'lane' THEN 1 - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate)
         WHEN 'limit' THEN
             (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'limit:' || split_part(p_gate, ':', 2))
-            - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate)
+            - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate
+               AND s.job_id >= coalesce((SELECT g.low_slot FROM holdfast.gate g WHERE g.name = p_gate), 0))
         WHEN 'rate' THEN
             (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'rate:' || split_part(p_gate, ':', 2))
             - coalesce((SELECT sum(b.taken) FROM holdfast.rate_block b WHERE b.gate = p_gate AND b.ends_at > holdfast.now()), 0)

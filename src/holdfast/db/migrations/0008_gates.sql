@@ -104,11 +104,12 @@ BEGIN
     FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:')) AS l
     LEFT JOIN holdfast.gate g ON g.name = l.gate
     CROSS JOIN LATERAL (
-        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate WHERE s.gate = l.gate
+        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate 
+        WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0)
         UNION ALL
         (SELECT b.job_id, b.gates FROM holdfast.blocked b
          WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
-           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate)
+           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0))
          ORDER BY b.rank, b.seq LIMIT 1)) AS h;
     IF NOT EXISTS (SELECT FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) THEN
         RETURN;
@@ -139,6 +140,9 @@ LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
         RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
     ), held AS (
         INSERT INTO holdfast.slot (job_id, gate) SELECT g.job_id, g.gate FROM gone g ON CONFLICT DO NOTHING
+    ), lowered AS (
+        UPDATE holdfast.gate w SET low_slot = n.low FROM (SELECT g.gate, min(g.job_id) AS low FROM gone g GROUP BY g.gate) AS n
+        WHERE w.name = n.gate AND w.low_slot > n.low
     ), placed AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
         SELECT g.queue, g.priority, g.job_id, g.attempt, g.flags FROM gone g ORDER BY g.rank, g.seq
@@ -208,6 +212,10 @@ BEGIN
     WHERE CASE WHEN starts_with(e.gate, 'lane:') THEN i.stop IS NULL OR NOT starts_with(i.stop, 'lane:')
                ELSE i.stop IS NULL AND starts_with(e.gate, 'limit:') END
     ON CONFLICT DO NOTHING;
+    UPDATE holdfast.gate w SET low_slot = n.low
+    FROM (SELECT split_part(e.gate, E'\t', 1) AS gate, min(r.job_id) AS low
+          FROM unnest(p_rows) AS r, unnest(string_to_array(r.gates, E'\n')) AS e(gate) GROUP BY 1) AS n
+    WHERE w.name = n.gate AND w.low_slot > n.low;
     INSERT INTO holdfast.rate_block AS k (gate, ends_at, taken)
     SELECT x.gate, to_timestamp(ceil(extract(epoch FROM v_now) * 1e6 / x.grain + 1) * x.grain / 1e6) + x.per_us * interval '1 microsecond', x.n
     FROM (SELECT t.gate, r.per_us, greatest(r.per_us / 100, 1) AS grain, t.n
@@ -310,22 +318,25 @@ COMMENT ON FUNCTION holdfast.left_room_v1 IS
 CREATE FUNCTION holdfast.move_marks_v1(p_gates text[]) RETURNS void
 LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
     -- Now and then: a few dead entries cost less than a row written each time.
-    INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual)
-    SELECT d.gate, h.rank, h.seq, h.rank
+    INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual, low_slot)
+    SELECT d.gate, h.rank, h.seq, h.rank,
+           coalesce((SELECT s.job_id FROM holdfast.slot s WHERE s.gate = d.gate AND s.job_id >= coalesce(m.low_slot, 0) ORDER BY s.job_id LIMIT 1),
+                    m.low_slot, 0)
     FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:') OR random() < 0.03) AS d
     LEFT JOIN holdfast.gate m ON m.name = d.gate
     CROSS JOIN LATERAL (
         SELECT b.rank, b.seq FROM holdfast.blocked b
         WHERE b.gate = d.gate AND (b.rank, b.seq) >= (coalesce(m.mark_rank, -1), coalesce(m.mark_seq, 0))
         ORDER BY b.rank, b.seq LIMIT 1) AS h
-    ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq, virtual = greatest(g.virtual, excluded.virtual)
+    ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq,
+        virtual = greatest(g.virtual, excluded.virtual), low_slot = excluded.low_slot
     WHERE (g.mark_rank, g.mark_seq) <> (excluded.mark_rank, excluded.mark_seq);
     UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
         (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
     WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
 $$;
 COMMENT ON FUNCTION holdfast.move_marks_v1 IS
-    'Nobody stands before the mark of a gate; a call lowers it again. Rates say when they open next.';
+    'Nobody stands before the mark of a gate, a call lowers it again; no slot is held before low_slot, whoever takes one lowers it. Rates say when they open next.';
 
 CREATE FUNCTION holdfast.calls_v1(p_settled bigint, p_limit integer, OUT gates text[], OUT heard bigint)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET jit = off AS $$
