@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.effects import effects_suppressed, without_effects
 from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
@@ -19,6 +20,7 @@ from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.storable import why_unstorable
 from holdfast.jobs.surroundings import surrounded
 from holdfast.jobs.task import Host, Interception, Request, Task
 from holdfast.jobs.unique import Unique
@@ -75,6 +77,7 @@ __all__ = [
     "current_job",
     "declare_partition_days",
     "declare_tasks",
+    "effects_suppressed",
     "encode_error",
     "enqueue_on",
     "enqueue_on_sync",
@@ -86,5 +89,7 @@ __all__ = [
     "result_text",
     "seconds_of",
     "surrounded",
+    "why_unstorable",
+    "without_effects",
     "worker_of",
 ]
