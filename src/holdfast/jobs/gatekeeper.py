@@ -17,17 +17,21 @@ _BUSY_SECONDS = 0.02
 
 
 class Gatekeeper:
-    """Looks at the gates for one worker. Any number may do so: in the database one look is made at a time."""
+    """Looks at the gates for one worker. Any number may do so: in the database one look is made at a time.
 
-    def __init__(self, database: Database) -> None:
+    Every ``sweep_every_seconds`` a look goes through all lines: somebody may have died between an end and its look.
+    """
+
+    def __init__(self, database: Database, *, sweep_every_seconds: float = _SWEEP_EVERY_SECONDS) -> None:
         self._database = database
+        self._sweep_every_seconds = sweep_every_seconds
         self._freed: list[int] = []
         self._settled = 0
         self._pending: int | None = None
         self._fence: list[str] = []
         self._mark_due_at = 0.0
         self._sweep: str = ""
-        self._sweep_due_at = 0.0
+        self._sweep_due_at = monotonic() + sweep_every_seconds
 
     def freed(self, jobs: Sequence[int]) -> None:
         """These jobs with gates have left their leases: somebody may wait for what they held."""
@@ -36,10 +40,6 @@ class Gatekeeper:
     def sweep_now(self) -> None:
         """Look at all gates, a part at a time: something has changed and nobody can say what."""
         self._sweep_due_at = 0.0
-
-    def sweep_not_before_told(self) -> None:
-        """Leave the safety net to ``sweep_now``: so tests see what is found without it."""
-        self._sweep_due_at = float("inf")
 
     async def look(self) -> tuple[list[str], float]:
         """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look."""
@@ -58,7 +58,7 @@ class Gatekeeper:
         if sweep is not None:
             self._sweep = row["swept"]
             if not self._sweep:
-                self._sweep_due_at = monotonic() + _SWEEP_EVERY_SECONDS
+                self._sweep_due_at = monotonic() + self._sweep_every_seconds
         if row["heard"] and monotonic() >= self._mark_due_at:
             await self._settle_mark()
         return list(row["queues"]), self._pause(row["heard"], row["seated"], row["opens_us"])

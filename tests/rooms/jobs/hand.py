@@ -96,9 +96,9 @@ async def assert_conserved(database: Database) -> None:
 
 async def admit(app: Holdfast, *freed: int, sweep: bool = False) -> list[str]:
     """Look at the gates as a worker does after these jobs have ended; ``sweep`` looks at all of them."""
-    keeper = Gatekeeper(app.database)
-    if not sweep:
-        keeper.sweep_not_before_told()
+    keeper = Gatekeeper(app.database, sweep_every_seconds=float("inf"))
+    if sweep:
+        keeper.sweep_now()
     keeper.freed(freed)
     queues, _ = await keeper.look()
     return queues
