@@ -282,6 +282,8 @@ def worker_options(
         silence_seconds=settings.silence_seconds,
         max_losses=settings.max_losses,
         retention_days=settings.retention_days,
+        job_log_level=settings.job_log_level,
+        job_log_days=settings.job_log_days,
         drain=drain,
         drain_horizon_seconds=horizon_seconds,
     )

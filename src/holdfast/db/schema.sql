@@ -26,6 +26,17 @@ create table holdfast.cancel_request (
 );
 comment on table holdfast.cancel_request is 'Somebody wants this job not to run; claims drop it, workers stop it, its outcome removes the request.';
 
+-- [table] holdfast.checkpoint
+create table holdfast.checkpoint (
+    job_id bigint not null,
+    lease bigint not null,
+    value jsonb not null,
+    saved_at timestamp with time zone not null,
+    constraint checkpoint_pkey PRIMARY KEY (job_id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.05, fillfactor=60, vacuum_truncate=off);
+comment on table holdfast.checkpoint is 'Where the next attempt of a job goes on. Written under the fence of the lease.';
+
 -- [table] holdfast.failed_attempt
 create table holdfast.failed_attempt (
     job_id bigint not null,
@@ -79,6 +90,21 @@ create table holdfast.job_kept (
 );
 comment on column holdfast.job_kept.priority is '0 runs first, 9 last; every level is probed in every claim';
 comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+
+-- [table] holdfast.job_log
+create table holdfast.job_log (
+    job_id bigint not null,
+    lease bigint not null,
+    attempt smallint not null,
+    number integer not null,
+    at timestamp with time zone not null,
+    level smallint not null,
+    logger text not null,
+    message text not null
+)
+partition by RANGE (at);
+CREATE INDEX job_log_job ON holdfast.job_log USING btree (job_id, at);
+comment on table holdfast.job_log is 'Log lines of attempts, a partition a day; number counts the lines of one attempt. Evidence, not results: a lost lease may still write here.';
 
 -- [table] holdfast.lease
 create table holdfast.lease (
@@ -152,6 +178,19 @@ create table holdfast.outcome_kept (
     constraint outcome_state_check CHECK ((state = ANY (ARRAY[1, 2, 3])))
 );
 CREATE INDEX outcome_kept_job_id_idx ON holdfast.outcome_kept USING btree (job_id) WHERE (state <> 1);
+
+-- [table] holdfast.progress
+create table holdfast.progress (
+    job_id bigint not null,
+    lease bigint not null,
+    done bigint not null,
+    total bigint,
+    message text,
+    reported_at timestamp with time zone not null,
+    constraint progress_pkey PRIMARY KEY (job_id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.05, fillfactor=60, vacuum_truncate=off);
+comment on table holdfast.progress is 'How far a job says it is; at most one write a second. lease: the attempt that said it.';
 
 -- [table] holdfast.queue_pause
 create table holdfast.queue_pause (
@@ -643,14 +682,34 @@ BEGIN
         'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
          WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
     GET DIAGNOSTICS v_kept = ROW_COUNT;
-    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
-    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    PERFORM holdfast.forget_company_v1('outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $function$;
 comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.drop_log_partitions_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.drop_log_partitions_v1(p_keep interval)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_name    text;
+    v_dropped integer := 0;
+BEGIN
+    FOR v_name IN
+        SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'holdfast.job_log'::regclass
+          AND to_date(substr(c.relname, 5), 'YYYYMMDD') + 1 <= ((holdfast.now() - p_keep) AT TIME ZONE 'UTC')::date
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE holdfast.%I', v_name);
+        v_dropped := v_dropped + 1;
+    END LOOP;
+    RETURN v_dropped;
+END $function$;
+comment on function holdfast.drop_log_partitions_v1(interval) is 'Lets go of whole days of log lines. Nothing but log lines is behind this lock; a reader only delays it to the next hour.';
 
 -- [function] holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[])
@@ -1028,6 +1087,21 @@ BEGIN
 END $function$;
 comment on function holdfast.fold_v1() is 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
 
+-- [function] holdfast.forget_company_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.forget_company_v1(p_outcomes text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint'] LOOP
+        EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
+                        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
+    END LOOP;
+END $function$;
+comment on function holdfast.forget_company_v1(text) is 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
+
 -- [function] holdfast.forget_workers_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
  RETURNS integer
@@ -1204,6 +1278,31 @@ BEGIN
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
 
+-- [function] holdfast.make_log_partitions_v1()
+CREATE OR REPLACE FUNCTION holdfast.make_log_partitions_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_day  date := (holdfast.now() AT TIME ZONE 'UTC')::date;
+    v_name text;
+    v_made integer := 0;
+BEGIN
+    FOR v_ahead IN 0..2 LOOP
+        v_name := 'log_' || to_char(v_day + v_ahead, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass('holdfast.' || v_name) IS NOT NULL;
+        PERFORM pg_advisory_xact_lock(1212573, 0);
+        CONTINUE WHEN to_regclass('holdfast.' || v_name) IS NOT NULL;       -- somebody else made it while we waited
+        EXECUTE format('CREATE TABLE holdfast.%I (LIKE holdfast.job_log INCLUDING ALL)', v_name);
+        EXECUTE format('ALTER TABLE holdfast.job_log ATTACH PARTITION holdfast.%I FOR VALUES FROM (%L) TO (%L)', v_name,
+                       to_char(v_day + v_ahead, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(v_day + v_ahead + 1, 'YYYY-MM-DD') || ' 00:00:00+00');
+        v_made := v_made + 1;
+    END LOOP;
+    RETURN v_made;
+END $function$;
+comment on function holdfast.make_log_partitions_v1() is 'A partition of job_log for today and the two days after. Any worker does it; a write does as a last resort.';
+
 -- [function] holdfast.make_partitions_v1()
 CREATE OR REPLACE FUNCTION holdfast.make_partitions_v1()
  RETURNS integer
@@ -1272,6 +1371,22 @@ BEGIN
     INTO marks FROM unnest(p_queues, p_priorities, p_marks) WITH ORDINALITY AS m(queue, priority, mark, at);
 END $function$;
 comment on function holdfast.marks_v1(text[],smallint[],bigint[],bigint,text[]) is 'The settled watermark: below a mark no row of (queue, priority) exists or can ever appear, so that claims need not wade through dead index entries.';
+
+-- [function] holdfast.may_speak_v1(bigint[],bigint,bigint)
+CREATE OR REPLACE FUNCTION holdfast.may_speak_v1(p_live bigint[], p_lease bigint, p_job bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT CASE
+        WHEN holdfast.is_finished_v1(p_job) THEN
+            EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job AND o.lease = p_lease)
+            OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.lease = p_lease)
+        ELSE EXISTS (SELECT FROM holdfast.lease l WHERE l.id = p_lease AND l.id = ANY (p_live) AND p_job = ANY (l.job_ids))
+             AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = p_job)
+    END
+$function$;
+comment on function holdfast.may_speak_v1(bigint[],bigint,bigint) is 'Whether this attempt runs under one of these locked leases, or was the one that ended the job: its last words count.';
 
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
@@ -1522,6 +1637,30 @@ BEGIN
 END $function$;
 comment on function holdfast.release_lease_v1(bigint) is 'A live worker gives back a lease that nobody executes; nothing ran, so nothing is counted.';
 
+-- [function] holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.report_progress_v1(p_leases bigint[], p_jobs bigint[], p_done bigint[], p_totals bigint[], p_messages text[], p_ago_us bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now  timestamptz := holdfast.now();
+    v_live bigint[];
+BEGIN
+    -- A lease that is locked is being ended: what its jobs report now is not worth a wait.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE SKIP LOCKED) AS l;
+    INSERT INTO holdfast.progress AS p (job_id, lease, done, total, message, reported_at)
+    SELECT i.job_id, i.lease, i.done, i.total, i.message, v_now - i.ago_us * interval '1 microsecond'
+    FROM unnest(p_leases, p_jobs, p_done, p_totals, p_messages, p_ago_us) AS i(lease, job_id, done, total, message, ago_us)
+    WHERE holdfast.may_speak_v1(coalesce(v_live, '{}'), i.lease, i.job_id)
+    ORDER BY i.job_id
+    ON CONFLICT (job_id) DO UPDATE SET
+        lease = excluded.lease, done = excluded.done, total = excluded.total, message = excluded.message, reported_at = excluded.reported_at;
+END $function$;
+comment on function holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[]) is 'How far these jobs are, one row each; what a lost lease says is passed over.';
+
 -- [function] holdfast.report_running_v1(bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.report_running_v1(p_worker bigint, p_running bigint[])
  RETURNS void
@@ -1708,6 +1847,34 @@ BEGIN
 END $function$;
 comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
 
+-- [function] holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.save_checkpoints_v1(p_leases bigint[], p_jobs bigint[], p_values jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_live  bigint[];
+    v_saved bigint[];
+BEGIN
+    -- The fence. Locked in one statement; what the leases still hold is read in the next.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE) AS l;
+    WITH saved AS (
+        INSERT INTO holdfast.checkpoint AS c (job_id, lease, value, saved_at)
+        SELECT i.job_id, i.lease, i.value, holdfast.now()
+        FROM unnest(p_leases, p_jobs, p_values) AS i(lease, job_id, value)
+        WHERE NOT holdfast.is_finished_v1(i.job_id) AND holdfast.may_speak_v1(coalesce(v_live, '{}'), i.lease, i.job_id)
+        ORDER BY i.job_id
+        ON CONFLICT (job_id) DO UPDATE SET lease = excluded.lease, value = excluded.value, saved_at = excluded.saved_at
+        RETURNING job_id
+    )
+    SELECT array_agg(s.job_id) INTO v_saved FROM saved s;
+    RETURN ARRAY(SELECT j FROM unnest(p_jobs) AS j WHERE j <> ALL (coalesce(v_saved, '{}')));
+END $function$;
+comment on function holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[]) is 'Keeps where each of these jobs goes on, under the fence of its lease; returns the jobs refused because their lease is lost.';
+
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  RETURNS integer
@@ -1810,6 +1977,27 @@ AS $function$
     WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = l.id >> 36 AND w.state = 'live')
 $function$;
 comment on function holdfast.workers_to_rescue_v1() is 'Everybody who is not live and whom a lease still names. Asked again and again, because a claim may commit after the first look.';
+
+-- [function] holdfast.write_log_v1(bigint[],bigint[],smallint[],integer[],bigint[],smallint[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.write_log_v1(p_jobs bigint[], p_leases bigint[], p_attempts smallint[], p_numbers integer[], p_ago_us bigint[], p_levels smallint[], p_loggers text[], p_messages text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now   timestamptz := holdfast.now();
+    v_today timestamptz := date_trunc('day', v_now, 'UTC');
+BEGIN
+    IF to_regclass('holdfast.log_' || to_char(v_today AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
+        PERFORM holdfast.make_log_partitions_v1();
+    END IF;
+    -- Lines that waited over midnight for the server are told to the new day: the old one's partition may be gone.
+    INSERT INTO holdfast.job_log (job_id, lease, attempt, number, at, level, logger, message)
+    SELECT i.job_id, i.lease, i.attempt, i.number, greatest(v_now - i.ago_us * interval '1 microsecond', v_today), i.level, i.logger, i.message
+    FROM unnest(p_jobs, p_leases, p_attempts, p_numbers, p_ago_us, p_levels, p_loggers, p_messages)
+         AS i(job_id, lease, attempt, number, ago_us, level, logger, message);
+END $function$;
+comment on function holdfast.write_log_v1(bigint[],bigint[],smallint[],integer[],bigint[],smallint[],text[],text[]) is 'Many log lines of many jobs in one statement.';
 
 -- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)

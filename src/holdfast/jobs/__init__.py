@@ -6,13 +6,15 @@ from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
+from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
+from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
@@ -38,14 +40,17 @@ __all__ = [
     "Jobs",
     "Keeper",
     "Left",
+    "LogLine",
     "NewJob",
     "Outcome",
     "Place",
     "Portal",
     "Producer",
+    "Progress",
     "Promoter",
     "QueueInfo",
     "Queues",
+    "Reports",
     "Request",
     "Retry",
     "RetryAfter",
@@ -62,6 +67,7 @@ __all__ = [
     "error_text",
     "job_holder",
     "legal_verbs",
+    "log_capture",
     "rescue",
     "result_text",
     "seconds_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,9 @@ from holdfast.errors import (
     TimedOut,
 )
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.log_lines import LogLine
+from holdfast.jobs.log_reading import LogReader
+from holdfast.jobs.reports import Progress
 from holdfast.jobs.states import FINAL, Place, Verb, legal_verbs
 from holdfast.telemetry import emit
 
@@ -52,6 +55,7 @@ class JobInfo:
     error: dict[str, Any] | None
     unique_key: str | None
     cancel_requested: bool
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,24 @@ class Jobs:
             {"what": "lost", "at": row["lost_at"], "worker": row["worker"], "counted": row["counted"]} for row in losses
         ]
         return sorted(events, key=lambda event: event["at"])
+
+    async def logs(self, job_id: int, *, limit: int = 1_000) -> Sequence[LogLine]:
+        """The first log lines of a job, in the order they were said. Raises ``JobNotFound``."""
+        lines = await LogReader(self._database, job_id).more(limit)
+        if not lines and await self._state(job_id) is None:
+            raise _unknown(job_id)
+        return lines
+
+    async def follow_logs(self, job_id: int) -> AsyncIterator[LogLine]:
+        """Log lines of a job as they come, until it has ended. Raises ``JobNotFound``."""
+
+        async def has_ended() -> bool:
+            return await self._state(job_id) in FINAL
+
+        if await self._state(job_id) is None:
+            raise _unknown(job_id)
+        async for line in LogReader(self._database, job_id).follow(has_ended):
+            yield line
 
     async def enqueue_by_name(
         self,
@@ -194,6 +216,7 @@ class Jobs:
                     "args": _json(row["args"]),
                     "result": _json(row["result"]),
                     "error": _json(row["error"]),
+                    "progress": row["progress"] and msgspec.json.decode(row["progress"], type=Progress),
                 }
             )
             for row in rows

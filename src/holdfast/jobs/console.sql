@@ -2,8 +2,11 @@
 -- Promise: where each of these jobs stands and what it is, in one snapshot.
 select j.id, j.task, j.queue, p.place as state, j.priority, j.args::text as args, p.attempt, j.max_attempts, j.timeout_seconds,
        holdfast.id_time(j.id) as enqueued_at, p.due_at, p.started_at, p.finished_at, p.worker, p.result::text as result,
-       p.error::text as error, j.unique_key, p.cancel_requested
+       p.error::text as error, j.unique_key, p.cancel_requested,
+       case when g.job_id is not null then jsonb_build_object(
+           'done', g.done, 'total', g.total, 'message', g.message, 'reported_at', g.reported_at)::text end as progress
 from holdfast.places_v1($1::bigint[]) p join holdfast.every_job j on j.id = p.job_id
+left join holdfast.progress g on g.job_id = p.job_id
 where j.id = any($1::bigint[])
 order by j.id desc
 

@@ -39,7 +39,7 @@ class Services:
         self._options = options
         self._cancel = cancel
         self._promoter = Promoter(database)
-        self._keeper = Keeper(database, retention_days=options.retention_days)
+        self._keeper = Keeper(database, retention_days=options.retention_days, job_log_days=options.job_log_days)
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
         self._reported: set[int] = set()

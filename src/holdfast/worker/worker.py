@@ -8,13 +8,28 @@ Everything it awaits at the end has a deadline: nothing a handler does, and noth
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from holdfast.clock import monotonic
-from holdfast.db import Database, Listener
-from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Queues, Task, declare_tasks
+from holdfast.db import DRIVER_ERRORS, Database, Listener
+from holdfast.errors import DatabaseUnavailable
+from holdfast.jobs import (
+    Claimed,
+    Exit,
+    Finished,
+    HotPath,
+    Job,
+    Left,
+    Outcome,
+    Queues,
+    Reports,
+    Task,
+    declare_tasks,
+    log_capture,
+)
 from holdfast.leases import WorkerFacts
 from holdfast.telemetry import emit, get_logger
 from holdfast.worker.attempt import Attempts, Ending
@@ -30,6 +45,8 @@ log = get_logger("worker")
 
 _CANCEL_GRACE_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
+_REPORT_EVERY_SECONDS = 1.0
+_LAST_REPORT_SECONDS = 1.0
 _UNKNOWN_CLOSE_SECONDS = 0.3
 
 
@@ -46,6 +63,7 @@ class Worker:
         self._tasks = tasks
         self._lifeline = lifeline
         self._listener = Listener(database)
+        self._reports: Reports | None = None
         self._background = Background()
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
         self._stop = asyncio.Event()
@@ -95,6 +113,8 @@ class Worker:
         self._lifeline.set_callbacks(on_lost=self._lost, on_cut_off=self._cut_off, on_restored=self._restored)
         if not await self._register():
             return None
+        self._reports = Reports(self._database, log_level=options.kept_log_level)
+        log_capture.start(options.kept_log_level or logging.CRITICAL)
         self._hot = HotPath(self._database, self.id, options.queues)
         idleness = Idleness(self._database, self._listener, options.queues, options.poll_max_seconds, self._background)
         self._pump = Pump(
@@ -111,6 +131,7 @@ class Worker:
         await services.start(self._background)
         self._runners.start()
         self._background.start(self._pump.run(), name="pump")
+        self._background.every(_REPORT_EVERY_SECONDS, self._reports.flush, name="what jobs report")
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
         return self._pump
 
@@ -208,6 +229,7 @@ class Worker:
     async def _close(self) -> None:
         await self._background.close(1.0)
         await self._runners.close(1.0)
+        await self._last_reports()
         self._threads.shutdown(wait=False, cancel_futures=True)
         # Nobody answers a goodbye of one who never had a number.
         await self._lifeline.close(_CLOSE_SECONDS if self.id else _UNKNOWN_CLOSE_SECONDS)
@@ -216,8 +238,19 @@ class Worker:
             await self._hot.close()
         emit("worker.stopped", worker=self.id, completed=self.report.completed, failed=self.report.failed)
 
+    async def _last_reports(self) -> None:
+        """What the last jobs said; nothing waits for it when the database does not answer."""
+        if self._reports is None:
+            return
+        log_capture.stop()
+        try:
+            async with asyncio.timeout(_LAST_REPORT_SECONDS):
+                await self._reports.flush()
+        except (*DRIVER_ERRORS, DatabaseUnavailable, TimeoutError) as error:
+            log.warning("the last words of jobs could not be written: %s", error)
+
     def _make_job(self, claimed: Claimed) -> Job:
-        return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone)
+        return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone, self._reports)
 
     async def _settled(self) -> None:
         if self._pump is not None:

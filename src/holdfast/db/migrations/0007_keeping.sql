@@ -213,6 +213,18 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.detach_statements_v1 IS 'What is left to do to detach a partition, outside of a transaction; an interrupted detach is finalized first.';
 
+CREATE FUNCTION holdfast.forget_company_v1(p_outcomes text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint'] LOOP
+        EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
+                        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION holdfast.forget_company_v1 IS 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
+
 CREATE FUNCTION holdfast.drop_detached_v1(p_name text) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '2s' AS $$
 DECLARE
@@ -228,10 +240,7 @@ BEGIN
         'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
          WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
     GET DIAGNOSTICS v_kept = ROW_COUNT;
-    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
-    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    PERFORM holdfast.forget_company_v1('outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $$;
