@@ -9,7 +9,7 @@ from holdfast.jobs.hot_path import HotPath, worker_of
 from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.log_lines import LogLine
-from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
+from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -21,7 +21,10 @@ from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
 
 __all__ = [
+    "BATCHED",
+    "COMPANY",
     "FINAL",
+    "GATED",
     "KEYED",
     "MOVES",
     "SOLO",

@@ -68,9 +68,7 @@ async def iterate(
         await job.checkpoint(course.mark)
 
 
-def iterate_sync(
-    job: Job, source: Any, cursor: Callable[[Any], Any] | None, every_seconds: float
-) -> Iterator[Any]:
+def iterate_sync(job: Job, source: Any, cursor: Callable[[Any], Any] | None, every_seconds: float) -> Iterator[Any]:
     """``Job.iterate_sync``: see there."""
     course = Course(job.last_checkpoint_sync(default=NOTHING), cursor, every_seconds)
     for item in _skipping(_opened(source, course), course):

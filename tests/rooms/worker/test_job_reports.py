@@ -13,10 +13,12 @@ import pytest
 from holdfast import Holdfast, Job
 from holdfast.clock import monotonic
 from holdfast.errors import ConfigurationError, JobNotFound, LeaseLost
-from holdfast.jobs import SOLO, Reports, Retry
+from holdfast.jobs import SOLO, Claimed, Reports, Retry
+from holdfast.jobs.log_lines import LogBuffer
 from tests.rooms.jobs.hand import Hand
 from tests.rooms.working import working
 from tests.waiting import eventually
+
 
 @pytest.fixture(autouse=True)
 def _the_application_logs_from_info_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,11 +134,12 @@ async def test_log_lines_belong_to_the_attempt_that_said_them(app: Holdfast) -> 
     @app.task
     def plain(n: int) -> None:
         log.error("thread %d%s", n, "\x00")
-        log.error("broken %d", "format")
 
     first, second = await pay.enqueue(1), await plain.enqueue(2)
     await app.drain()
-    told = [(line.attempt, line.level, line.logger, line.message.splitlines()[0]) for line in await app.jobs.logs(first)]
+    told = [
+        (line.attempt, line.level, line.logger, line.message.splitlines()[0]) for line in await app.jobs.logs(first)
+    ]
     assert told == [
         (1, "info", "shop", "paying 1"),
         (1, "error", "shop", "provider"),
@@ -144,10 +147,19 @@ async def test_log_lines_belong_to_the_attempt_that_said_them(app: Holdfast) -> 
         (2, "warning", "shop", "paid 1 in a thread"),
     ]
     assert "OSError: no route" in (await app.jobs.logs(first))[1].message
-    assert [line.message for line in await app.jobs.logs(second)][0] == "thread 2\\0"
-    assert "could not be formatted" in (await app.jobs.logs(second))[1].message
+    assert [line.message for line in await app.jobs.logs(second)] == ["thread 2\\0"]
     with pytest.raises(JobNotFound):
         await app.jobs.logs(1)
+
+
+def test_a_line_that_cannot_be_formatted_is_kept_as_it_stands_and_a_long_one_is_cut() -> None:
+    buffer = LogBuffer(logging.INFO)
+    claimed = Claimed(1, 1, "default", 5, 1, 0, "t", "{}", None, None, None, 0.0)
+    for number, arguments in enumerate([("a %d", "text"), ("%s", "x" * 10_000)], start=1):
+        buffer.hear(claimed, number, logging.LogRecord("shop", logging.INFO, "", 1, arguments[0], arguments[1:], None))
+    broken, long = buffer.take(10)
+    assert broken.message.startswith("a %d (could not be formatted")
+    assert len(long.message) == 8_000
 
 
 async def test_logging_is_as_it_was_when_the_worker_is_gone(app: Holdfast, capfd: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +230,8 @@ async def test_old_days_of_log_lines_go_and_a_missing_day_is_made(app: Holdfast,
     assert list(await app.jobs.logs(job_id)) == []
     await outsider.execute("SET holdfast.clock_offset = '40 days'")
     await outsider.execute(
-        "SELECT holdfast.write_log_v1(ARRAY[$1::bigint], '{1}', '{1}', '{1}', '{0}', '{20}', '{shop}', '{late}')", job_id
+        "SELECT holdfast.write_log_v1(ARRAY[$1::bigint], '{1}', '{1}', '{1}', '{0}', '{20}', '{shop}', '{late}')",
+        job_id,
     )
     assert [line.message for line in await app.jobs.logs(job_id)] == ["late"]
 
@@ -315,7 +328,9 @@ async def test_a_thread_that_runs_out_of_time_in_its_loop_has_failed_and_kept_it
     assert done == [0, 1, 2, 3, 4]
 
 
-async def test_many_checkpoints_at_once_share_statements_and_a_bad_one_fails_alone(app: Holdfast, outsider: Any) -> None:
+async def test_many_checkpoints_at_once_share_statements_and_a_bad_one_fails_alone(
+    app: Holdfast, outsider: Any
+) -> None:
     @app.task
     async def work(job: Job, n: int) -> None:
         await job.checkpoint({"n": n})

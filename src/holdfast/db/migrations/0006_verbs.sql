@@ -111,6 +111,9 @@ BEGIN
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
     VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
+    IF v_job.flags & 24 <> 0 THEN
+        PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
+    END IF;
     PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
     RETURN 'moved';
 END $$;
