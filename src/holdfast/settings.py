@@ -117,7 +117,7 @@ class Settings(BaseModel):
     partition_days: PositiveInt = Field(default=7, description="days of history in one partition")
     job_log_level: Annotated[Literal["debug", "info", "warning", "error", "off"], BeforeValidator(_lower)] = Field(
         default="info",
-        description="quietest log line of a job that is kept with it: debug, info, warning, error or off",
+        description="quietest log line of a job that is kept: debug, info, warning, error or off",
     )
     job_log_days: PositiveInt = Field(default=7, description="days that log lines of jobs are kept")
     result_max_bytes: PositiveInt = Field(default=1_000_000, description="largest result in bytes, as JSON")

@@ -14,9 +14,9 @@ from holdfast.cli.locate import load_application
 from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, help_of
 from holdfast.cli.screen import screen
 from holdfast.errors import ArgumentsInvalid, HoldfastError
-from holdfast.jobs import JobInfo, Place
+from holdfast.jobs import JobInfo, Place, Why
 
-jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, logs, retry, cancel, wait.")
+jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, why, logs, retry, cancel, wait.")
 
 _NOT_FOUND = 3
 _FAILED = 1
@@ -109,6 +109,29 @@ def show(job_id: OneJobId, database_url: DatabaseUrl = None, as_json: AsJson = F
 
     info, history = on_application(database_url, work)
     show_job(info, history, as_json=as_json)
+
+
+@jobs.command(
+    help=help_of(
+        "Why a job does not run: what the claim looks at, and who holds it.",
+        "holdfast job why 81234",
+        "holdfast job why 81234 --json | jq '.reasons[0].code'",
+        more="It only reads, and takes no lock.",
+    )
+)
+def why(job_id: OneJobId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Say why a job does not run."""
+
+    async def work(app: Holdfast) -> Why:
+        return await app.jobs.why(job_id)
+
+    answer = on_application(database_url, work)
+    if as_json:
+        screen.json(answer.as_dict())
+        return
+    screen.write(answer.text)
+    for remedy in dict.fromkeys(reason.remedy for reason in answer.reasons if reason.remedy):
+        screen.say(f"  remedy: {remedy}")
 
 
 @jobs.command(

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from holdfast.cli.screen import ago, number, plain, screen, span, table
-from holdfast.jobs import JobInfo, LogLine, Progress
+from holdfast.cli.screen import ago, number, plain, screen, table
+from holdfast.jobs import JobInfo, LogLine, Progress, span
 
 _STYLES = {
     "completed": "green",

@@ -197,6 +197,7 @@ create table holdfast.queue_pause (
     queue text collate "C" not null,
     paused_at timestamp with time zone not null,
     reason text,
+    paused_by text,
     constraint queue_pause_pkey PRIMARY KEY (queue)
 );
 comment on table holdfast.queue_pause is 'Queues that no claim looks into.';
@@ -1311,6 +1312,34 @@ BEGIN
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
 
+-- [function] holdfast.lockers_v1(xid)
+CREATE OR REPLACE FUNCTION holdfast.lockers_v1(p_xmax xid)
+ RETURNS TABLE(pid integer, application text, username text, client text, state text, seconds double precision, query text)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+    v_xids xid[] := ARRAY[p_xmax];
+BEGIN
+    IF p_xmax IS NULL OR p_xmax = '0'::xid THEN
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'transactionid' AND l.transactionid = p_xmax AND l.granted) THEN
+        BEGIN
+            v_xids := ARRAY(SELECT m.xid FROM pg_catalog.pg_get_multixact_members(p_xmax) AS m);
+        EXCEPTION
+            WHEN OTHERS THEN RETURN;                        -- the number of one transaction, which has ended
+        END;
+    END IF;
+    RETURN QUERY
+    SELECT a.pid, a.application_name, a.usename::text, host(a.client_addr), a.state,
+           extract(epoch FROM clock_timestamp() - a.xact_start)::double precision, a.query
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'transactionid' AND l.granted AND l.transactionid = ANY (v_xids)
+    ORDER BY a.xact_start;
+END $function$;
+comment on function holdfast.lockers_v1(xid) is 'The open transactions that hold a row of which this is the xmax: one, or those of a multixact. Needs no lock on the row.';
+
 -- [function] holdfast.make_log_partitions_v1()
 CREATE OR REPLACE FUNCTION holdfast.make_log_partitions_v1()
  RETURNS integer
@@ -1447,17 +1476,17 @@ AS $function$
 $function$;
 comment on function holdfast.observe_v1() is 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
 
--- [function] holdfast.pause_queue_v1(text,text)
-CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text)
+-- [function] holdfast.pause_queue_v1(text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text, p_by text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE sql
 AS $function$
     WITH done AS (
-        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason, paused_by) VALUES (p_queue, holdfast.now(), p_reason, p_by)
         ON CONFLICT DO NOTHING RETURNING queue
     ) SELECT EXISTS (SELECT FROM done)
 $function$;
-comment on function holdfast.pause_queue_v1(text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
+comment on function holdfast.pause_queue_v1(text,text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
 
 -- [function] holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.payload_v1(p_jobs bigint[], p_leases bigint[], p_queues text[], p_priorities smallint[], p_seqs bigint[], p_attempts smallint[], p_flags smallint[])

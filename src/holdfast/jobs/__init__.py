@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
-from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.hot_path import HotPath, worker_of
 from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
@@ -13,12 +13,14 @@ from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT,
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
+from holdfast.jobs.reasons import Reason
 from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.why import Why
 
 __all__ = [
     "BATCHED",
@@ -53,6 +55,7 @@ __all__ = [
     "Promoter",
     "QueueInfo",
     "Queues",
+    "Reason",
     "Reports",
     "Request",
     "Retry",
@@ -60,6 +63,7 @@ __all__ = [
     "Snooze",
     "Task",
     "Verb",
+    "Why",
     "audit",
     "current_job",
     "declare_partition_days",
@@ -74,5 +78,6 @@ __all__ = [
     "rescue",
     "result_text",
     "seconds_of",
+    "span",
     "worker_of",
 ]

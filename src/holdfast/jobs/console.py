@@ -26,6 +26,7 @@ from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.log_reading import LogReader
 from holdfast.jobs.reports import Progress
 from holdfast.jobs.states import FINAL, Place, Verb, legal_verbs
+from holdfast.jobs.why import Why, why_job
 from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
@@ -108,6 +109,13 @@ class Jobs:
             {"what": "lost", "at": row["lost_at"], "worker": row["worker"], "counted": row["counted"]} for row in losses
         ]
         return sorted(events, key=lambda event: event["at"])
+
+    async def why(self, job_id: int) -> Why:
+        """Why a job does not run (or does, or has): every reason, with its owner. Raises ``JobNotFound``."""
+        found = await why_job(self._database, job_id)
+        if found is None:
+            raise _unknown(job_id)
+        return found
 
     async def logs(self, job_id: int, *, limit: int = 1_000) -> Sequence[LogLine]:
         """The first log lines of a job, in the order they were said. Raises ``JobNotFound``."""
@@ -247,9 +255,9 @@ class Queues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pause(self, queue: str, *, reason: str | None = None) -> bool:
-        """Claim nothing more from a queue; what runs, runs on. False: it was paused already."""
-        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason))
+    async def pause(self, queue: str, *, reason: str | None = None, by: str | None = None) -> bool:
+        """Claim nothing more from a queue; what runs, runs on. ``by``: who to ask about it. False: it was paused."""
+        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason, by))
         if changed:
             emit("jobs.queue.paused", queue=queue)
         return changed

@@ -66,7 +66,7 @@ select job_id, place from holdfast.places_v1($1::bigint[])
 
 -- name: pause_queue
 -- Promise: no claim looks into the queue from now on; false: it was paused already.
-select holdfast.pause_queue_v1($1::text, $2::text)
+select holdfast.pause_queue_v1($1::text, $2::text, $3::text)
 
 -- name: resume_queue
 -- Promise: claims look into the queue again; false: it was not paused.

@@ -129,7 +129,7 @@ class LogCapture:
         self._opened_root = False
 
     def start(self, level: int) -> None:
-        """Listen. A root logger that nobody has set up would drop what is below a warning: it is opened to ``level``."""
+        """Listen. A root logger that nobody has set up drops what is below a warning: it is opened to ``level``."""
         root = logging.getLogger()
         with self._turn:
             self._users += 1

@@ -73,10 +73,9 @@ async def test_a_thousand_reports_are_a_write_a_second_and_a_job_that_says_nothi
     silent = await be_silent.enqueue()
     await app.drain()
     took = monotonic() - begun_at
-    writes = await outsider.fetchval(
-        "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'progress' AND pg_stat_clear_snapshot() IS NULL"
-    )
-    assert (writes or 0) <= took + 2
+    # The versions of a row since it was inserted are what its address has moved by.
+    versions = await outsider.fetchval("SELECT (ctid::text::point)[1] FROM holdfast.progress WHERE job_id = $1", job_id)
+    assert versions <= took + 2
     progress = (await app.jobs.show(job_id)).progress
     assert progress is not None
     assert progress.done == 999
@@ -378,10 +377,14 @@ async def test_a_checkpoint_under_a_lost_lease_rolls_its_transaction_back(app: H
     assert claimed.flags & SOLO
     await hand.die()
     job = Job(claimed, app.database, 60.0, lambda _: None, Reports(app.database))
-    with pytest.raises(LeaseLost):
+
+    async def count_on() -> None:
         async with app.database.connection() as connection, connection.transaction():
             await connection.execute("INSERT INTO counted VALUES (1)")
             await job.checkpoint(1, using=connection)
+
+    with pytest.raises(LeaseLost):
+        await count_on()
     assert await outsider.fetchval("SELECT count(*) FROM counted") == 0
     assert job.should_stop
 
