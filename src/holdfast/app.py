@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overloa
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
-from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
+from holdfast.jobs import AppHome, Batch, Batches, Call, Job, Jobs, Portal, Producer, Queues, Retry, Task
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
@@ -77,6 +77,31 @@ class Holdfast:
     def queues(self) -> Queues:
         """Queues: depth, pause, resume."""
         return self._here().queues
+
+    @property
+    def batches(self) -> Batches:
+        """Batches: show, list, wait, cancel."""
+        rooms = self._here()
+        return Batches(rooms.database, rooms.jobs)
+
+    def batch(
+        self,
+        name: str | None = None,
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Jobs with one end: ``async with app.batch(on_success=report.with_args()) as batch: batch.add(resize, 42)``.
+
+        They are stored when the block ends, all or none; an error in the block stores nothing. When the last member
+        has ended, ``on_success`` is enqueued if all completed, otherwise ``on_failure``, and ``on_finish`` either way.
+        ``using``: a connection whose transaction it all belongs to. A plain ``with`` does for callers without a loop.
+        """
+        return Batch(
+            AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
+        )
 
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.jobs.batches import Batch, Batches, BatchInfo
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
@@ -14,12 +15,12 @@ from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.reasons import Reason
-from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
+from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
-from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.task import AppHome, Call, Host, Request, Task
 from holdfast.jobs.why import Why
 
 __all__ = [
@@ -31,7 +32,12 @@ __all__ = [
     "MOVES",
     "SOLO",
     "SUSPECT",
+    "Answer",
+    "AppHome",
     "Batch",
+    "BatchInfo",
+    "Batches",
+    "Call",
     "Claimed",
     "Exit",
     "Finished",

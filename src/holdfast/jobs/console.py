@@ -21,6 +21,7 @@ from holdfast.errors import (
     TaskUnknown,
     TimedOut,
 )
+from holdfast.jobs.batches import page_of
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.log_reading import LogReader
@@ -57,6 +58,7 @@ class JobInfo:
     unique_key: str | None
     cancel_requested: bool
     progress: Progress | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,19 @@ class Jobs:
             raise _unknown(job_id)
         async for line in LogReader(self._database, job_id).follow(has_ended):
             yield line
+
+    async def children(self, job_id: int) -> AsyncIterator[JobInfo]:
+        """The jobs of the batches that a job opened, or was called back for, with their results; read in portions."""
+        async for info in self.pages("children", job_id):
+            yield info
+
+    async def pages(self, what: str, owner: int) -> AsyncIterator[JobInfo]:
+        """The ``members`` of a batch or the ``children`` of a job, oldest id first."""
+        after = 0
+        while ids := await page_of(self._database, what, owner, after):
+            after = ids[-1]
+            for info in reversed(await self._show(ids)):
+                yield info
 
     async def enqueue_by_name(
         self,
@@ -273,10 +288,10 @@ class Queues:
         """Live workers, and those that ended within the last ten minutes."""
         return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
 
-    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool]:
-        """Whether these queues hold ready jobs, and whether they hold retries due within the horizon."""
+    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool, bool]:
+        """Whether these queues hold ready jobs, or retries due within the horizon; whether a batch may be ending."""
         row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"]), bool(row["retries"])
+        return bool(row["ready"]), bool(row["retries"]), bool(row["settling"])
 
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""

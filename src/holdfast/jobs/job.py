@@ -7,18 +7,23 @@ import contextvars
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, adopt, classify, load_statements
 from holdfast.errors import ConfigurationError, LeaseLost
+from holdfast.jobs.batches import Batch
 from holdfast.jobs.checkpoints import NOTHING, as_text
+from holdfast.jobs.console import JobInfo, Jobs
 from holdfast.jobs.iterate import check, iterate, iterate_sync
 from holdfast.jobs.log_lines import LogCapture
 from holdfast.jobs.new_job import SOLO
 from holdfast.jobs.outcome_text import result_text
 from holdfast.jobs.records import Claimed
 from holdfast.jobs.reports import Reports
+
+if TYPE_CHECKING:
+    from holdfast.jobs.task import Call
 
 T = TypeVar("T")
 
@@ -57,6 +62,7 @@ class Job:
     """One attempt of a job, as its handler sees it."""
 
     __slots__ = (
+        "_batches",
         "_database",
         "_iterating",
         "_lease_seconds",
@@ -84,6 +90,7 @@ class Job:
         self._reports = reports
         self._lines = 0
         self._iterating = False
+        self._batches: set[str] = set()
         self._database = database
         self._lease_seconds = lease_seconds
         self._on_completed = on_completed
@@ -122,6 +129,11 @@ class Job:
     def idempotency_key(self) -> str:
         """The same for every attempt of this job: pass it to services that recognise a repeated request."""
         return f"holdfast-job-{self.claimed.id}"
+
+    @property
+    def database(self) -> Database:
+        """The worker's database."""
+        return self._database
 
     @property
     def should_stop(self) -> bool:
@@ -170,11 +182,11 @@ class Job:
 
     def checkpoint_sync(self, value: Any) -> None:
         """``checkpoint`` for plain functions, which run in threads."""
-        self._from_thread(self.checkpoint(value))
+        self.from_thread(self.checkpoint(value))
 
     def last_checkpoint_sync(self, default: Any = None) -> Any:
         """``last_checkpoint`` for plain functions, which run in threads."""
-        return self._from_thread(self.last_checkpoint(default))
+        return self.from_thread(self.last_checkpoint(default))
 
     def iterate(
         self,
@@ -203,6 +215,42 @@ class Job:
         """``iterate`` for plain functions, which run in threads."""
         self._begin_loop(source, cursor)
         return iterate_sync(self, source, cursor, every_seconds)
+
+    def batch(
+        self,
+        name: str = "children",
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Children of this job: ``async with job.batch(on_success=combine.with_args()) as batch: batch.add(part, 1)``.
+
+        The job does not wait for them: the callback goes on, and finds their results with ``job.children()``. A job
+        opens a batch of a name once: a later attempt finds what the first has stored (``batch.existing``). If this job
+        is a member of a batch itself, that one ends after this one. Cancelling the job cancels its children.
+        """
+        if name in self._batches:
+            raise ConfigurationError(
+                f"this attempt has opened a batch named {name!r} already",
+                remedy="give each batch of a job its own name",
+            )
+        self._batches.add(name)
+        return Batch(
+            _JobHome(self),
+            name,
+            on_success=on_success,
+            on_failure=on_failure,
+            on_finish=on_finish,
+            parent=self.id,
+            using=using,
+        )
+
+    async def children(self) -> AsyncIterator[JobInfo]:
+        """The jobs of the batches that this job opened, or was called back for, with their results."""
+        async for info in Jobs(self._database).children(self.id):
+            yield info
 
     def transaction(self) -> AbstractAsyncContextManager[JobTransaction]:
         """Effects and completion in one commit: ``async with job.transaction() as tx: await tx.execute(…)``.
@@ -280,7 +328,8 @@ class Job:
             raise ConfigurationError("this job is not run by a worker: nobody keeps its checkpoints")
         return self._reports
 
-    def _from_thread(self, call: Coroutine[Any, Any, T]) -> T:
+    def from_thread(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the worker's event loop, for the job's thread. Raises ``ConfigurationError`` elsewhere."""
         loop = self._listener().loop
         try:
             asyncio.get_running_loop()
@@ -301,6 +350,19 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} attempt {self.attempt}>"
+
+
+class _JobHome:
+    """A batch is stored from a running job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    async def run(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        return await work(self._job.database)
+
+    def run_sync(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        return self._job.from_thread(work(self._job.database))
 
 
 def current_job() -> Job | None:

@@ -52,5 +52,6 @@ select holdfast.drop_detached_v1($1::text)
 select job_id, places from holdfast.audit_v1()
 
 -- name: audit_movers
--- Promise: every unfinished job that nobody is going to move.
+-- Promise: every unfinished job, and every batch, that nobody is going to move, or that counts wrongly.
 select job_id, place, trouble from holdfast.audit_movers_v1()
+union all select batch_id, 'batch', trouble from holdfast.audit_batches_v1()

@@ -9,12 +9,14 @@ from typing import Any
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
+from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
 from holdfast.jobs.new_job import JobId, NewJob, columns, one_row
 
-_SQL = load_statements("holdfast.jobs", "enqueue.sql")
+_SQL = {**load_statements("holdfast.jobs", "enqueue.sql"), **load_statements("holdfast.jobs", "batches.sql")}
 _MOST_TOGETHER = 1000
 _BULK = 10_000
+_INTO_A_BATCH = 5_000
 _REPEAT_FOR_SECONDS = 25.0
 _WORTH_REPEATING = (Fault.CONNECTION_LOST, Fault.NOT_THERE_YET, Fault.CONTENDED)
 
@@ -62,6 +64,19 @@ class Producer:
             keyed = any(job.unique_key is not None for job in part)
             ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, held=False)
         return ids
+
+    async def enqueue_into(self, into: Into, jobs: Sequence[NewJob]) -> list[JobId]:
+        """Store jobs as members of a batch, five thousand a statement. Raises ``IllegalMove`` when it has ended."""
+        ids: list[JobId] = []
+        for start in range(0, len(jobs), _INTO_A_BATCH):
+            part = jobs[start : start + _INTO_A_BATCH]
+            ids += await self._send("enqueue_into", part, held=False, first=(into.batch, into.beside))
+        return ids
+
+    @property
+    def database(self) -> Database:
+        """Where it enqueues."""
+        return self._database
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
         """Wait for what is on its way; after the deadline its callers are told that it is unknown."""
@@ -115,14 +130,16 @@ class Producer:
                 if not answer.done():
                     answer.set_result(job_id)
 
-    async def _send(self, name: str, jobs: Sequence[NewJob], *, held: bool = True) -> list[JobId]:
+    async def _send(
+        self, name: str, jobs: Sequence[NewJob], *, held: bool = True, first: tuple[Any, ...] = ()
+    ) -> list[JobId]:
         """One statement, repeated with the same ids while nobody knows whether it was committed.
 
         On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere.
         """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
-        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else columns(jobs, ids)
+        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else (*first, *columns(jobs, ids))
         fetchval = self._held.fetchval if held else self._database.fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
@@ -130,8 +147,9 @@ class Producer:
                 stored = await fetchval(_SQL[name], *params)
                 if name == "enqueue_one":
                     return [JobId(stored)]
-                return [JobId(new, existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
+                return [JobId(abs(new), existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
             except DRIVER_ERRORS as error:
+                raise_if_over(error)
                 fault = classify(error)
                 if fault is Fault.REPEATED and unsure and await self._all_exist(ids):
                     return [JobId(job_id) for job_id in ids]
@@ -147,19 +165,21 @@ class Producer:
         return len(await self._database.fetch(_SQL["which_exist"], list(ids))) == len(ids)
 
 
-async def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+async def enqueue_on(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """Enqueue in the transaction of a connection that the caller owns; both commit or neither does."""
-    rows = await adopt(connection).fetch(*_on_connection(jobs))
+    rows = await adopt(connection).fetch(*_on_connection(jobs, into))
     return _fresh_ids(rows[0][0], jobs)
 
 
-def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """The same for a psycopg ``Connection``, without an event loop."""
-    rows = adopt(connection).fetch_sync(*_on_connection(jobs))
+    rows = adopt(connection).fetch_sync(*_on_connection(jobs, into))
     return _fresh_ids(rows[0][0], jobs)
 
 
-def _on_connection(jobs: Sequence[NewJob]) -> tuple[Statement, tuple[Any, ...]]:
+def _on_connection(jobs: Sequence[NewJob], into: Into | None) -> tuple[Statement, tuple[Any, ...]]:
+    if into is not None:
+        return _SQL["enqueue_into"], (into.batch, into.beside, *columns(jobs, None))
     keyed = any(job.unique_key is not None for job in jobs)
     return _SQL["enqueue_keyed_told" if keyed else "enqueue"], columns(jobs, None)
 

@@ -94,7 +94,7 @@ def _finished(facts: Mapping[str, Any]) -> Reason:
 def _leased(job_id: int, facts: Mapping[str, Any]) -> list[Reason]:
     worker = WorkerRef(facts["worker"], facts["worker_name"] or "", facts["worker_host"] or "?")
     seconds = facts["running_seconds"]
-    executing = next((w["running"] for w in facts["workers"] or [] if w["id"] == facts["worker"]), [])
+    executing: list[int] = next((w["running"] for w in facts["workers"] or [] if w["id"] == facts["worker"]), [])
     found: list[Reason] = []
     if job_id not in executing and seconds > _JUST_CLAIMED_SECONDS:
         if facts["losses"]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Fault, classify
 from holdfast.errors import DatabaseUnavailable
-from holdfast.jobs import Batch, Exit, Finished, HotPath, Left, Outcome, encode_error
+from holdfast.jobs import Answer, Exit, Finished, HotPath, Left, Outcome, encode_error
 from holdfast.telemetry import get_logger
 from holdfast.worker.idleness import Idleness
 from holdfast.worker.options import WorkerOptions
@@ -209,7 +209,7 @@ class Pump:
         else:
             await self._idleness.nothing()
 
-    def _answered(self, batch: Batch, finished: Sequence[Finished]) -> None:
+    def _answered(self, batch: Answer, finished: Sequence[Finished]) -> None:
         for job_id in batch.refused:
             self._on_refused(job_id)
         self._wrote(len(finished))

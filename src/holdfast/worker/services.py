@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
-from holdfast.jobs import Exit, HotPath, Job, Keeper, Left, Promoter
+from holdfast.jobs import Batches, Exit, HotPath, Job, Jobs, Keeper, Left, Promoter
 from holdfast.worker.background import Background
 from holdfast.worker.options import WorkerOptions
 from holdfast.worker.pump import Pump
@@ -16,6 +16,7 @@ from holdfast.worker.runners import Runners
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
 _STALE_BUFFER_SECONDS = 0.1
+_SETTLE_EVERY_SECONDS = 1.0
 
 
 class Services:
@@ -42,6 +43,8 @@ class Services:
         self._keeper = Keeper(database, retention_days=options.retention_days, job_log_days=options.job_log_days)
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
+        self._batches = Batches(database, Jobs(database))
+        self._member_ended = asyncio.Event()
         self._reported: set[int] = set()
         self._tidied_at = monotonic()
         self._retained_at = 0.0
@@ -61,6 +64,7 @@ class Services:
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
         background.every(0.0, self._look_for_cancels, name="cancel requests")
         background.every(_STALE_BUFFER_SECONDS, self._return_stale, name="stale prefetch")
+        background.every(0.0, self._settle_batches, name="batches")
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
@@ -109,6 +113,23 @@ class Services:
                 await self._cancels.wait()
         except TimeoutError:
             pass
+        return 0.0
+
+    def member_ended(self) -> None:
+        """A member of a batch has ended here; it may have been the last one."""
+        self._member_ended.set()
+
+    async def _settle_batches(self) -> float:
+        """End batches as soon as a last member has; those whose members end elsewhere within a second."""
+        try:
+            async with asyncio.timeout(_SETTLE_EVERY_SECONDS):
+                await self._member_ended.wait()
+                self._member_ended.clear()
+                await self._pump.settled()
+        except TimeoutError:
+            pass
+        while await self._batches.settle():
+            pass  # a batch that ended may have been the last of the one around it
         return 0.0
 
     async def _return_stale(self) -> None:

@@ -17,6 +17,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Listener
 from holdfast.errors import DatabaseUnavailable
 from holdfast.jobs import (
+    BATCHED,
     Claimed,
     Exit,
     Finished,
@@ -78,6 +79,7 @@ class Worker:
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
+        self._services: Services | None = None
 
     async def run(self) -> Report:
         """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
@@ -127,6 +129,7 @@ class Worker:
             on_refused=self._refused,
         )
         services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
+        self._services = services
         await self._listener.start()
         await services.start(self._background)
         self._runners.start()
@@ -182,7 +185,7 @@ class Worker:
             if not any(row):
                 return
 
-    async def _left_to_run(self) -> tuple[bool, bool]:
+    async def _left_to_run(self) -> tuple[bool, bool, bool]:
         return await Queues(self._database).left_to_run(
             self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
         )
@@ -265,6 +268,8 @@ class Worker:
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
         if self._pump is None:
             return
+        if claimed.flags & BATCHED and self._services is not None:
+            self._services.member_ended()
         if ending is None:
             self._pump.freed()
             return

@@ -8,7 +8,7 @@
 CREATE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 BEGIN
-    RETURN;
+    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
 END $$;
 COMMENT ON FUNCTION holdfast.tell_company_v1 IS
     'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';

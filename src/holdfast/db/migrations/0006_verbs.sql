@@ -61,12 +61,13 @@ BEGIN
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
+    PERFORM holdfast.cancel_children_v1(p_jobs, p_reason);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
                                    WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
     FROM unnest(p_jobs) AS i(id);
 END $$;
 COMMENT ON FUNCTION holdfast.cancel_v1 IS
-    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart. What they opened is cancelled with them.';
 
 CREATE FUNCTION holdfast.retry_v1(p_job bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$

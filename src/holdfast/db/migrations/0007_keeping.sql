@@ -218,7 +218,7 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_table text;
 BEGIN
-    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint'] LOOP
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint', 'batch_member', 'batch_callback'] LOOP
         EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
                         AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
     END LOOP;
@@ -274,10 +274,15 @@ BEGIN
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
     DELETE FROM holdfast.lease_exit e WHERE NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease);
+    DELETE FROM holdfast.batch b WHERE b.id IN (
+        SELECT x.id FROM holdfast.batch x
+        WHERE x.finished_at IS NOT NULL AND x.id < (SELECT s.lowest_id FROM holdfast.storage s)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.batch_id = x.id)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_delta d WHERE d.batch_id = x.id) LIMIT p_most FOR UPDATE SKIP LOCKED);
     DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
     RETURN v_total;
 END $$;
-COMMENT ON FUNCTION holdfast.sweep_v1 IS 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+COMMENT ON FUNCTION holdfast.sweep_v1 IS 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, batches whose members are gone, old minutes of counters.';
 
 CREATE FUNCTION holdfast.audit_v1() RETURNS TABLE (job_id bigint, places text[])
 LANGUAGE sql STABLE AS $$
