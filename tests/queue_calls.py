@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-SOLO, KEYED, SUSPECT = 1, 2, 4
+SOLO, KEYED, SUSPECT, BATCHED = 1, 2, 4, 16
 COMPLETED, FAILED, CANCELLED = 1, 2, 3
 RETRY, SNOOZE, RETURN = 1, 2, 3
 QUEUE = "q"

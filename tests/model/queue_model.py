@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.queue_calls import CANCELLED, COMPLETED, FAILED, KEYED, PRIORITY, RETRY, SUSPECT
+from tests.queue_calls import BATCHED, CANCELLED, COMPLETED, FAILED, KEYED, PRIORITY, RETRY, SUSPECT
 
 PLACE_OF = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled"}
 MAX_LOSSES = 2
@@ -47,6 +47,21 @@ class ModelLease:
 
 
 @dataclass
+class ModelBatch:
+    """Jobs with one end. ``unsettled``: something has moved since the last settle."""
+
+    id: int
+    members: set[int]
+    ended: bool = False
+    cancelled: bool = False
+    unsettled: bool = True
+
+    @property
+    def callbacks(self) -> int:
+        return int(self.ended and not self.cancelled)
+
+
+@dataclass
 class Tally:
     """What the counters must say."""
 
@@ -64,6 +79,7 @@ class QueueModel:
 
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     leases: dict[int, ModelLease] = field(default_factory=dict)
+    batches: dict[int, ModelBatch] = field(default_factory=dict)
     live: set[int] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -89,6 +105,39 @@ class QueueModel:
         if key is not None:
             self.keys[key] = job_id
 
+    def join(self, batch: int, jobs: list[int], queue: str) -> None:
+        """New members; the batch is new, or not over."""
+        joined = self.batches.setdefault(batch, ModelBatch(batch, set()))
+        joined.members |= set(jobs)
+        joined.unsettled = True
+        for job_id in jobs:
+            self.add(job_id, queue, flags=BATCHED)
+
+    def settle(self) -> None:
+        """Batches of which nothing is open end; of cancelled ones, whoever is open is cancelled."""
+        for batch in self.batches.values():
+            unfinished = [job for job in sorted(batch.members) if not self.jobs[job].finished]
+            if batch.unsettled and not batch.ended:
+                batch.unsettled = False
+                if not unfinished:
+                    batch.ended = True
+                elif batch.cancelled:
+                    self.cancel_members(batch)
+            batch.unsettled = batch.unsettled and not batch.ended
+
+    def cancel_members(self, batch: ModelBatch) -> None:
+        for job_id in sorted(batch.members):
+            job = self.jobs[job_id]
+            if job.place in ("ready", "scheduled"):
+                self.cancel_waiting(job_id)
+            elif not job.finished:
+                job.cancel_requested = True
+
+    def _moved(self, job_id: int) -> None:
+        for batch in self.batches.values():
+            if job_id in batch.members:
+                batch.unsettled = True
+
     def holder_of(self, key: str) -> int | None:
         """The unfinished job that holds a key."""
         holder = self.keys.get(key)
@@ -104,6 +153,7 @@ class QueueModel:
         job = self.jobs[job_id]
         job.place, job.cancel_requested, job.ended_under = "cancelled", False, 0
         self.tally.cancelled += 1
+        self._moved(job_id)
 
     def holds(self, lease: int, job_id: int) -> bool:
         return lease in self.leases and job_id in self.leases[lease].jobs
@@ -113,6 +163,7 @@ class QueueModel:
         job = self.jobs[job_id]
         job.place, job.ended_under, job.cancel_requested = PLACE_OF[state], lease, False
         self._count(state)
+        self._moved(job_id)
 
     def leave(self, lease: int, job_id: int, move: int, delay: float) -> None:
         self.leases[lease].jobs.discard(job_id)
@@ -121,6 +172,7 @@ class QueueModel:
         if job.cancel_requested:
             job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
             self.tally.cancelled += 1
+            self._moved(job_id)
             return
         self.tally.retried += move == RETRY
         job.place, job.due_at = ("scheduled", self.now + delay) if delay > 0 else ("ready", 0.0)
@@ -152,6 +204,7 @@ class QueueModel:
         else:
             job.place = "ready"
             job.flags |= SUSPECT
+        self._moved(job.id)
 
     def release(self, lease: int) -> None:
         """A lease nobody executes is given back; nothing ran, nothing is counted."""
@@ -171,6 +224,7 @@ class QueueModel:
         self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
         job.flags &= ~SUSPECT
         self.tally.reopened += 1
+        self._moved(job_id)
         if job.key is not None:
             if self.holder_of(job.key) in (None, job_id):
                 self.keys[job.key] = job_id

@@ -23,8 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.model.queue_model import MAX_LOSSES, ModelLease, QueueModel
+from tests.model.queue_model import MAX_LOSSES, ModelBatch, ModelLease, QueueModel
 from tests.queue_calls import (
+    BATCHED,
     CANCELLED,
     COMPLETED,
     FAILED,
@@ -44,6 +45,7 @@ LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIE
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
     *("cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
+    *("batch", "batch_member", "batch_callback", "batch_delta"),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
@@ -181,7 +183,11 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs[job_id]
         last = len(self.model.leases[lease].jobs) == 1
         done = [lease] if ends and last else []
-        assert self.server.run(self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt)) == []
+        company = [job_id] if job.flags & BATCHED else None
+        refused = self.server.run(
+            self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt, company=company)
+        )
+        assert refused == []
         self.model.finish(lease, job_id, state)
         if done:
             del self.model.leases[lease]
@@ -192,7 +198,7 @@ class QueueMachine(RuleBasedStateMachine):
         """The answer was lost: mine already, so accepted, and nothing changes."""
         ended = [job for _, job in sorted(self.model.jobs.items()) if job.finished and job.ended_under]
         job = ended[which % len(ended)]
-        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True)) == []
+        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True, company=[job.id])) == []
 
     @precondition(lambda self: self.held())
     @rule(which=pick, move=st.sampled_from((RETRY, SNOOZE, RETURN)), delay=st.sampled_from((0.0, 5.0)))
@@ -256,6 +262,45 @@ class QueueMachine(RuleBasedStateMachine):
         troubles = self.server.run(self.calls.rows("audit_movers_v1"))
         assert [row["job_id"] for row in troubles if row["place"] == "lease"] == []
 
+    # --- batches
+
+    @precondition(lambda self: len(self.model.batches) < 5)
+    @rule(count=st.integers(0, 3))
+    def open_batch(self, count: int) -> None:
+        batch, members = self.server.run(self.calls.open_batch(count))
+        self.model.join(batch, members, "q")
+
+    @precondition(lambda self: self.model.batches)
+    @rule(which=pick)
+    def join_batch(self, which: int) -> None:
+        batch = self.batch(which)
+        if batch.ended or batch.cancelled:
+            with pytest.raises(asyncpg.PostgresError, match="is over"):
+                self.server.run(self.calls.join(batch.id))
+        else:
+            self.model.join(batch.id, self.server.run(self.calls.join(batch.id)), "q")
+
+    @precondition(lambda self: self.model.batches)
+    @rule()
+    def settle_batches(self) -> None:
+        ended = sum(batch.ended for batch in self.model.batches.values())
+        answer = self.server.run(self.calls.settle())
+        self.model.settle()
+        assert answer == sum(batch.ended for batch in self.model.batches.values()) - ended
+
+    @precondition(lambda self: self.model.batches)
+    @rule(which=pick)
+    def cancel_batch(self, which: int) -> None:
+        batch = self.batch(which)
+        expected = "finished" if batch.ended else "cancelled already" if batch.cancelled else "cancelled"
+        assert self.server.run(self.calls.value("cancel_batch_v1", batch.id, "test")) == expected
+        if expected == "cancelled":
+            batch.cancelled = batch.unsettled = True
+            self.model.cancel_members(batch)
+
+    def batch(self, which: int) -> ModelBatch:
+        return self.model.batches[sorted(self.model.batches)[which % len(self.model.batches)]]
+
     # --- operators and time
 
     @precondition(lambda self: self.model.jobs)
@@ -304,6 +349,13 @@ class QueueMachine(RuleBasedStateMachine):
         if self.model.jobs:
             found = self.server.run(self.calls.places(self.ids()))
             assert found == {job.id: job.place for job in self.model.jobs.values()}
+
+    @invariant()
+    def batches_call_back_once(self) -> None:
+        if self.model.batches:
+            assert self.server.run(self.calls.rows("audit_batches_v1")) == []
+            found = {batch: self.server.run(self.calls.callbacks(batch)) for batch in self.model.batches}
+            assert found == {batch.id: batch.callbacks for batch in self.model.batches.values()}
 
     @invariant()
     def counters_are_the_truth(self) -> None:

@@ -60,6 +60,7 @@ def show_job(info: JobInfo, history: list[dict[str, Any]], *, as_json: bool) -> 
         "worker": info.worker,
         "progress": told_progress(info.progress),
         "unique key": info.unique_key,
+        "batch": info.batch,
         "result": None if info.result is None else json.dumps(info.result, default=str),
         "cancel": "requested" if info.cancel_requested else None,
     }

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.job import jobs
 from holdfast.cli.options import AsJson, help_of
@@ -63,6 +64,7 @@ program.command(
     )
 )(status)
 program.add_typer(jobs)
+program.add_typer(batches)
 program.add_typer(queues)
 program.add_typer(schema)
 

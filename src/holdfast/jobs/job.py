@@ -90,7 +90,7 @@ class Job:
         self._reports = reports
         self._lines = 0
         self._iterating = False
-        self._batches: set[str] = set()
+        self._batches: tuple[str, ...] = ()
         self._database = database
         self._lease_seconds = lease_seconds
         self._on_completed = on_completed
@@ -236,7 +236,7 @@ class Job:
                 f"this attempt has opened a batch named {name!r} already",
                 remedy="give each batch of a job its own name",
             )
-        self._batches.add(name)
+        self._batches = (*self._batches, name)
         return Batch(
             _JobHome(self),
             name,

@@ -212,7 +212,7 @@ class Pump:
                 self.on_postponed()  # rung for something that is not due yet
             await self._idleness.nothing()
 
-    async def _ask(self, room: int) -> Batch | None:
+    async def _ask(self, room: int) -> Answer | None:
         """The call itself; None: a row among the endings was at fault, and nothing was done."""
         asked_at = monotonic()
         async with self._call:
