@@ -265,7 +265,7 @@ async def page_of(database: Database, what: str, owner: int, after: int) -> Sequ
 
 def raise_if_over(error: BaseException) -> None:
     """Raises ``IllegalMove`` where the server says that nobody can join the batch."""
-    if getattr(error, "sqlstate", None) == "HF007":
+    if getattr(error, "sqlstate", None) == "HF012":
         told = (str(error).splitlines() or [""])[0]
         raise IllegalMove(told, remedy="open a new batch; members can join from inside a member") from None
 

@@ -110,12 +110,12 @@ DECLARE
     v_ids   bigint[];
 BEGIN
     IF v_batch IS NULL THEN
-        RAISE EXCEPTION 'job % belongs to no batch', p_beside USING ERRCODE = 'HF007';
+        RAISE EXCEPTION 'job % belongs to no batch', p_beside USING ERRCODE = 'HF012';
     END IF;
     -- Until this transaction ends nobody decides that the batch is over; who decides at this moment is waited for.
     PERFORM FROM holdfast.batch b WHERE b.id = v_batch AND b.finished_at IS NULL AND b.cancelled_at IS NULL FOR KEY SHARE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'batch % is over: nobody can join it', v_batch USING ERRCODE = 'HF007';
+        RAISE EXCEPTION 'batch % is over: nobody can join it', v_batch USING ERRCODE = 'HF012';
     END IF;
     IF p_keys IS NOT NULL THEN
         v_ids := holdfast.enqueue_keyed_told_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
