@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-SOLO, KEYED, SUSPECT, BATCHED = 1, 2, 4, 16
+SOLO, KEYED, SUSPECT, GATED, BATCHED = 1, 2, 4, 8, 16
 COMPLETED, FAILED, CANCELLED = 1, 2, 3
 RETRY, SNOOZE, RETURN = 1, 2, 3
 QUEUE = "q"
@@ -46,6 +46,7 @@ class QueueCalls:
         priority: int = PRIORITY,
         flags: int = 0,
         delay_seconds: float | None = None,
+        gates: str | None = None,
     ) -> list[int]:
         delays = None if delay_seconds is None else [int(delay_seconds * 1_000_000)] * count
         return list(
@@ -53,8 +54,22 @@ class QueueCalls:
                 "enqueue_v1",
                 *(None, [queue] * count, ["task"] * count, ["{}"] * count, [priority] * count, [flags] * count),
                 *(delays, None, [None] * count, [None] * count, [None] * count, None),
+                *(() if gates is None else ([gates] * count,)),
             )
         )
+
+    async def limit(self, name: str, capacity: int) -> None:
+        """Declare ``limit:NAME``."""
+        await self.value("declare_limits_v1", [f"limit:{name}"], [capacity], [None], ["{}"])
+
+    async def admit(self, *freed: int, sweep: bool = False) -> int | None:
+        """How many jobs became ready; None: another worker is at it. ``sweep``: look at every gate."""
+        row = (await self.rows("admit_v1", list(freed), 0, "" if sweep else None, 1000))[0]
+        return int(row["seated"]) if row["is_mine"] else None
+
+    async def gate_troubles(self) -> list[str]:
+        """The complaints of the law of gates."""
+        return [f"{row['gate']} {row['job_id']}: {row['trouble']}" for row in await self.rows("audit_gates_v1")]
 
     async def enqueue_keyed(self, *keys: str, queue: str = QUEUE, delay_seconds: float | None = None) -> list[int]:
         count = len(keys)

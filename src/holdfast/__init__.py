@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holdfast.app import Holdfast
 from holdfast.errors import HoldfastError
-from holdfast.jobs import GiveUp, Job, JobId, Retry, RetryAfter, Snooze, current_job
+from holdfast.jobs import GiveUp, Job, JobId, Limit, Rate, Retry, RetryAfter, Snooze, Unique, current_job
 from holdfast.worker import Report
 
 __all__ = [
@@ -13,9 +13,12 @@ __all__ = [
     "HoldfastError",
     "Job",
     "JobId",
+    "Limit",
+    "Rate",
     "Report",
     "Retry",
     "RetryAfter",
     "Snooze",
+    "Unique",
     "current_job",
 ]

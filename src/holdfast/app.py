@@ -10,7 +10,23 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overloa
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
-from holdfast.jobs import AppHome, Batch, Batches, Call, Job, Jobs, Portal, Producer, Queues, Retry, Task
+from holdfast.jobs import (
+    AppHome,
+    Batch,
+    Batches,
+    Call,
+    Job,
+    Jobs,
+    Limit,
+    LimitConsole,
+    Portal,
+    Producer,
+    Queues,
+    Rate,
+    Retry,
+    Task,
+    agree,
+)
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
@@ -37,6 +53,7 @@ class Rooms:
     producer: Producer
     jobs: Jobs
     queues: Queues
+    limits: LimitConsole
 
 
 class Holdfast:
@@ -79,6 +96,11 @@ class Holdfast:
         return self._here().queues
 
     @property
+    def limits(self) -> LimitConsole:
+        """Limits and rates: show, set, reset."""
+        return self._here().limits
+
+    @property
     def batches(self) -> Batches:
         """Batches: show, list, wait, cancel."""
         rooms = self._here()
@@ -117,6 +139,8 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> TaskDecorator: ...
     def task(self, *handlers: Callable[..., Any], **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", retry=Retry(max_attempts=3))``.
@@ -150,7 +174,9 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
+                self._rooms[loop] = Rooms(
+                    database, Producer(database), Jobs(database), Queues(database), LimitConsole(database)
+                )
         return self
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
@@ -231,7 +257,7 @@ class Holdfast:
         finally:
             await connection.close()
 
-    def _register(
+    def _register(  # noqa: PLR0913 - the options of ``task``
         self,
         handler: Callable[..., Any],
         *,
@@ -241,6 +267,8 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> Task[..., Any]:
         name = name or handler.__name__
         if name in self.tasks:
@@ -256,7 +284,10 @@ class Holdfast:
             priority=priority,
             timeout_seconds=timeout_seconds,
             transactional=transactional,
+            limits=limits,
+            rate=rate,
         )
+        agree(self.tasks.values(), task)
         self.tasks[name] = task
         return task
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.model.queue_model import MAX_LOSSES, ModelBatch, ModelLease, QueueModel
+from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelBatch, ModelLease, QueueModel
 from tests.queue_calls import (
     BATCHED,
     CANCELLED,
@@ -44,7 +44,7 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
+    *("blocked", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
     *("batch", "batch_member", "batch_callback", "batch_delta"),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
@@ -58,6 +58,7 @@ class Server:
         self._runner = asyncio.Runner()
         self.connection: asyncpg.Connection[asyncpg.Record] = self.run(asyncpg.connect(url))
         self.calls = QueueCalls(self.connection)
+        self.run(self.calls.limit("l", CAPACITY))
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(call)
@@ -120,12 +121,39 @@ class QueueMachine(RuleBasedStateMachine):
         priority=st.sampled_from(PRIORITIES),
         flags=st.sampled_from((0, 0, SOLO)),
         delay=st.sampled_from((None, None, 5.0, 60.0)),
+        gates=st.sampled_from(((), (), ("lane:x",), ("lane:x", LIMIT), ("lane:y", LIMIT), (LIMIT,))),
     )
-    def enqueue(self, count: int, queue: str, priority: int, flags: int, delay: float | None) -> None:
-        for job in self.server.run(
-            self.calls.enqueue(count, queue=queue, priority=priority, flags=flags, delay_seconds=delay)
-        ):
-            self.model.add(job, queue, priority, flags=flags, delay=delay)
+    def enqueue(
+        self, count: int, queue: str, priority: int, flags: int, delay: float | None, gates: tuple[str, ...]
+    ) -> None:
+        where: dict[str, Any] = {"queue": queue, "priority": priority, "flags": flags, "delay_seconds": delay}
+        for job in self.server.run(self.calls.enqueue(count, gates="\n".join(gates) or None, **where)):
+            self.model.add(job, queue, priority, flags=flags, delay=delay, gates=gates)
+
+    @rule()
+    def look_at_the_gates(self) -> None:
+        """Whoever may pass does, in the order of their lanes; nobody else; and nobody who may is left behind."""
+        before = {job.id for job in self.model.jobs.values() if job.place == "blocked"}
+        heads = {
+            gate: self.model.first_of(gate).arrived
+            for gate in ("lane:x", "lane:y")
+            if any(job.place == "blocked" and gate in job.gates for job in self.model.jobs.values())
+        }
+        free = {gate for gate in heads if not self.model.holders(gate)}
+        for _ in range(4):
+            self.server.run(self.calls.admit(sweep=True))
+        places = self.server.run(self.calls.places(sorted(before))) if before else {}
+        slots = self.server.run(self.server.connection.fetch("select job_id, gate from holdfast.slot"))
+        for job_id in before:
+            job = self.model.jobs[job_id]
+            held = {row["gate"] for row in slots if row["job_id"] == job_id}
+            for gate in held - job.holds - {LIMIT}:
+                assert gate in free, f"{job} took {gate}, which was held"
+                assert job.arrived == heads[gate], f"{job} overtook in {gate}"
+            job.place, job.holds = places[job_id], held
+            assert job.place == "blocked" or held == set(job.gates)
+        left = [job for job in self.model.jobs.values() if job.place == "blocked" and self.model.may_pass(job)]
+        assert left == []
 
     @rule(keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=3), delay=st.sampled_from((None, None, 5.0)))
     def enqueue_keyed(self, keys: list[str], delay: float | None) -> None:
@@ -307,7 +335,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(which=pick)
     def cancel(self, which: int) -> None:
         job = self.model.jobs[self.ids()[which % len(self.ids())]]
-        waiting, running = job.place in ("ready", "scheduled"), job.place == "running"
+        waiting, running = job.place in ("ready", "scheduled", "blocked"), job.place == "running"
         answer = self.server.run(self.calls.cancel(job.id))
         expected = "cancelled" if waiting else "requested" if running else "finished"
         assert answer == {job.id: expected}, f"{job} answered {answer}"
@@ -343,6 +371,10 @@ class QueueMachine(RuleBasedStateMachine):
     @invariant()
     def every_job_stands_in_one_place(self) -> None:
         assert self.server.run(self.calls.audit()) == []
+
+    @invariant()
+    def gates_are_kept(self) -> None:
+        assert self.server.run(self.calls.gate_troubles()) == []
 
     @invariant()
     def places_are_those_of_the_model(self) -> None:

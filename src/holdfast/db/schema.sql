@@ -8,6 +8,9 @@ set check_function_bodies = off;
 -- [schema] holdfast
 create schema holdfast;
 
+-- [sequence] holdfast.blocked_number
+create sequence holdfast.blocked_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
 -- [sequence] holdfast.job_block
 create sequence holdfast.job_block as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
@@ -81,6 +84,23 @@ create table holdfast.batch_member (
 CREATE UNIQUE INDEX batch_member_job ON holdfast.batch_member USING btree (job_id);
 comment on table holdfast.batch_member is 'A job belongs to one batch at most (flag 16).';
 
+-- [table] holdfast.blocked
+create table holdfast.blocked (
+    gate text collate "C" default ''::text not null,
+    rank bigint default 0 not null,
+    seq bigint default nextval('holdfast.blocked_number'::regclass) not null,
+    job_id bigint not null,
+    queue text collate "C" not null,
+    priority smallint not null,
+    attempt smallint not null,
+    flags smallint not null,
+    gates text collate "C" not null
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE UNIQUE INDEX blocked_job ON holdfast.blocked USING btree (job_id);
+CREATE UNIQUE INDEX blocked_line ON holdfast.blocked USING btree (gate, rank, seq);
+comment on table holdfast.blocked is 'Waits before a gate, in the order (rank, seq); with an empty gate it has just arrived and nobody has looked at it.';
+
 -- [table] holdfast.cancel_request
 create table holdfast.cancel_request (
     job_id bigint not null,
@@ -113,6 +133,28 @@ create table holdfast.failed_attempt (
 );
 comment on table holdfast.failed_attempt is 'The error of an attempt that was not the last; the last one stands in outcome.';
 
+-- [table] holdfast.gate
+create table holdfast.gate (
+    name text collate "C" not null,
+    mark_rank bigint default '-9223372036854775808'::bigint not null,
+    mark_seq bigint default 0 not null,
+    virtual bigint default 0 not null,
+    opens_at timestamp with time zone,
+    constraint gate_pkey PRIMARY KEY (name)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, fillfactor=50, vacuum_truncate=off);
+CREATE INDEX gate_opening ON holdfast.gate USING btree (opens_at) WHERE (opens_at IS NOT NULL);
+comment on table holdfast.gate is 'A gate before which a line has formed. Nobody stands in it before the mark; virtual: how far a fairly shared line has come.';
+
+-- [table] holdfast.gate_share
+create table holdfast.gate_share (
+    gate text collate "C" not null,
+    share text collate "C" not null,
+    finish bigint not null,
+    constraint gate_share_pkey PRIMARY KEY (gate, share)
+);
+comment on table holdfast.gate_share is 'Where in a fairly shared line the last job of each key stands: its next one goes a step behind.';
+
 -- [table] holdfast.job
 create table holdfast.job (
     id bigint not null,
@@ -125,6 +167,7 @@ create table holdfast.job (
     timeout_seconds real,
     unique_key text,
     trace jsonb,
+    gates text collate "C",
     constraint job_pkey PRIMARY KEY (id),
     constraint job_max_attempts_check CHECK ((max_attempts > 0)),
     constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -134,6 +177,7 @@ partition by RANGE (id);
 comment on table holdfast.job is 'One request for a task, written once. No default partition: retention detaches concurrently.';
 comment on column holdfast.job.priority is '0 runs first, 9 last; every level is probed in every claim';
 comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
+comment on column holdfast.job.gates is 'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
 
 -- [table] holdfast.job_kept
 create table holdfast.job_kept (
@@ -147,6 +191,7 @@ create table holdfast.job_kept (
     timeout_seconds real,
     unique_key text,
     trace jsonb,
+    gates text collate "C",
     constraint job_kept_pkey PRIMARY KEY (id),
     constraint job_max_attempts_check CHECK ((max_attempts > 0)),
     constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -154,6 +199,7 @@ create table holdfast.job_kept (
 );
 comment on column holdfast.job_kept.priority is '0 runs first, 9 last; every level is probed in every claim';
 comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
+comment on column holdfast.job_kept.gates is 'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
 
 -- [table] holdfast.job_log
 create table holdfast.job_log (
@@ -189,6 +235,22 @@ create table holdfast.lease_exit (
 )
 with (vacuum_truncate=off);
 comment on table holdfast.lease_exit is 'Every way out of a lease that is no outcome: retry, snooze, return. Outstanding = job_ids - outcomes - exits.';
+
+-- [table] holdfast.limit_rule
+create table holdfast.limit_rule (
+    name text collate "C" not null,
+    declared integer not null,
+    chosen integer,
+    capacity integer generated always as (COALESCE(chosen, declared)) stored,
+    per_us bigint,
+    weights jsonb default '{}'::jsonb not null,
+    declared_at timestamp with time zone not null,
+    constraint limit_rule_pkey PRIMARY KEY (name),
+    constraint limit_rule_chosen_check CHECK ((chosen >= 0)),
+    constraint limit_rule_declared_check CHECK ((declared >= 0)),
+    constraint limit_rule_per_us_check CHECK ((per_us > 0))
+);
+comment on table holdfast.limit_rule is 'limit:NAME and rate:NAME as the application declares them; chosen is what an operator prefers. Per key of each.';
 
 -- [table] holdfast.loss
 create table holdfast.loss (
@@ -266,6 +328,16 @@ create table holdfast.queue_pause (
 );
 comment on table holdfast.queue_pause is 'Queues that no claim looks into.';
 
+-- [table] holdfast.rate_block
+create table holdfast.rate_block (
+    gate text collate "C" not null,
+    ends_at timestamp with time zone not null,
+    taken integer not null,
+    constraint rate_block_pkey PRIMARY KEY (gate, ends_at)
+)
+with (fillfactor=50, vacuum_truncate=off);
+comment on table holdfast.rate_block is 'Tokens of a rate taken together, and when they come back: a window later.';
+
 -- [table] holdfast.ready
 create table holdfast.ready (
     queue text collate "C" not null,
@@ -293,6 +365,16 @@ with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, vacuu
 CREATE INDEX scheduled_due ON holdfast.scheduled USING btree (due_at);
 CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled USING btree (job_id);
 comment on table holdfast.scheduled is 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
+
+-- [table] holdfast.slot
+create table holdfast.slot (
+    job_id bigint not null,
+    gate text collate "C" not null,
+    constraint slot_pkey PRIMARY KEY (job_id, gate)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE INDEX slot_gate ON holdfast.slot USING btree (gate, job_id);
+comment on table holdfast.slot is 'A place under a gate, taken before its job becomes ready. That of a limit goes with the lease, that of a lane with the end of the job.';
 
 -- [table] holdfast.storage
 create table holdfast.storage (
@@ -356,6 +438,7 @@ create table holdfast.task (
     flags smallint not null,
     max_attempts smallint not null,
     timeout_seconds real,
+    gates jsonb,
     declared_at timestamp with time zone not null,
     constraint task_pkey PRIMARY KEY (name)
 );
@@ -366,10 +449,11 @@ create table holdfast.unique_key (
     hash uuid not null,
     generation bigint not null,
     job_id bigint not null,
+    until timestamp with time zone,
     constraint unique_key_pkey PRIMARY KEY (hash, generation)
 )
 with (vacuum_truncate=off);
-comment on table holdfast.unique_key is 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over.';
+comment on table holdfast.unique_key is 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over, at the earliest at until.';
 
 -- [table] holdfast.worker
 create table holdfast.worker (
@@ -414,7 +498,8 @@ create view holdfast.every_job as
     job.max_attempts,
     job.timeout_seconds,
     job.unique_key,
-    job.trace
+    job.trace,
+    job.gates
    FROM holdfast.job
 UNION ALL
  SELECT job_kept.id,
@@ -426,7 +511,8 @@ UNION ALL
     job_kept.max_attempts,
     job_kept.timeout_seconds,
     job_kept.unique_key,
-    job_kept.trace
+    job_kept.trace,
+    job_kept.gates
    FROM holdfast.job_kept;
 comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers.';
 
@@ -453,6 +539,67 @@ UNION ALL
    FROM holdfast.outcome_kept;
 comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
 
+-- [function] holdfast.admit_v1(bigint[],bigint,text,integer)
+CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT arrived integer, OUT opens_us bigint, OUT swept text, OUT queues text[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now   timestamptz := holdfast.now();
+    v_gates text[];
+    v_rows  holdfast.blocked[];
+    v_stops text[];
+    v_turn  record;
+BEGIN
+    is_mine := pg_try_advisory_xact_lock(1212574, 0);
+    IF NOT is_mine THEN
+        RETURN;
+    END IF;
+    seated := 0;
+    queues := '{}';
+    -- Whose gates have become free: those of jobs that have ended, rates whose time has come, and a part of all, as a safety net.
+    IF cardinality(p_freed) > 0 THEN
+        v_gates := holdfast.gates_among_v1(p_freed);
+    END IF;
+    v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.opens_at <= v_now ORDER BY g.opens_at LIMIT 1000);
+    IF p_sweep IS NOT NULL THEN
+        swept := holdfast.sweep_gates_v1(p_sweep);
+        v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.name > p_sweep ORDER BY g.name LIMIT 500);
+    END IF;
+    FOR turn IN 1..5 LOOP
+        EXIT WHEN coalesce(cardinality(v_gates), 0) = 0;
+        SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
+        seated := seated + coalesce(v_turn.seated, 0);
+        queues := queues || coalesce(v_turn.queues, '{}');
+        v_gates := v_turn.again;
+    END LOOP;
+    v_rows := holdfast.arrivals_v1(p_settled, p_limit);
+    arrived := coalesce(cardinality(v_rows), 0);
+    IF arrived > 0 THEN
+        v_stops := holdfast.stops_v1(v_rows, true);
+        queues := queues || coalesce(holdfast.seat_v1(v_rows, v_stops), '{}');
+        seated := seated + (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+        -- Counted by their turns, some of several gates may have been stopped with room left: those lines get their look.
+        SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1)) INTO v_gates
+        FROM unnest(v_rows, v_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+             unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+        WHERE i.stop IS NOT NULL AND position(E'\n' IN i.gates) > 0;
+        IF v_gates IS NOT NULL THEN
+            SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
+            seated := seated + coalesce(v_turn.seated, 0);
+            queues := queues || coalesce(v_turn.queues, '{}');
+        END IF;
+    END IF;
+    IF cardinality(queues) > 0 THEN
+        queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
+        PERFORM holdfast.ring_v1(queues);
+    END IF;
+    SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
+END $function$;
+comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), before rates whose time has come, and who has just arrived. is_mine false: another worker is at it, look again soon.';
+
 -- [function] holdfast.anyone_idle_v1(text[],integer)
 CREATE OR REPLACE FUNCTION holdfast.anyone_idle_v1(p_queues text[], p_except integer)
  RETURNS boolean
@@ -466,6 +613,78 @@ AS $function$
           AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q))
 $function$;
 comment on function holdfast.anyone_idle_v1(text[],integer) is 'Is another worker idle on one of these queues? Then prefetched jobs that wait are better given back.';
+
+-- [function] holdfast.argument_key_v1(jsonb,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.argument_key_v1(p_args jsonb, p_by jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT holdfast.gate_key_v1(coalesce(string_agg(coalesce(p_args ->> (b.part ->> 0), b.part ->> 1, ''), ',' ORDER BY b.at), ''))
+    FROM jsonb_array_elements(p_by) WITH ORDINALITY AS b(part, at)
+$function$;
+comment on function holdfast.argument_key_v1(jsonb,jsonb) is 'The key that these arguments have by [[name, default], …], as the application makes it too.';
+
+-- [function] holdfast.arrival_mark_v1(bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.arrival_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_writers text[];
+BEGIN
+    -- As marks_v1: first the sequence, then the writers; once the writers of then have ended, nobody arrives below it any more.
+    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.blocked_number o;
+    SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.blocked'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    fence := v_writers;
+    IF p_pending IS NULL THEN
+        RETURN;
+    END IF;
+    IF p_fence && v_writers THEN
+        pending := p_pending;
+        fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
+        RETURN;
+    END IF;
+    settled := coalesce((SELECT least(b.seq - 1, p_pending) FROM holdfast.blocked b WHERE b.gate = '' ORDER BY b.rank, b.seq LIMIT 1), p_pending);
+END $function$;
+comment on function holdfast.arrival_mark_v1(bigint,text[]) is 'Nobody with a number up to settled stands among the arrivals or can ever appear there; pending and fence are for the next call.';
+
+-- [function] holdfast.arrivals_v1(bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.arrivals_v1(p_settled bigint, p_limit integer)
+ RETURNS holdfast.blocked[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_seen  bigint[];
+    v_rows  holdfast.blocked[];
+    v_stuck text[];
+BEGIN
+    SELECT array_agg(x.job_id) INTO v_seen FROM (
+        SELECT b.job_id FROM holdfast.blocked b WHERE b.gate = '' AND b.rank = 0 AND b.seq > p_settled ORDER BY b.seq LIMIT p_limit) AS x;
+    IF v_seen IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(x ORDER BY x.seq) INTO v_rows FROM (
+        SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) AND b.gate = '' FOR UPDATE SKIP LOCKED) AS x;
+    IF cardinality(v_rows) < cardinality(v_seen) THEN
+        -- Somebody holds a row: whoever comes behind it in its lane waits with it.
+        SELECT array_agg(split_part(b.gates, E'\n', 1) || E'\n' || b.seq) INTO v_stuck FROM holdfast.blocked b
+        WHERE b.job_id = ANY (v_seen) AND starts_with(b.gates, 'lane:') AND b.gate = ''
+          AND NOT EXISTS (SELECT FROM unnest(v_rows) AS r WHERE r.job_id = b.job_id);
+        SELECT array_agg(r ORDER BY r.seq) INTO v_rows FROM unnest(v_rows) AS r
+        WHERE NOT EXISTS (SELECT FROM unnest(v_stuck) AS s
+                          WHERE split_part(s, E'\n', 1) = split_part(r.gates, E'\n', 1) AND split_part(s, E'\n', 2)::bigint < r.seq);
+    END IF;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.arrivals_v1(bigint,integer) is 'The oldest arrivals nobody holds, locked. In a lane nobody overtakes one that is held.';
 
 -- [function] holdfast.audit_batches_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_batches_v1()
@@ -494,6 +713,35 @@ AS $function$
 $function$;
 comment on function holdfast.audit_batches_v1() is 'Both laws for batches: what they count is what there is, and every open one has somebody who ends it. Empty is well.';
 
+-- [function] holdfast.audit_gates_v1()
+CREATE OR REPLACE FUNCTION holdfast.audit_gates_v1()
+ RETURNS TABLE(gate text, job_id bigint, trouble text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT s.gate, NULL::bigint, format('%s slots are taken of %s', count(*), coalesce(r.capacity, 1))
+    FROM holdfast.slot s LEFT JOIN holdfast.limit_rule r ON r.name = split_part(s.gate, ':', 1) || ':' || split_part(s.gate, ':', 2)
+    WHERE starts_with(s.gate, 'lane:') OR r.name IS NOT NULL
+    GROUP BY s.gate, r.capacity HAVING count(*) > coalesce(r.capacity, 1)
+    UNION ALL
+    SELECT s.gate, s.job_id, 'a slot of a job that has ended' FROM holdfast.slot s
+    WHERE holdfast.is_finished_v1(s.job_id) OR NOT EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = s.job_id)
+    UNION ALL
+    SELECT s.gate, s.job_id, 'a slot of a limit, and the job waits elsewhere' FROM holdfast.slot s
+    WHERE NOT starts_with(s.gate, 'lane:')
+      AND (EXISTS (SELECT FROM holdfast.scheduled d WHERE d.job_id = s.job_id) OR EXISTS (SELECT FROM holdfast.blocked b WHERE b.job_id = s.job_id))
+    UNION ALL
+    SELECT split_part(e.gate, E'\t', 1), a.job_id, 'admitted without a slot'
+    FROM (SELECT r.job_id FROM holdfast.ready r WHERE r.flags & 8 <> 0
+          UNION ALL SELECT h.job_id FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+          WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit x WHERE x.lease = l.id AND x.job_id = h.job_id)
+            AND NOT holdfast.is_finished_v1(h.job_id)) AS a
+    JOIN holdfast.every_job j ON j.id = a.job_id, unnest(string_to_array(j.gates, E'\n')) AS e(gate)
+    WHERE NOT starts_with(e.gate, 'rate:')
+      AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = a.job_id AND s.gate = split_part(e.gate, E'\t', 1))
+$function$;
+comment on function holdfast.audit_gates_v1() is 'The law of gates: never more slots than a gate has, each held by a job that may run, and nobody runs without. Empty is well.';
+
 -- [function] holdfast.audit_movers_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_movers_v1()
  RETURNS TABLE(job_id bigint, place text, trouble text)
@@ -507,6 +755,17 @@ AS $function$
       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
     UNION ALL
     SELECT s.job_id, 'scheduled', 'overdue by more than 5 s' FROM holdfast.scheduled s WHERE s.due_at < holdfast.now() - interval '5 seconds'
+    UNION ALL
+    SELECT b.job_id, 'blocked', CASE WHEN b.gate = '' THEN 'no worker looks at who has arrived' ELSE 'its gate has room and nobody takes it' END
+    FROM holdfast.blocked b
+    WHERE holdfast.id_time(b.job_id) < holdfast.now() - interval '5 seconds'
+      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0)
+      AND b.queue IN (SELECT unnest(w.queues) FROM holdfast.worker w WHERE w.state = 'live')
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
+    UNION ALL
+    SELECT b.job_id, 'blocked', 'no live worker' FROM holdfast.blocked b
+    WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND b.queue = ANY (w.queues))
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
     UNION ALL
     SELECT r.job_id, 'ready', 'no live worker listens to its queue' FROM holdfast.ready r
     WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND r.queue = ANY (w.queues))
@@ -523,6 +782,7 @@ AS $function$
     WITH standing AS (
         SELECT r.job_id, 'ready' AS place FROM holdfast.ready r
         UNION ALL SELECT s.job_id, 'scheduled' FROM holdfast.scheduled s
+        UNION ALL SELECT b.job_id, 'blocked' FROM holdfast.blocked b
         UNION ALL SELECT o.job_id, 'outcome' FROM holdfast.every_outcome o
         UNION ALL SELECT h.job_id, 'lease' FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
             WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
@@ -561,7 +821,8 @@ BEGIN
     v_job := (holdfast.enqueue_v1(
         NULL, ARRAY[p_call->>'queue'], ARRAY[p_call->>'task'], ARRAY[p_call->'args'], ARRAY[(p_call->>'priority')::smallint],
         ARRAY[((p_call->>'flags')::smallint | CASE WHEN v_outer THEN 16 ELSE 0 END)::smallint], NULL, NULL,
-        ARRAY[(p_call->>'max_attempts')::smallint], ARRAY[(p_call->>'timeout_seconds')::real], NULL, NULL))[1];
+        ARRAY[(p_call->>'max_attempts')::smallint], ARRAY[(p_call->>'timeout_seconds')::real], NULL, NULL,
+        CASE WHEN p_call->>'gates' IS NOT NULL THEN ARRAY[p_call->>'gates'] END))[1];
     INSERT INTO holdfast.batch_callback (job_id, batch_id) VALUES (v_job, p_batch.id);
     IF v_outer THEN
         INSERT INTO holdfast.batch_member (batch_id, job_id) VALUES (p_batch.parent_batch, v_job);
@@ -645,13 +906,17 @@ BEGIN
         DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
         RETURNING s.job_id, s.queue, s.attempt
+    ), in_line AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
+        RETURNING b.job_id, b.queue, b.attempt
     ), now_ready AS (
         DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.ready x
             WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_open))
               AND x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
         RETURNING r.job_id, r.queue, r.attempt
-    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM now_ready),
+    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM in_line UNION ALL SELECT * FROM now_ready),
     ended AS (
         SELECT array_agg(w.job_id) AS jobs, array_agg(w.queue::text) AS queues, array_agg(w.attempt) AS attempts FROM waiting w
     )
@@ -789,6 +1054,20 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.declare_dead_v1(bigint,text) is 'True: the worker is dead from now on, it claims nothing more. False: a claim of it is in flight, ask again.';
+
+-- [function] holdfast.declare_limits_v1(text[],integer[],bigint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.declare_limits_v1(p_names text[], p_capacities integer[], p_pers_us bigint[], p_weights jsonb[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO holdfast.limit_rule AS r (name, declared, per_us, weights, declared_at)
+    SELECT i.name, i.capacity, i.per_us, i.weights, holdfast.now()
+    FROM unnest(p_names, p_capacities, p_pers_us, p_weights) AS i(name, capacity, per_us, weights) ORDER BY i.name
+    ON CONFLICT (name) DO UPDATE SET declared = excluded.declared, per_us = excluded.per_us, weights = excluded.weights,
+        declared_at = excluded.declared_at
+    WHERE (r.declared, r.per_us, r.weights) IS DISTINCT FROM (excluded.declared, excluded.per_us, excluded.weights)
+$function$;
+comment on function holdfast.declare_limits_v1(text[],integer[],bigint[],jsonb[]) is 'What the application says about its limits; unchanged ones are not written, and what an operator has chosen stays.';
 
 -- [function] holdfast.detach_statements_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.detach_statements_v1(p_name text)
@@ -936,6 +1215,7 @@ BEGIN
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
                                          array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+        PERFORM pg_notify('holdfast_gates', '');
     END IF;
 END $function$;
 comment on function holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[]) is 'Ends jobs that nobody runs any more as cancelled. The caller has taken them out of their place.';
@@ -953,14 +1233,15 @@ BEGIN
 END $function$;
 comment on function holdfast.end_leases_v1(bigint[]) is 'Ends leases of which the worker knows that every job has left.';
 
--- [function] holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real)
-CREATE OR REPLACE FUNCTION holdfast.enqueue(p_task text, p_args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_key text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, timeout_seconds real DEFAULT NULL::real)
+-- [function] holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real,text)
+CREATE OR REPLACE FUNCTION holdfast.enqueue(p_task text, p_args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_key text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, timeout_seconds real DEFAULT NULL::real, lane text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
     v_task  holdfast.task;
     v_queue text;
+    v_gates text;
 BEGIN
     IF jsonb_typeof(p_args) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'the arguments of % must be a JSON object that names them, not %', p_task, coalesce(jsonb_typeof(p_args), 'null')
@@ -972,17 +1253,20 @@ BEGIN
         RAISE EXCEPTION 'no worker has declared a task named "%" yet', p_task
             USING ERRCODE = 'HF005', HINT = 'Start a worker of the application once, or say queue => ''…''.';
     END IF;
+    IF lane IS NOT NULL OR v_task.gates IS NOT NULL THEN
+        v_gates := holdfast.gates_of_v1(p_task, coalesce(v_task.gates, '[]'), p_args, lane);
+    END IF;
     RETURN (holdfast.enqueue_keyed_v1(
         NULL, ARRAY[v_queue], ARRAY[p_task], ARRAY[p_args],
         ARRAY[coalesce(priority, v_task.priority, 5)::smallint], ARRAY[coalesce(v_task.flags, 0)::smallint],
         NULL, CASE WHEN run_at IS NOT NULL THEN ARRAY[run_at] END,
         ARRAY[max_attempts::smallint], ARRAY[coalesce(timeout_seconds, v_task.timeout_seconds)],
-        ARRAY[p_task || ':' || unique_key], NULL))[1];
+        ARRAY[p_task || ':' || unique_key], NULL, CASE WHEN v_gates IS NOT NULL THEN ARRAY[v_gates] END))[1];
 END $function$;
-comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
+comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real,text) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
 
--- [function] holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_into_v1(p_batch bigint, p_beside bigint, p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_into_v1(p_batch bigint, p_beside bigint, p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1003,12 +1287,13 @@ BEGIN
     END IF;
     IF p_keys IS NOT NULL THEN
         v_ids := holdfast.enqueue_keyed_told_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
-                                                p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+                                                p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces,
+                                                p_gates, p_covered, p_periods_us, p_conflicts);
     ELSIF p_ids IS NOT NULL AND EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_ids[1]) THEN
         v_ids := p_ids;                                     -- repeated after a lost answer
     ELSE
         v_ids := holdfast.enqueue_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
-                                     p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+                                     p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates);
     END IF;
     WITH joined AS (
         INSERT INTO holdfast.batch_member (batch_id, job_id) SELECT v_batch, i FROM unnest(v_ids) AS i WHERE i > 0
@@ -1017,10 +1302,10 @@ BEGIN
     INSERT INTO holdfast.batch_delta (batch_id, joined) SELECT v_batch, count(*) FROM joined HAVING count(*) > 0;
     RETURN v_ids;
 END $function$;
-comment on function holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue, into a batch that is not over: p_batch, or the batch of the job p_beside. A job that existed before comes back negative and does not join.';
+comment on function holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue, into a batch that is not over: p_batch, or the batch of the job p_beside. A job that existed before comes back negative and does not join.';
 
--- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -1030,16 +1315,16 @@ DECLARE
         FROM generate_series(1, cardinality(p_tasks)));
     v_stored bigint[] := holdfast.enqueue_keyed_v1(
         coalesce(p_ids, v_ids), p_queues, p_tasks, p_args, p_priorities, p_flags,
-        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates, p_covered, p_periods_us, p_conflicts);
 BEGIN
     RETURN ARRAY(SELECT CASE WHEN s.id = d.id THEN s.id ELSE -s.id END
                  FROM unnest(v_stored) WITH ORDINALITY AS s(id, at) JOIN unnest(coalesce(p_ids, v_ids)) WITH ORDINALITY AS d(id, at) USING (at)
                  ORDER BY at);
 END $function$;
-comment on function holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
+comment on function holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
 
--- [function] holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1067,7 +1352,8 @@ BEGIN
         FROM unnest(p_keys) WITH ORDINALITY AS k(key, at) WHERE k.key IS NOT NULL
         GROUP BY k.key ORDER BY holdfast.key_hash_v1(k.key)
     LOOP
-        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_row.positions[1]]);
+        v_at := v_row.positions[1];
+        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_at], coalesce(p_covered[v_at], 15::smallint), p_periods_us[v_at], p_conflicts[v_at]);
         FOREACH v_at IN ARRAY v_row.positions LOOP
             v_answer[v_at] := v_owner;
         END LOOP;
@@ -1077,13 +1363,14 @@ BEGIN
         array_agg((p_flags[n] | CASE WHEN p_keys[n] IS NULL THEN 0 ELSE 2 END)::smallint),
         CASE WHEN p_delays_us IS NOT NULL THEN array_agg(p_delays_us[n]) END,
         CASE WHEN p_due_at IS NOT NULL THEN array_agg(p_due_at[n]) END,
-        array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]))
+        array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]),
+        CASE WHEN p_gates IS NOT NULL THEN array_agg(p_gates[n]) END)
     FROM generate_subscripts(p_tasks, 1) AS n
     WHERE v_answer[n] = v_ids[n] AND v_ids[n] <> ALL (v_there)
     HAVING count(*) > 0;
     RETURN v_answer;
 END $function$;
-comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_v1, for jobs with unique keys: where an unfinished job holds the key, its id is returned and nothing is inserted.';
+comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue_v1, for jobs with unique keys: where a job in a covered place holds the key, its id is returned and nothing is inserted.';
 
 -- [function] holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.enqueue_one_v1(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint, p_delay_us bigint, p_due_at timestamp with time zone, p_max_attempts smallint, p_timeout real, p_trace jsonb)
@@ -1120,8 +1407,8 @@ BEGIN
 END $function$;
 comment on function holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb) is 'enqueue_v1 for one plain job: without arrays it costs half as much.';
 
--- [function] holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[])
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -1129,6 +1416,7 @@ DECLARE
     v_now   timestamptz := holdfast.now();
     v_base  bigint;
     v_ids   bigint[] := p_ids;
+    v_flags smallint[] := p_flags;
     v_limit bigint;
     v_soon  text[];
 BEGIN
@@ -1143,17 +1431,21 @@ BEGIN
     ELSIF v_ids[1] < v_base - (60000::bigint << 22) THEN
         RAISE EXCEPTION 'these ids were drawn more than a minute ago' USING ERRCODE = 'HF002';
     END IF;
-    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, unique_key, trace)
-    SELECT i.id, i.queue, i.task, i.args, i.priority, i.flags, i.max_attempts, i.timeout, i.key, i.trace
-    FROM unnest(v_ids, p_queues, p_tasks, p_args, p_priorities, p_flags, p_max_attempts, p_timeouts, p_keys, p_traces)
-         AS i(id, queue, task, args, priority, flags, max_attempts, timeout, key, trace);
-    IF p_delays_us IS NULL AND p_due_at IS NULL THEN
+    IF p_gates IS NOT NULL THEN
+        SELECT array_agg((i.flags | CASE WHEN i.gates IS NULL THEN 0 ELSE 8 END)::smallint ORDER BY i.at) INTO v_flags
+        FROM unnest(p_flags, p_gates) WITH ORDINALITY AS i(flags, gates, at);
+    END IF;
+    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, unique_key, trace, gates)
+    SELECT i.id, i.queue, i.task, i.args, i.priority, i.flags, i.max_attempts, i.timeout, i.key, i.trace, i.gates
+    FROM unnest(v_ids, p_queues, p_tasks, p_args, p_priorities, v_flags, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates)
+         AS i(id, queue, task, args, priority, flags, max_attempts, timeout, key, trace, gates);
+    IF p_delays_us IS NULL AND p_due_at IS NULL AND p_gates IS NULL THEN
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
         SELECT i.queue, i.priority, i.id, 1, i.flags
         FROM unnest(v_ids, p_queues, p_priorities, p_flags) AS i(id, queue, priority, flags);
         v_soon := p_queues;
     ELSE
-        v_soon := holdfast.place_v1(v_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at, v_now);
+        v_soon := holdfast.place_v1(v_ids, p_queues, p_priorities, v_flags, p_delays_us, p_due_at, v_now, p_gates);
     END IF;
     IF cardinality(v_soon) > 1 THEN
         v_soon := ARRAY(SELECT DISTINCT q FROM unnest(v_soon) AS q);
@@ -1163,7 +1455,7 @@ BEGIN
     END IF;
     RETURN v_ids;
 END $function$;
-comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
+comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
 
 -- [function] holdfast.expired_partitions_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.expired_partitions_v1(p_keep interval)
@@ -1377,6 +1669,93 @@ AS $function$
 $function$;
 comment on function holdfast.forget_workers_v1(interval) is 'Deletes workers dead for longer than any statement can last and named by no lease.';
 
+-- [function] holdfast.gate_key_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.gate_key_v1(p_text text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN length(p_text) > 200 THEN md5(p_text) ELSE translate(p_text, E'\n\t', '  ') END
+$function$;
+comment on function holdfast.gate_key_v1(text) is 'A key as it stands in the name of a gate: on one line, and no longer than an index likes.';
+
+-- [function] holdfast.gates_among_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.gates_among_v1(p_jobs bigint[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_low  bigint;
+    v_high bigint;
+BEGIN
+    SELECT min(j), max(j) INTO v_low, v_high FROM unnest(p_jobs) AS j;
+    RETURN ARRAY(
+        SELECT DISTINCT split_part(e.gate, E'\t', 1)
+        FROM (SELECT j.gates FROM holdfast.job j WHERE j.id = ANY (p_jobs) AND j.id >= v_low AND j.id <= v_high AND j.gates IS NOT NULL
+              UNION ALL SELECT k.gates FROM holdfast.job_kept k WHERE k.id = ANY (p_jobs) AND k.gates IS NOT NULL) AS j,
+             unnest(string_to_array(j.gates, E'\n')) AS e(gate));
+END $function$;
+comment on function holdfast.gates_among_v1(bigint[]) is 'The gates of these jobs, each once.';
+
+-- [function] holdfast.gates_of_v1(text,jsonb,jsonb,text)
+CREATE OR REPLACE FUNCTION holdfast.gates_of_v1(p_task text, p_declared jsonb, p_args jsonb, p_lane text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM jsonb_array_elements(p_declared) AS d WHERE d ? 'code') THEN
+        RAISE EXCEPTION 'a limit of the task "%" has a key that only the application can work out', p_task
+            USING ERRCODE = 'HF007', HINT = 'Enqueue it from the application, or declare the limit with by="argument".';
+    END IF;
+    RETURN (
+        SELECT string_agg(g.gate, E'\n' ORDER BY g.at) FROM (
+            SELECT 0 AS at, 'lane:' || holdfast.gate_key_v1(p_lane) AS gate WHERE p_lane IS NOT NULL
+            UNION ALL
+            SELECT d.at, (d.rule ->> 'rule') || ':' || holdfast.argument_key_v1(p_args, d.rule -> 'by')
+                         || CASE WHEN d.rule ? 'fair' THEN E'\t' || holdfast.argument_key_v1(p_args, d.rule -> 'fair') ELSE '' END
+            FROM jsonb_array_elements(p_declared) WITH ORDINALITY AS d(rule, at)) AS g);
+END $function$;
+comment on function holdfast.gates_of_v1(text,jsonb,jsonb,text) is 'The gates before which a job with these arguments stands; NULL for none.';
+
+-- [function] holdfast.heads_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.heads_v1(p_gates text[])
+ RETURNS holdfast.blocked[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_served text[];
+    v_seen   bigint[];
+    v_rows   holdfast.blocked[];
+BEGIN
+    -- Who waits for a queue that nobody serves must not take the slots of a limit that others share; look a little past them.
+    SELECT array_agg(DISTINCT q.name) INTO v_served FROM holdfast.worker w, unnest(w.queues) AS q(name)
+    WHERE w.state = 'live' AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.name);
+    SELECT array_agg(h.job_id) INTO v_seen
+    FROM (SELECT g.name, g.mark_rank, g.mark_seq, coalesce(holdfast.room_v1(g.name), 1000) AS room
+          FROM holdfast.gate g WHERE g.name = ANY (p_gates)) AS g
+    CROSS JOIN LATERAL (
+        SELECT l.job_id FROM (
+            SELECT b.job_id, b.queue FROM holdfast.blocked b
+            WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
+            ORDER BY b.rank, b.seq LIMIT CASE WHEN starts_with(g.name, 'lane:') THEN 1 ELSE least(g.room, 1000) + 1000 END) AS l
+        WHERE starts_with(g.name, 'lane:') OR l.queue = ANY (v_served)
+        LIMIT greatest(0, least(g.room, 1000))) AS h;
+    IF v_seen IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(x ORDER BY x.gate, x.rank, x.seq) INTO v_rows FROM (
+        SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) FOR UPDATE SKIP LOCKED) AS x;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.heads_v1(text[]) is 'Who stands first before these gates, as many as each has room for, locked.';
+
 -- [function] holdfast.hold_waiting_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.hold_waiting_v1(p_job bigint)
  RETURNS text
@@ -1388,6 +1767,7 @@ BEGIN
     IF v_old THEN
         BEGIN
             PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR UPDATE NOWAIT;
+            PERFORM FROM holdfast.blocked b WHERE b.job_id = p_job FOR UPDATE NOWAIT;
             RAISE EXCEPTION 'only looking' USING ERRCODE = 'HF003';
         EXCEPTION
             WHEN lock_not_available THEN RETURN 'held';
@@ -1395,19 +1775,28 @@ BEGIN
         END;
     END IF;
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;
-    IF FOUND THEN RETURN 'waiting'; END IF;
+    IF FOUND THEN RETURN 'ready'; END IF;
+    -- In the direction in which jobs move, so that one that moves meanwhile is met at the next look.
     PERFORM FROM holdfast.scheduled s WHERE s.job_id = p_job FOR KEY SHARE;
-    IF FOUND THEN RETURN 'waiting'; END IF;
+    IF FOUND THEN RETURN 'scheduled'; END IF;
+    FOR look IN 1..3 LOOP                                   -- it may move from line to line
+        PERFORM FROM holdfast.blocked b WHERE b.job_id = p_job FOR KEY SHARE;
+        IF FOUND THEN RETURN 'blocked'; END IF;
+    END LOOP;
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
-    IF FOUND THEN RETURN 'waiting'; END IF;
-    IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    IF FOUND THEN RETURN 'ready'; END IF;
+    IF holdfast.is_finished_v1(p_job) THEN
+        RETURN (SELECT (ARRAY['completed', 'failed', 'cancelled'])[o.state] FROM (
+            SELECT x.state FROM holdfast.outcome x WHERE x.job_id = p_job
+            UNION ALL SELECT x.state FROM holdfast.outcome_kept x WHERE x.job_id = p_job) AS o LIMIT 1);
+    END IF;
     -- Finished so long ago that retention has dropped it, with its outcome: a key must not be taken for ever.
     IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job) AND NOT EXISTS (SELECT FROM holdfast.job_kept j WHERE j.id = p_job) THEN
-        RETURN 'finished';
+        RETURN 'dropped';
     END IF;
     RETURN 'running';
 END $function$;
-comment on function holdfast.hold_waiting_v1(bigint) is 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
+comment on function holdfast.hold_waiting_v1(bigint) is 'The place of a job, held there until this transaction ends where it waits; dropped: retention has let go of it; held: by others for too long.';
 
 -- [function] holdfast.id_floor(timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.id_floor(p_at timestamp with time zone)
@@ -1520,11 +1909,16 @@ BEGIN
         SELECT i.queue, i.priority, i.job_id, i.attempt, i.flags
         FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
              AS i(job_id, delay_us, queue, priority, attempt, flags)
-        WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        WHERE i.delay_us <= 0 AND i.flags & 8 = 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
         IF EXISTS (SELECT FROM unnest(p_flags) AS f WHERE f & 24 <> 0) THEN
             PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg((10 + i.move)::smallint))
             FROM unnest(p_leases, p_jobs, p_moves, p_flags) AS i(lease, job_id, move, flags)
             WHERE i.flags & 24 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
+            HAVING count(*) > 0;
+            PERFORM holdfast.line_up_v1(array_agg(i.job_id), array_agg(i.queue), array_agg(i.priority), array_agg(i.attempt), array_agg(i.flags))
+            FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
+                 AS i(job_id, delay_us, queue, priority, attempt, flags)
+            WHERE i.delay_us <= 0 AND i.flags & 8 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
             HAVING count(*) > 0;
         END IF;
         IF cardinality(v_cancel) > 0 THEN
@@ -1543,6 +1937,49 @@ BEGIN
     RETURN coalesce(v_refused, '{}');
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
+
+-- [function] holdfast.limits_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.limits_v1(p_most integer)
+ RETURNS TABLE(name text, capacity integer, declared integer, per_us bigint, gate text, taken bigint, waiting bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH RECURSIVE held(gate) AS (          -- the distinct gates by one index descent each
+        (SELECT s.gate FROM holdfast.slot s WHERE s.gate > 'limit:' AND s.gate < 'limit;' ORDER BY s.gate LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.gate FROM holdfast.slot s WHERE s.gate > h.gate AND s.gate < 'limit;' ORDER BY s.gate LIMIT 1)
+        FROM held h WHERE h.gate IS NOT NULL
+    ), gates AS (
+        SELECT x.gate FROM (
+            SELECT h.gate FROM held h WHERE h.gate IS NOT NULL
+            UNION SELECT g.name FROM holdfast.gate g WHERE NOT starts_with(g.name, 'lane:')
+            UNION SELECT b.gate FROM holdfast.rate_block b WHERE b.ends_at > holdfast.now()) AS x
+        ORDER BY x.gate LIMIT p_most
+    )
+    SELECT r.name, r.capacity, r.declared, r.per_us, g.gate,
+           CASE WHEN r.per_us IS NULL THEN (SELECT count(*) FROM holdfast.slot s WHERE s.gate = g.gate)
+                ELSE coalesce((SELECT sum(b.taken) FROM holdfast.rate_block b WHERE b.gate = g.gate AND b.ends_at > holdfast.now()), 0) END,
+           (SELECT count(*) FROM (SELECT FROM holdfast.blocked b WHERE b.gate = g.gate LIMIT 10000) AS w)
+    FROM holdfast.limit_rule r
+    LEFT JOIN gates g ON split_part(g.gate, ':', 1) || ':' || split_part(g.gate, ':', 2) = r.name
+    ORDER BY r.name, g.gate
+$function$;
+comment on function holdfast.limits_v1(integer) is 'Every limit and rate, and for each key of it that is in use how many have passed and how many wait (counted up to 10 000).';
+
+-- [function] holdfast.line_up_v1(bigint[],text[],smallint[],smallint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.line_up_v1(p_jobs bigint[], p_queues text[], p_priorities smallint[], p_attempts smallint[], p_flags smallint[])
+ RETURNS void
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+AS $function$
+    INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
+    SELECT i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
+    FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
+    JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
+          UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+    WHERE i.flags & 8 <> 0 ORDER BY i.at
+$function$;
+comment on function holdfast.line_up_v1(bigint[],text[],smallint[],smallint[],smallint[]) is 'Puts those of the jobs that have gates before them (again); whoever is the head of its lane passes at once.';
 
 -- [function] holdfast.lockers_v1(xid)
 CREATE OR REPLACE FUNCTION holdfast.lockers_v1(p_xmax xid)
@@ -1799,26 +2236,32 @@ BEGIN
 END $function$;
 comment on function holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[]) is 'What to run for each claimed job; task is NULL where the payload is missing, so that it can be failed instead of vanishing.';
 
--- [function] holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone)
-CREATE OR REPLACE FUNCTION holdfast.place_v1(p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_now timestamp with time zone)
+-- [function] holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone,text[])
+CREATE OR REPLACE FUNCTION holdfast.place_v1(p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_now timestamp with time zone, p_gates text[])
  RETURNS text[]
  LANGUAGE sql
 AS $function$
     WITH input AS (
-        SELECT i.id, i.queue, i.priority, i.flags,
+        SELECT i.id, i.queue, i.priority, i.flags, i.gates,
                coalesce(i.due_at, p_now + i.delay_us * interval '1 microsecond', p_now) AS due_at
-        FROM unnest(p_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at)
-             AS i(id, queue, priority, flags, delay_us, due_at)
+        FROM unnest(p_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at, p_gates)
+             AS i(id, queue, priority, flags, delay_us, due_at, gates)
     ), later AS (
         INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
         SELECT due_at, id, queue, priority, 1, flags FROM input WHERE due_at > p_now
     ), at_once AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now
+        SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now AND gates IS NULL
+    ), before_gates AS (
+        INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
+        SELECT id, queue, priority, 1, flags, gates FROM input WHERE due_at <= p_now AND gates IS NOT NULL
+    ), told AS (
+        SELECT holdfast.ring_v1(array_agg(DISTINCT queue), 'gates') FROM input WHERE due_at <= p_now AND gates IS NOT NULL HAVING count(*) > 0
     )
-    SELECT coalesce(array_agg(queue), '{}') FROM input WHERE due_at <= p_now + interval '2 seconds'
+    SELECT coalesce(array_agg(queue) FILTER (WHERE gates IS NULL OR due_at > p_now), '{}') FROM input
+    WHERE due_at <= p_now + interval '2 seconds' AND (SELECT count(*) FROM told) >= 0
 $function$;
-comment on function holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone) is 'Puts new jobs into ready or scheduled; returns the queues worth waking somebody for (due now, or sooner than workers look again).';
+comment on function holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone,text[]) is 'Puts new jobs into ready, scheduled or before their gates; returns the queues worth waking somebody for (due now, or sooner than workers look again).';
 
 -- [function] holdfast.places_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.places_v1(p_jobs bigint[])
@@ -1833,18 +2276,19 @@ AS $function$
     )
     SELECT j.id,
            CASE WHEN o.state = 1 THEN 'completed' WHEN o.state = 2 THEN 'failed' WHEN o.state = 3 THEN 'cancelled'
-                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
-           coalesce(o.attempt, s.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
+                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN b.job_id IS NOT NULL THEN 'blocked' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
+           coalesce(o.attempt, s.attempt, b.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
            coalesce(h.lease, o.lease), nullif(coalesce(h.lease, o.lease) >> 36, 0), s.due_at,
            coalesce(o.started_at, h.claimed_at), o.finished_at, o.result, o.error, c.job_id IS NOT NULL
     FROM holdfast.every_job j
     LEFT JOIN holdfast.every_outcome o ON o.job_id = j.id AND o.job_id = ANY (p_jobs)
     LEFT JOIN holdfast.scheduled s ON s.job_id = j.id
+    LEFT JOIN holdfast.blocked b ON b.job_id = j.id
     LEFT JOIN held h ON h.job_id = j.id AND o.job_id IS NULL
     LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
     WHERE j.id = ANY (p_jobs)
 $function$;
-comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
+comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled, blocked nor leased is ready, so ready needs no index by id.';
 
 -- [function] holdfast.promote_v1(timestamp with time zone,integer)
 CREATE OR REPLACE FUNCTION holdfast.promote_v1(p_mark timestamp with time zone, p_limit integer)
@@ -1856,6 +2300,7 @@ AS $function$
 DECLARE
     v_now    timestamptz := holdfast.now();
     v_queues text[];
+    v_gated  boolean;
 BEGIN
     WITH due AS MATERIALIZED (
         SELECT s.ctid AS place FROM holdfast.scheduled s
@@ -1865,21 +2310,30 @@ BEGIN
         RETURNING s.due_at, s.job_id, s.queue, s.priority, s.attempt, s.flags
     ), placed AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t ORDER BY t.due_at
+        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t WHERE t.flags & 8 = 0 ORDER BY t.due_at
+    ), gated AS (
+        SELECT holdfast.line_up_v1(array_agg(t.job_id ORDER BY t.due_at), array_agg(t.queue::text ORDER BY t.due_at),
+                                   array_agg(t.priority ORDER BY t.due_at), array_agg(t.attempt ORDER BY t.due_at),
+                                   array_agg(t.flags ORDER BY t.due_at)), count(*) AS n
+        FROM taken t WHERE t.flags & 8 <> 0 HAVING count(*) > 0
     )
-    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text) INTO promoted, last_due, v_queues FROM taken t;
+    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text), (SELECT g.n FROM gated g) IS NOT NULL
+    INTO promoted, last_due, v_queues, v_gated FROM taken t;
     IF promoted > 0 THEN
         PERFORM holdfast.ring_v1(v_queues);
+        IF v_gated THEN
+            PERFORM holdfast.ring_v1(v_queues, 'gates');
+        END IF;
     END IF;
     SELECT greatest(0, (extract(epoch FROM s.due_at - v_now) * 1000000))::bigint INTO next_due_us
     FROM holdfast.scheduled s WHERE s.due_at > p_mark ORDER BY s.due_at LIMIT 1;
     RETURN NEXT;
 END $function$;
-comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, in the order they were due, and says how long until the next one.';
+comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, or before their gates, in the order they were due, and says how long until the next one.';
 
 -- [function] holdfast.queue_depths_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.queue_depths_v1(p_most integer)
- RETURNS TABLE(queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, running bigint, paused_at timestamp with time zone, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint, unfinished_about bigint)
+ RETURNS TABLE(queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, blocked bigint, running bigint, paused_at timestamp with time zone, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint, unfinished_about bigint)
  LANGUAGE sql
  STABLE
 AS $function$
@@ -1895,13 +2349,16 @@ AS $function$
         GROUP BY j.queue
     ), later AS (
         SELECT s.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.scheduled x LIMIT p_most) AS s GROUP BY s.queue
+    ), in_line AS (
+        SELECT b.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.blocked x LIMIT p_most) AS b GROUP BY b.queue
     ), names AS (
         SELECT queue FROM waiting WHERE queue IS NOT NULL UNION SELECT queue FROM busy UNION SELECT queue FROM later
+        UNION SELECT queue FROM in_line
         UNION SELECT queue FROM holdfast.queue_pause UNION SELECT queue FROM holdfast.tally WHERE minute = '-infinity'
         UNION SELECT unnest(queues) FROM holdfast.worker WHERE state = 'live'
     )
     SELECT n.queue, c.ready, c.ready < p_most, extract(epoch FROM holdfast.now() - holdfast.id_time(c.oldest))::double precision,
-           coalesce(l.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
+           coalesce(l.n, 0), coalesce(g.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
            coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.cancelled, 0), coalesce(t.retried, 0), coalesce(t.lost, 0),
            greatest(0, coalesce(t.enqueued + t.reopened - t.completed - t.failed - t.cancelled, 0))
     FROM names n
@@ -1909,6 +2366,7 @@ AS $function$
                         FROM (SELECT r.job_id FROM holdfast.ready r WHERE r.queue = n.queue LIMIT p_most) AS x) AS c
     LEFT JOIN busy b ON b.queue = n.queue
     LEFT JOIN later l ON l.queue = n.queue
+    LEFT JOIN in_line g ON g.queue = n.queue
     LEFT JOIN holdfast.queue_pause p ON p.queue = n.queue
     LEFT JOIN holdfast.tally t ON t.queue = n.queue AND t.minute = '-infinity'
     ORDER BY n.queue
@@ -1951,11 +2409,17 @@ BEGIN
     WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
     PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    WITH back AS MATERIALIZED (
+        SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
+               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags, j.gates
+        FROM (SELECT id, queue, priority, flags, gates FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION ALL SELECT id, queue, priority, flags, gates FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+    ), before_gates AS (
+        INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
+        SELECT b.id, b.queue, b.priority, b.attempt, b.flags, b.gates FROM back b WHERE b.flags & 8 <> 0
+    )
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint,
-           (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint
-    FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
-          UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j;
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0;
     v_company := holdfast.company_among_v1(v_jobs);
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
@@ -2043,10 +2507,16 @@ BEGIN
             INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
             IF v_job.flags & 24 <> 0 THEN
                 PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[2::smallint]);
+                PERFORM pg_notify('holdfast_gates', '');
             END IF;
         ELSE
-            INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-            VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            IF v_job.flags & 8 = 0 THEN
+                INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+                VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            ELSE
+                PERFORM holdfast.line_up_v1(ARRAY[v_job.id], ARRAY[v_job.queue::text], ARRAY[v_job.priority], ARRAY[v_job.attempt],
+                                            ARRAY[(v_job.flags | 4)::smallint]);
+            END IF;
             IF v_job.flags & 24 <> 0 THEN
                 PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[14::smallint]);
             END IF;
@@ -2109,6 +2579,7 @@ CREATE OR REPLACE FUNCTION holdfast.retry_v1(p_job bigint)
 AS $function$
 DECLARE
     v_job     holdfast.job;
+    v_due     record;
     v_outcome record;
     v_flags   smallint;
     v_attempt smallint;
@@ -2116,10 +2587,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1212570, 0);       -- retention decides what is finished under the exclusive side
     SELECT * INTO v_job FROM holdfast.every_job j WHERE j.id = p_job;
     IF NOT FOUND THEN RETURN 'unknown'; END IF;
-    WITH due AS (DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags)
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
+    DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags INTO v_due;
     IF FOUND THEN
+        PERFORM holdfast.stand_again_v1(p_job, v_due.queue, v_due.priority, v_due.attempt, v_due.flags);
         PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
         RETURN 'moved';
     END IF;
@@ -2145,8 +2615,7 @@ BEGIN
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
     END IF;
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
+    PERFORM holdfast.stand_again_v1(p_job, v_job.queue, v_job.priority, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
     IF v_job.flags & 24 <> 0 THEN
         PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
@@ -2156,8 +2625,8 @@ BEGIN
 END $function$;
 comment on function holdfast.retry_v1(bigint) is 'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
 
--- [function] holdfast.ring_v1(text[])
-CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[])
+-- [function] holdfast.ring_v1(text[],text)
+CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[], p_about text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -2177,12 +2646,30 @@ BEGIN
               AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
             ORDER BY random() LIMIT 1;
             IF v_pid IS NOT NULL THEN
-                PERFORM pg_notify('holdfast_' || v_pid, v_queue);
+                PERFORM pg_notify('holdfast_' || v_pid, coalesce(p_about, v_queue));
             END IF;
         END IF;
     END LOOP;
 END $function$;
-comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
+comment on function holdfast.ring_v1(text[],text) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work. p_about gates: look at the gates.';
+
+-- [function] holdfast.room_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.room_v1(p_gate text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT CASE split_part(p_gate, ':', 1)
+        WHEN 'lane' THEN 1 - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate)
+        WHEN 'limit' THEN
+            (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'limit:' || split_part(p_gate, ':', 2))
+            - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate)
+        WHEN 'rate' THEN
+            (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'rate:' || split_part(p_gate, ':', 2))
+            - coalesce((SELECT sum(b.taken) FROM holdfast.rate_block b WHERE b.gate = p_gate AND b.ends_at > holdfast.now()), 0)
+    END
+$function$;
+comment on function holdfast.room_v1(text) is 'How many more a gate lets through now; NULL: nobody has said, so any number.';
 
 -- [function] holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[])
 CREATE OR REPLACE FUNCTION holdfast.save_checkpoints_v1(p_leases bigint[], p_jobs bigint[], p_values jsonb[])
@@ -2211,6 +2698,98 @@ BEGIN
     RETURN ARRAY(SELECT j FROM unnest(p_jobs) AS j WHERE j <> ALL (coalesce(v_saved, '{}')));
 END $function$;
 comment on function holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[]) is 'Keeps where each of these jobs goes on, under the fence of its lease; returns the jobs refused because their lease is lost.';
+
+-- [function] holdfast.seat_v1(holdfast.blocked[],text[])
+CREATE OR REPLACE FUNCTION holdfast.seat_v1(p_rows holdfast.blocked[], p_stops text[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now    timestamptz := holdfast.now();
+    v_queues text[];
+BEGIN
+    DELETE FROM holdfast.blocked b WHERE b.job_id = ANY (ARRAY(
+        SELECT i.job_id FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop)
+        WHERE i.stop IS DISTINCT FROM i.gate));
+    -- Slots: of the lane for everybody who has come past it, of all limits for who passes them all.
+    INSERT INTO holdfast.slot (job_id, gate)
+    SELECT i.job_id, split_part(e.gate, E'\t', 1)
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+         unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+    WHERE CASE WHEN starts_with(e.gate, 'lane:') THEN i.stop IS NULL OR NOT starts_with(i.stop, 'lane:')
+               ELSE i.stop IS NULL AND starts_with(e.gate, 'limit:') END
+    ON CONFLICT DO NOTHING;
+    INSERT INTO holdfast.rate_block AS k (gate, ends_at, taken)
+    SELECT x.gate, to_timestamp(ceil(extract(epoch FROM v_now) * 1e6 / x.grain + 1) * x.grain / 1e6) + x.per_us * interval '1 microsecond', x.n
+    FROM (SELECT t.gate, r.per_us, greatest(r.per_us / 100, 1) AS grain, t.n
+          FROM (SELECT split_part(e.gate, E'\t', 1) AS gate, count(*) AS n
+                FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+                     unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+                WHERE i.stop IS NULL AND starts_with(e.gate, 'rate:') GROUP BY 1) AS t
+          JOIN holdfast.limit_rule r ON r.name = 'rate:' || split_part(t.gate, ':', 2)) AS x
+    ON CONFLICT (gate, ends_at) DO UPDATE SET taken = k.taken + excluded.taken;
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT i.queue, i.priority, i.job_id, i.attempt, i.flags
+    FROM unnest(p_rows, p_stops) WITH ORDINALITY AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop, at)
+    WHERE i.stop IS NULL ORDER BY i.at;
+    SELECT array_agg(DISTINCT i.queue::text) INTO v_queues
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop) WHERE i.stop IS NULL;
+    PERFORM holdfast.stand_in_line_v1(p_rows, p_stops);
+    RETURN v_queues;
+END $function$;
+comment on function holdfast.seat_v1(holdfast.blocked[],text[]) is 'Does what stops_v1 has decided: into ready with their slots, or into the line where they stop. Returns the queues that got something.';
+
+-- [function] holdfast.serve_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.serve_v1(p_gates text[])
+ RETURNS TABLE(queues text[], again text[], seated bigint)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_rows  holdfast.blocked[] := holdfast.heads_v1(p_gates);
+    v_stops text[];
+BEGIN
+    IF v_rows IS NOT NULL THEN
+        v_stops := holdfast.stops_v1(v_rows, false);
+        queues := holdfast.seat_v1(v_rows, v_stops);
+        seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+        -- Who stopped elsewhere has left room behind: whoever stands next before those gates gets a look, too.
+        SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1)) INTO again
+        FROM unnest(v_rows, v_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+             unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+        WHERE i.stop IS NOT NULL AND split_part(e.gate, E'\t', 1) <> i.stop AND position(E'\n' IN i.gates) > 0;
+    END IF;
+    -- Marks follow now and then: a lane's next is found in a few steps without.
+    UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq,
+        virtual = CASE WHEN starts_with(g.name, 'lane:') THEN 0 ELSE greatest(g.virtual, h.rank) END
+    FROM (SELECT g.name, b.rank, b.seq FROM holdfast.gate g
+          CROSS JOIN LATERAL (SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
+                              ORDER BY b.rank, b.seq LIMIT 1) AS b
+          WHERE g.name = ANY (p_gates) AND (NOT starts_with(g.name, 'lane:') OR random() < 0.05)) AS h
+    WHERE g.name = h.name AND (g.mark_rank, g.mark_seq) <> (h.rank, h.seq);
+    UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
+        (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
+    WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
+    RETURN NEXT;
+END $function$;
+comment on function holdfast.serve_v1(text[]) is 'Lets in who stands first before these gates, as far as there is room.';
+
+-- [function] holdfast.set_limit_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.set_limit_v1(p_name text, p_capacity integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE holdfast.limit_rule r SET chosen = p_capacity WHERE r.name = p_name;
+    IF FOUND THEN
+        PERFORM pg_notify('holdfast_gates', '');
+    END IF;
+    RETURN FOUND;
+END $function$;
+comment on function holdfast.set_limit_v1(text,integer) is 'An operator''s capacity for a limit or rate; NULL: as declared. Who has passed already is left alone. False: no such limit.';
 
 -- [function] holdfast.settle_batches_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.settle_batches_v1(p_most integer)
@@ -2252,6 +2831,140 @@ BEGIN
 END $function$;
 comment on function holdfast.settle_batches_v1(integer) is 'Folds the deltas of batches, one batch at a time, and ends those of which nothing is open; returns how many ended.';
 
+-- [function] holdfast.stand_again_v1(bigint,text,smallint,smallint,smallint)
+CREATE OR REPLACE FUNCTION holdfast.stand_again_v1(p_job bigint, p_queue text, p_priority smallint, p_attempt smallint, p_flags smallint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF p_flags & 8 <> 0 THEN
+        PERFORM holdfast.line_up_v1(ARRAY[p_job], ARRAY[p_queue], ARRAY[p_priority], ARRAY[p_attempt], ARRAY[p_flags]);
+        PERFORM holdfast.ring_v1(ARRAY[p_queue], 'gates');
+    ELSE
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_job, p_attempt, p_flags);
+    END IF;
+END $function$;
+comment on function holdfast.stand_again_v1(bigint,text,smallint,smallint,smallint) is 'One job is to run as soon as it may: into ready, or before its gates.';
+
+-- [function] holdfast.stand_in_line_v1(holdfast.blocked[],text[])
+CREATE OR REPLACE FUNCTION holdfast.stand_in_line_v1(p_rows holdfast.blocked[], p_stops text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_moves integer := (
+        SELECT count(*) FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop)
+        WHERE i.stop IS DISTINCT FROM i.gate AND i.stop IS NOT NULL);
+BEGIN
+    IF v_moves = 0 THEN
+        RETURN;
+    END IF;
+    INSERT INTO holdfast.gate (name) SELECT DISTINCT s FROM unnest(p_stops) AS s WHERE s IS NOT NULL ON CONFLICT DO NOTHING;
+    -- A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.
+    -- A fairly shared line: each key's jobs stand a step (one over its weight) behind each other, from where the line is now.
+    WITH comer AS MATERIALIZED (
+        SELECT i.*, nullif(split_part(e.gate, E'\t', 2), '') AS share
+        FROM unnest(p_rows, p_stops) WITH ORDINALITY AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop, at)
+        LEFT JOIN LATERAL (SELECT g.gate FROM unnest(string_to_array(i.gates, E'\n')) AS g(gate)
+                           WHERE split_part(g.gate, E'\t', 1) = i.stop AND position(E'\t' IN g.gate) > 0) AS e ON true
+        WHERE i.stop IS DISTINCT FROM i.gate AND i.stop IS NOT NULL
+    ), fair AS MATERIALIZED (
+        SELECT c.stop, c.share, greatest(g.virtual, coalesce(f.finish, 0)) AS start,
+               (1000000 / greatest(coalesce((r.weights ->> c.share)::numeric, 1), 0.001))::bigint AS step, count(*) AS n
+        FROM comer c JOIN holdfast.gate g ON g.name = c.stop
+        LEFT JOIN holdfast.gate_share f ON f.gate = c.stop AND f.share = c.share
+        LEFT JOIN holdfast.limit_rule r ON r.name = split_part(c.stop, ':', 1) || ':' || split_part(c.stop, ':', 2)
+        WHERE c.share IS NOT NULL GROUP BY c.stop, c.share, g.virtual, f.finish, r.weights
+    ), shared AS (
+        INSERT INTO holdfast.gate_share (gate, share, finish) SELECT f.stop, f.share, f.start + f.n * f.step FROM fair f
+        ON CONFLICT (gate, share) DO UPDATE SET finish = excluded.finish
+    )
+    INSERT INTO holdfast.blocked (gate, rank, seq, job_id, queue, priority, attempt, flags, gates)
+    SELECT c.stop,
+           CASE WHEN starts_with(c.stop, 'lane:') THEN 0
+                WHEN f.share IS NOT NULL THEN f.start + f.step * (row_number() OVER (PARTITION BY c.stop, c.share ORDER BY c.at) - 1)
+                ELSE (extract(epoch FROM holdfast.now()) * 1000)::bigint + c.priority * 10000 END,
+           c.seq, c.job_id, c.queue, c.priority, c.attempt, c.flags, c.gates
+    FROM comer c LEFT JOIN fair f ON f.stop = c.stop AND f.share = c.share;
+    UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq
+    FROM (SELECT DISTINCT ON (b.gate) b.gate, b.rank, b.seq FROM holdfast.blocked b
+          WHERE b.job_id = ANY (ARRAY(SELECT r.job_id FROM unnest(p_rows) AS r)) ORDER BY b.gate, b.rank, b.seq) AS h
+    WHERE g.name = h.gate AND (h.rank, h.seq) < (g.mark_rank, g.mark_seq);
+    UPDATE holdfast.gate g SET opens_at = (SELECT min(b.ends_at) FROM holdfast.rate_block b WHERE b.gate = g.name AND b.ends_at > holdfast.now())
+    WHERE g.name = ANY (p_stops) AND starts_with(g.name, 'rate:');
+END $function$;
+comment on function holdfast.stand_in_line_v1(holdfast.blocked[],text[]) is 'Lines up who may not pass. Only here do lines grow, under the lock of admit_v1, so the marks are exact.';
+
+-- [function] holdfast.stops_v1(holdfast.blocked[],boolean)
+CREATE OR REPLACE FUNCTION holdfast.stops_v1(p_rows holdfast.blocked[], p_arrivals boolean)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_stops text[];
+    v_other text[];
+BEGIN
+    -- First the lanes: whoever is or becomes the head of its lane passes on to its limits, with the lane in hand.
+    SELECT array_agg(CASE WHEN l.lane IS NULL OR l.is_head OR (l.turn = 1 AND NOT l.is_taken) THEN NULL ELSE l.lane END ORDER BY l.at)
+    INTO v_stops
+    FROM (SELECT r.at, r.lane,
+                 r.lane IS NOT NULL AND EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = r.job_id AND s.gate = r.lane) AS is_head,
+                 r.lane IS NOT NULL AND (EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = r.lane)
+                     OR p_arrivals AND EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = r.lane)) AS is_taken,
+                 row_number() OVER (PARTITION BY r.lane ORDER BY r.at) AS turn
+          FROM (SELECT i.at, i.job_id, CASE WHEN starts_with(i.gates, 'lane:') THEN split_part(i.gates, E'\n', 1) END AS lane
+                FROM unnest(p_rows) WITH ORDINALITY AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, at)) AS r) AS l;
+    -- Then limits and rates: all that a job needs have room for everybody up to it, or it waits before the first that is full.
+    WITH need AS MATERIALIZED (
+        SELECT i.at, e.n, split_part(e.gate, E'\t', 1) AS gate, i.queue
+        FROM unnest(p_rows, v_stops) WITH ORDINALITY
+             AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop, at),
+             unnest(string_to_array(i.gates, E'\n')) WITH ORDINALITY AS e(gate, n)
+        WHERE i.stop IS NULL AND NOT starts_with(e.gate, 'lane:')
+    ), room AS MATERIALIZED (
+        SELECT g.gate, CASE WHEN p_arrivals AND EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.gate) THEN 0
+                            ELSE holdfast.room_v1(g.gate) END AS room
+        FROM (SELECT DISTINCT n.gate FROM need n) AS g
+    ), unserved AS (
+        SELECT q.queue FROM (SELECT DISTINCT n.queue FROM need n) AS q
+        WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND q.queue = ANY (w.queues))
+           OR EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.queue)
+    ), turn AS (
+        SELECT n.at, n.n, n.gate, r.room < row_number() OVER (PARTITION BY n.gate ORDER BY n.at)
+               OR EXISTS (SELECT FROM unserved u WHERE u.queue = n.queue) AS is_full
+        FROM need n JOIN room r ON r.gate = n.gate
+    )
+    SELECT array_agg(coalesce(v_stops[i.at], t.gate) ORDER BY i.at) INTO v_other
+    FROM generate_series(1, cardinality(p_rows)) AS i(at)
+    LEFT JOIN (SELECT DISTINCT ON (x.at) x.at, x.gate FROM turn x WHERE x.is_full ORDER BY x.at, x.n) AS t ON t.at = i.at;
+    RETURN v_other;
+END $function$;
+comment on function holdfast.stops_v1(holdfast.blocked[],boolean) is 'For each of these jobs, in order, the gate before which it must wait; NULL: it may pass them all. Arrivals wait behind those that wait already.';
+
+-- [function] holdfast.sweep_gates_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.sweep_gates_v1(p_after text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_last text := (SELECT max(x.name) FROM (SELECT g.name FROM holdfast.gate g WHERE g.name > p_after ORDER BY g.name LIMIT 500) AS x);
+BEGIN
+    DELETE FROM holdfast.gate g WHERE g.name > p_after AND g.name <= v_last
+        AND NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name);
+    IF p_after = '' THEN
+        DELETE FROM holdfast.gate_share f WHERE NOT EXISTS (SELECT FROM holdfast.gate g WHERE g.name = f.gate);
+        DELETE FROM holdfast.rate_block k WHERE k.ends_at < holdfast.now() - interval '1 second';
+    END IF;
+    RETURN coalesce(v_last, '');
+END $function$;
+comment on function holdfast.sweep_gates_v1(text) is 'The safety net, five hundred gates at a time: forgets lines that are empty. Returns where to go on.';
+
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  RETURNS integer
@@ -2264,7 +2977,8 @@ DECLARE
 BEGIN
     -- Locked in one statement, judged in the next: a retry may have taken its key back between snapshot and lock.
     SELECT array_agg(l.place) INTO v_places FROM (
-        SELECT x.ctid AS place FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
+        SELECT x.ctid AS place FROM holdfast.unique_key x
+        WHERE holdfast.is_finished_v1(x.job_id) AND (x.until IS NULL OR x.until < holdfast.now())
         LIMIT p_most FOR UPDATE SKIP LOCKED) AS l;
     DELETE FROM holdfast.unique_key k WHERE k.ctid = ANY (v_places) AND holdfast.is_finished_v1(k.job_id);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
@@ -2279,13 +2993,15 @@ BEGIN
         WHERE x.finished_at IS NOT NULL AND x.id < (SELECT s.lowest_id FROM holdfast.storage s)
           AND NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.batch_id = x.id)
           AND NOT EXISTS (SELECT FROM holdfast.batch_delta d WHERE d.batch_id = x.id) LIMIT p_most FOR UPDATE SKIP LOCKED);
+    -- No path leaves a slot behind; should one ever, it must not close its gate for good.
+    DELETE FROM holdfast.slot s WHERE holdfast.is_finished_v1(s.job_id);
     DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
     RETURN v_total;
 END $function$;
 comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, batches whose members are gone, old minutes of counters.';
 
--- [function] holdfast.take_key_v1(text,bigint)
-CREATE OR REPLACE FUNCTION holdfast.take_key_v1(p_key text, p_job bigint)
+-- [function] holdfast.take_key_v1(text,bigint,smallint,bigint,smallint)
+CREATE OR REPLACE FUNCTION holdfast.take_key_v1(p_key text, p_job bigint, p_covered smallint DEFAULT 15, p_period_us bigint DEFAULT NULL::bigint, p_conflict smallint DEFAULT 0)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
@@ -2293,13 +3009,24 @@ DECLARE
     v_hash       uuid := holdfast.key_hash_v1(p_key);
     v_generation bigint;
     v_holder     bigint;
+    v_until      timestamptz;
+    v_place      text;
+    v_bit        integer;
 BEGIN
     LOOP
         v_generation := 0;
-        SELECT k.generation, k.job_id INTO v_generation, v_holder
+        SELECT k.generation, k.job_id, k.until INTO v_generation, v_holder, v_until
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
-        IF v_holder <> p_job AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
-            RETURN v_holder;
+        IF v_holder <> p_job THEN
+            v_place := CASE WHEN p_conflict = 2 AND holdfast.withdraw_v1(v_holder, p_job) THEN 'replaced'
+                            WHEN p_conflict = 1 THEN coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[v_holder]) AS p), 'dropped')
+                            ELSE holdfast.hold_waiting_v1(v_holder) END;
+            -- 1 scheduled, 2 blocked, 4 ready, 8 running; after its end a key counts only for its period, in places 16, 32, 64.
+            v_bit := coalesce(array_position(ARRAY['scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled'], v_place), 0);
+            IF (v_bit BETWEEN 1 AND 4 AND p_covered & (1 << (v_bit - 1)) <> 0)
+               OR (v_bit > 4 AND v_until > holdfast.now() AND p_covered & (1 << (v_bit - 1)) <> 0) THEN
+                RETURN v_holder;
+            END IF;
         END IF;
         IF v_holder IS NOT NULL THEN
             -- Generations go on counting only while the newest one is there: nobody may sweep it now. Gone: look again.
@@ -2307,13 +3034,13 @@ BEGIN
             CONTINUE WHEN NOT FOUND;
         END IF;
         IF v_holder = p_job THEN RETURN p_job; END IF;
-        INSERT INTO holdfast.unique_key (hash, generation, job_id)
-        VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
+        INSERT INTO holdfast.unique_key (hash, generation, job_id, until)
+        VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job, holdfast.now() + p_period_us * interval '1 microsecond') ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN p_job; END IF;
         -- Somebody else took that generation while we waited: look again, in a new statement.
     END LOOP;
 END $function$;
-comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
+comment on function holdfast.take_key_v1(text,bigint,smallint,bigint,smallint) is 'The job that holds the key now: the given one, or the one that held it before and stands in a covered place. Conflict 2: one that waits is withdrawn for the new one.';
 
 -- [function] holdfast.tell_batches_v1(bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves smallint[])
@@ -2337,6 +3064,9 @@ CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bi
  SET jit TO 'off'
 AS $function$
 BEGIN
+    -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
+    DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
+    WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
     PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
 END $function$;
 comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
@@ -2351,6 +3081,38 @@ AS $function$
     WHERE l.id >= greatest(p_from, p_worker << 36) AND l.id < (p_worker + 1) << 36 AND l.id <> ALL (p_known)
 $function$;
 comment on function holdfast.unknown_leases_v1(bigint,bigint,bigint[]) is 'Leases of a live worker that it does not know of: the answer of a claim was lost.';
+
+-- [function] holdfast.withdraw_v1(bigint,bigint)
+CREATE OR REPLACE FUNCTION holdfast.withdraw_v1(p_job bigint, p_for bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_queue   text;
+    v_attempt smallint;
+BEGIN
+    DELETE FROM holdfast.scheduled s WHERE s.ctid IN (
+        SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = p_job FOR UPDATE SKIP LOCKED) RETURNING s.queue, s.attempt INTO v_queue, v_attempt;
+    IF NOT FOUND THEN
+        DELETE FROM holdfast.blocked b WHERE b.ctid IN (
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = p_job FOR UPDATE SKIP LOCKED) RETURNING b.queue, b.attempt INTO v_queue, v_attempt;
+    END IF;
+    IF NOT FOUND THEN
+        DELETE FROM holdfast.ready r WHERE r.ctid IN (
+            SELECT x.ctid FROM holdfast.ready x WHERE x.job_id = p_job AND x.flags & 2 <> 0 FOR UPDATE SKIP LOCKED)
+        RETURNING r.queue, r.attempt INTO v_queue, v_attempt;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO holdfast.cancel_request (job_id, requested_at, reason)
+    VALUES (p_job, holdfast.now(), 'replaced by job ' || p_for) ON CONFLICT DO NOTHING;
+    PERFORM holdfast.end_cancelled_v1(0, ARRAY[p_job], ARRAY[v_queue], ARRAY[v_attempt]);
+    RETURN true;
+END $function$;
+comment on function holdfast.withdraw_v1(bigint,bigint) is 'Ends a waiting job as cancelled, because another one replaces it. False: it does not wait, or somebody is just moving it.';
 
 -- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[], p_company bigint[] DEFAULT NULL::bigint[])

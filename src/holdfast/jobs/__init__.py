@@ -6,9 +6,12 @@ from holdfast.jobs.batches import Batch, Batches, BatchInfo
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
+from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, worker_of
 from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder, log_capture
-from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
+from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
+from holdfast.jobs.limit_console import LimitConsole, LimitInfo
+from holdfast.jobs.limits import Limit, Rate, agree
 from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
@@ -19,12 +22,14 @@ from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
-from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import AppHome, Call, Host, Request, Task
+from holdfast.jobs.unique import Unique
 from holdfast.jobs.why import Why
 
 __all__ = [
     "BATCHED",
+    "BEFORE_GATES",
     "COMPANY",
     "FINAL",
     "GATED",
@@ -41,6 +46,7 @@ __all__ = [
     "Claimed",
     "Exit",
     "Finished",
+    "Gatekeeper",
     "GiveUp",
     "Host",
     "HotPath",
@@ -51,6 +57,9 @@ __all__ = [
     "Jobs",
     "Keeper",
     "Left",
+    "Limit",
+    "LimitConsole",
+    "LimitInfo",
     "LogLine",
     "NewJob",
     "Outcome",
@@ -61,6 +70,7 @@ __all__ = [
     "Promoter",
     "QueueInfo",
     "Queues",
+    "Rate",
     "Reason",
     "Reports",
     "Request",
@@ -68,9 +78,12 @@ __all__ = [
     "RetryAfter",
     "Snooze",
     "Task",
+    "Unique",
     "Verb",
     "Why",
+    "agree",
     "audit",
+    "audit_gates",
     "current_job",
     "declare_partition_days",
     "declare_tasks",

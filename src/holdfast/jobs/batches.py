@@ -17,7 +17,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, adopt, classify, load_statements
 from holdfast.errors import BatchNotFound, ConfigurationError, IllegalMove, TimedOut
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns
+from holdfast.jobs.new_job import JobId, NewJob, columns, unique_columns
 
 if TYPE_CHECKING:
     from holdfast.jobs.console import JobInfo, Jobs
@@ -176,7 +176,8 @@ class Batch:
         return (batch_id, self._name, self._parent, *calls)
 
     def _params(self, start: int, part: Sequence[NewJob], ids: Sequence[int] | None) -> tuple[Any, ...]:
-        return (self.id, None, *columns(part, None if ids is None else ids[start : start + len(part)]))
+        drawn = None if ids is None else ids[start : start + len(part)]
+        return (self.id, None, *columns(part, drawn), *unique_columns(part))
 
     def _opened(self, stored: int) -> None:
         self.id, self.existing, self.job_ids = abs(stored), stored < 0, []
@@ -286,6 +287,7 @@ def call_text(job: NewJob) -> str:
             "flags": job.flags,
             "max_attempts": job.max_attempts,
             "timeout_seconds": job.timeout_seconds,
+            "gates": job.gates,
         }
     ).decode()
 

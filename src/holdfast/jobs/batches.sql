@@ -6,7 +6,8 @@ select holdfast.open_batch_v1($1::bigint, $2::text, $3::bigint, $4::text::jsonb,
 -- Promise: as enqueue, and the jobs belong to the batch $1, or to that of the job $2, which does not end before them.
 select holdfast.enqueue_into_v1($1::bigint, $2::bigint,
     $3::bigint[], $4::text[], $5::text[], $6::text[]::jsonb[], $7::smallint[], $8::smallint[],
-    $9::bigint[], $10::timestamptz[], $11::smallint[], $12::real[], $13::text[], $14::text[]::jsonb[])
+    $9::bigint[], $10::timestamptz[], $11::smallint[], $12::real[], $13::text[], $14::text[]::jsonb[], $15::text[],
+    $16::smallint[], $17::bigint[], $18::smallint[])
 
 -- name: settle
 -- Promise: batches of which nothing is open have ended and called back, once; says how many.

@@ -70,6 +70,7 @@ class QueueInfo:
     ready_is_exact: bool
     oldest_seconds: float | None
     scheduled: int
+    blocked: int
     running: int
     paused_at: datetime | None
     pause_reason: str | None
@@ -159,6 +160,7 @@ class Jobs:
         priority: int | None = None,
         run_in: float | str | timedelta | None = None,
         unique: str | None = None,
+        lane: str | None = None,
     ) -> int:
         """Enqueue without the application's code: what a worker declared about the task counts, its signature does not.
 
@@ -167,7 +169,9 @@ class Jobs:
         delay = None if run_in is None else seconds_of(run_in)
         text = msgspec.json.encode(args).decode()
         try:
-            stored = await self._database.fetchval(_SQL["enqueue_by_name"], task, text, queue, priority, delay, unique)
+            stored = await self._database.fetchval(
+                _SQL["enqueue_by_name"], task, text, queue, priority, delay, unique, lane
+            )
         except DRIVER_ERRORS as error:
             if getattr(error, "sqlstate", None) == "HF005":
                 raise TaskUnknown(

@@ -6,13 +6,13 @@ the server holds in its name and it does not know of can be given back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
 from holdfast.jobs.claim_order import ClaimOrder
-from holdfast.jobs.new_job import COMPANY
+from holdfast.jobs.new_job import COMPANY, GATED
 from holdfast.jobs.records import Answer, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
@@ -41,6 +41,7 @@ class HotPath:
         self._over: list[int] = []
         self._unsure: set[int] = set()
         self._asking_from: int | None = None
+        self.on_gates_freed: Callable[[list[int]], None] = lambda _jobs: None
 
     @property
     def leases(self) -> list[int]:
@@ -121,6 +122,8 @@ class HotPath:
         """Jobs whose own transaction has ended their lease."""
         for job in jobs:
             self._outstanding.pop(job.lease, None)
+            if job.flags & GATED:
+                self.on_gates_freed([job.id])
 
     def _draw(self, limit: int) -> int:
         self._drawn += 1
@@ -160,13 +163,18 @@ class HotPath:
         if over:
             ended = set(over)
             self._over = [lease for lease in self._over if lease not in ended]
+        gated: list[int] = []
         for item in gone:
+            if item.job.flags & GATED:
+                gated.append(item.job.id)
             lease = item.job.lease
             left = self._outstanding.get(lease, 0) - 1
             if left > 0:
                 self._outstanding[lease] = left
             elif self._outstanding.pop(lease, None) is not None:
                 self._over.append(lease)
+        if gated:
+            self.on_gates_freed(gated)
 
     def _lowest(self) -> int:
         return min([*self._outstanding, *self._over, *self._unsure], default=self._drawn)

@@ -9,6 +9,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, classify, load_statements
 from holdfast.telemetry import get_logger
 
+_GATES = load_statements("holdfast.jobs", "gates.sql")
 _HOT = load_statements("holdfast.jobs", "hot.sql")
 _SQL = load_statements("holdfast.jobs", "keeping.sql")
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
@@ -118,6 +119,11 @@ async def audit(database: Database) -> tuple[list[tuple[int, list[str]]], list[t
     """The two laws: jobs that stand in no place or in several, and unfinished jobs that nobody is going to move."""
     standing, moving = await asyncio.gather(database.fetch(_SQL["audit"]), database.fetch(_SQL["audit_movers"]))
     return [(row[0], list(row[1])) for row in standing], [(row[0], row[1], row[2]) for row in moving]
+
+
+async def audit_gates(database: Database) -> list[tuple[str, int | None, str]]:
+    """The law of gates: never more slots than a gate has, each held by a job that may run, and nobody runs without."""
+    return [(row[0], row[1], row[2]) for row in await database.fetch(_GATES["audit_gates"])]
 
 
 async def declare_partition_days(database: Database, days: int) -> None:

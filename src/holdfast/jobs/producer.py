@@ -11,7 +11,7 @@ from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classi
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
 from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, one_row
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns
 
 _SQL = {**load_statements("holdfast.jobs", "enqueue.sql"), **load_statements("holdfast.jobs", "batches.sql")}
 _MOST_TOGETHER = 1000
@@ -45,7 +45,7 @@ class Producer:
             # Nobody to share with: the caller sends its own, without a task, a future and arrays of one.
             self._sending = True
             try:
-                return (await self._send("enqueue_one", [job]))[0]
+                return (await self._send("enqueue_one" if job.gates is None else "enqueue", [job]))[0]
             finally:
                 self._sending = False
                 self._start_sender()
@@ -140,6 +140,8 @@ class Producer:
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
         params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else (*first, *columns(jobs, ids))
+        if name in ("enqueue_keyed", "enqueue_into"):
+            params += unique_columns(jobs)
         fetchval = self._held.fetchval if held else self._database.fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
@@ -179,9 +181,10 @@ def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob], into: Into | None =
 
 def _on_connection(jobs: Sequence[NewJob], into: Into | None) -> tuple[Statement, tuple[Any, ...]]:
     if into is not None:
-        return _SQL["enqueue_into"], (into.batch, into.beside, *columns(jobs, None))
-    keyed = any(job.unique_key is not None for job in jobs)
-    return _SQL["enqueue_keyed_told" if keyed else "enqueue"], columns(jobs, None)
+        return _SQL["enqueue_into"], (into.batch, into.beside, *columns(jobs, None), *unique_columns(jobs))
+    if any(job.unique_key is not None for job in jobs):
+        return _SQL["enqueue_keyed_told"], columns(jobs, None) + unique_columns(jobs)
+    return _SQL["enqueue"], columns(jobs, None)
 
 
 def _fresh_ids(stored: Sequence[int], jobs: Sequence[NewJob]) -> list[JobId]:

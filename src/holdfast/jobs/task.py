@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +13,12 @@ from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.batches import Batch, Into, call_text
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.job import Job
+from holdfast.jobs.limits import GateNames, Limit, Rate, declared_gates
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.retry import Retry
 from holdfast.jobs.signature import Signature
+from holdfast.jobs.unique import Unique, as_unique
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +62,8 @@ class Options:
     timeout_seconds: float | None = None
     delay_us: int | None = None
     due_at: datetime | None = None
-    unique: bool | str | None = None
+    unique: bool | str | Unique | None = None
+    lane: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ class Request(Generic[P, R]):
         priority: int | None = None,
         run_in: float | str | timedelta | None = None,
         run_at: datetime | None = None,
-        unique: bool | str | None = None,
+        unique: bool | str | Unique | None = None,
+        lane: str | None = None,
         max_attempts: int | None = None,
         timeout_seconds: float | None = None,
     ) -> Request[P, R]:
@@ -99,7 +102,8 @@ class Request(Generic[P, R]):
 
         ``run_in``: seconds, a timedelta, or text such as ``"10m"`` or ``"2h"``. ``run_at``: an aware datetime.
         ``priority``: 0 runs first, 9 last. ``unique``: a key, or True for the arguments as the key; while a job of the
-        task with that key is not finished, its id is returned and nothing is inserted.
+        task with that key is not finished, its id is returned and nothing is inserted; ``Unique(...)`` says more.
+        ``lane``: jobs with the same lane, of whatever task, run one at a time, in the order of their enqueues.
         """
         if run_in is not None and run_at is not None:
             raise ConfigurationError("give run_in or run_at, not both")
@@ -111,12 +115,15 @@ class Request(Generic[P, R]):
             raise ConfigurationError(f"priority is a number from 0 (first) to 9 (last), not {priority}")
         if unique == "":
             raise ConfigurationError("a unique key cannot be empty")
+        if lane == "":
+            raise ConfigurationError("the name of a lane cannot be empty")
         changes: dict[str, Any] = {
             "queue": queue,
             "priority": priority,
             "delay_us": None if run_in is None else round(seconds_of(run_in) * 1_000_000),
             "due_at": run_at,
             "unique": unique,
+            "lane": lane,
             "max_attempts": max_attempts,
             "timeout_seconds": timeout_seconds,
         }
@@ -207,31 +214,38 @@ class Request(Generic[P, R]):
     def _new(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> NewJob:
         text = self._task.signature.dump(args, kwargs)
         options = self._options
-        key = options.unique
-        if key is True:
-            key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        task = self._task
+        unique = as_unique(options.unique)
+        gates = None
+        if task.gates or options.lane is not None:
+            gates = task.gate_names.of(options.lane, task.signature.by_name(args, kwargs), text)
         return NewJob(
-            task=self._task.name,
+            task=task.name,
             queue=options.queue,
             args=text,
             priority=options.priority,
-            flags=self._task.flags,
+            flags=task.flags,
             delay_us=options.delay_us,
             due_at=options.due_at,
             max_attempts=options.max_attempts,
             timeout_seconds=options.timeout_seconds,
-            unique_key=f"{self._task.name}:{key}" if key else None,
+            unique_key=f"{task.name}:{unique.key_of(text, task.signature.names)}" if unique else None,
+            gates=gates,
+            covered=unique.covered if unique else 15,
+            period_us=unique.period_us if unique else None,
+            conflict=unique.conflict if unique else 0,
         )
 
 
 class Task(Request[P, R]):
     """A registered function. Calling it runs it here and now; ``enqueue`` asks a worker to.
 
-    ``retry`` says what becomes of failures. ``transactional`` tasks complete inside ``job.transaction()``, with their
+    ``retry`` says what becomes of failures, ``limits`` and ``rate`` how many of its jobs run at once
+    or start within a time. ``transactional`` tasks complete inside ``job.transaction()``, with their
     effects. Plain functions run in threads, coroutine functions on the worker's event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the options of ``app.task``
         self,
         handler: Callable[..., Any],
         host: Host,
@@ -242,6 +256,8 @@ class Task(Request[P, R]):
         priority: int,
         timeout_seconds: float | None,
         transactional: bool,
+        limits: Iterable[Limit] = (),
+        rate: Rate | Iterable[Rate] | None = None,
     ) -> None:
         super().__init__(self, Options(queue=queue, priority=priority))
         self.handler = handler
@@ -252,6 +268,8 @@ class Task(Request[P, R]):
         self.transactional = transactional
         self.flags = SOLO if transactional else 0
         self.signature = Signature(handler, name, Job)
+        self.gates = declared_gates(name, limits, rate)
+        self.gate_names = GateNames(name, self.gates, handler, self.signature.names)
         self.is_async = inspect.iscoroutinefunction(handler)
         self.__doc__ = handler.__doc__
         self.__wrapped__ = handler

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
-from holdfast.jobs import Batches, Exit, HotPath, Job, Jobs, Keeper, Left, Promoter
+from holdfast.jobs import Batches, Exit, Gatekeeper, HotPath, Job, Jobs, Keeper, Left, Promoter
 from holdfast.worker.background import Background
 from holdfast.worker.options import WorkerOptions
 from holdfast.worker.pump import Pump
@@ -20,7 +20,7 @@ _SETTLE_EVERY_SECONDS = 1.0
 
 
 class Services:
-    """Promotion, watermarks, cancel requests, stale prefetch, reports, housekeeping."""
+    """Promotion, gates, watermarks, cancel requests, stale prefetch, reports, housekeeping."""
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class Services:
         self._options = options
         self._cancel = cancel
         self._promoter = Promoter(database)
+        self._gatekeeper = Gatekeeper(database)
+        self._gates = asyncio.Event()
         self._keeper = Keeper(database, retention_days=options.retention_days, job_log_days=options.job_log_days)
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
@@ -53,7 +55,9 @@ class Services:
     async def start(self, background: Background) -> None:
         """Begin all of them."""
         await self._listener.listen("holdfast_cancel", lambda _payload: self._cancels.set())
+        await self._listener.listen("holdfast_gates", lambda _payload: self._gates_changed())
         await self._listen_for_rings()
+        self._hot.on_gates_freed = self._gates_freed
 
         def listen_anew() -> None:
             background.start(self._listen_for_rings(), name="ring channel")
@@ -62,6 +66,7 @@ class Services:
         self._pump.on_postponed = self._due.set  # it may be due sooner than anything known so far
         background.every(0.0, self._promote, name="promotion")
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
+        background.every(0.0, self._open_gates, name="gates")
         background.every(0.0, self._look_for_cancels, name="cancel requests")
         background.every(_STALE_BUFFER_SECONDS, self._return_stale, name="stale prefetch")
         background.every(0.0, self._settle_batches, name="batches")
@@ -82,8 +87,33 @@ class Services:
             await self._listener.listen(channel, self._rung)
         self._pump.stir()
 
-    def _rung(self, _payload: str) -> None:
+    def _rung(self, payload: str) -> None:
+        if payload == "gates":
+            self._gates.set()
+            return
         self._pump.ring()
+
+    def _gates_freed(self, jobs: list[int]) -> None:
+        self._gatekeeper.freed(jobs)
+        self._gates.set()
+
+    def _gates_changed(self) -> None:
+        self._gatekeeper.sweep_now()
+        self._gates.set()
+
+    async def _open_gates(self) -> float:
+        """Let in whoever may pass its gates, then wait for a reason to look again."""
+        self._gates.clear()
+        queues, pause = await self._gatekeeper.look()
+        if not set(queues).isdisjoint(self._options.queues):
+            self._pump.stir()
+        if pause > 0:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._gates.wait()
+            except TimeoutError:
+                pass
+        return 0.0
 
     async def _promote(self) -> float:
         """Promote, then sleep exactly until the next job is due; a ring, or a second, whatever comes first."""

@@ -101,7 +101,8 @@ COMMENT ON FUNCTION holdfast.open_batch_v1 IS
 CREATE FUNCTION holdfast.enqueue_into_v1(
     p_batch bigint, p_beside bigint,
     p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],
-    p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[]
+    p_delays_us bigint[], p_due_at timestamptz[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[],
+    p_gates text[] DEFAULT NULL, p_covered smallint[] DEFAULT NULL, p_periods_us bigint[] DEFAULT NULL, p_conflicts smallint[] DEFAULT NULL
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
@@ -119,12 +120,13 @@ BEGIN
     END IF;
     IF p_keys IS NOT NULL THEN
         v_ids := holdfast.enqueue_keyed_told_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
-                                                p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+                                                p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces,
+                                                p_gates, p_covered, p_periods_us, p_conflicts);
     ELSIF p_ids IS NOT NULL AND EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_ids[1]) THEN
         v_ids := p_ids;                                     -- repeated after a lost answer
     ELSE
         v_ids := holdfast.enqueue_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
-                                     p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+                                     p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates);
     END IF;
     WITH joined AS (
         INSERT INTO holdfast.batch_member (batch_id, job_id) SELECT v_batch, i FROM unnest(v_ids) AS i WHERE i > 0
@@ -148,7 +150,8 @@ BEGIN
     v_job := (holdfast.enqueue_v1(
         NULL, ARRAY[p_call->>'queue'], ARRAY[p_call->>'task'], ARRAY[p_call->'args'], ARRAY[(p_call->>'priority')::smallint],
         ARRAY[((p_call->>'flags')::smallint | CASE WHEN v_outer THEN 16 ELSE 0 END)::smallint], NULL, NULL,
-        ARRAY[(p_call->>'max_attempts')::smallint], ARRAY[(p_call->>'timeout_seconds')::real], NULL, NULL))[1];
+        ARRAY[(p_call->>'max_attempts')::smallint], ARRAY[(p_call->>'timeout_seconds')::real], NULL, NULL,
+        CASE WHEN p_call->>'gates' IS NOT NULL THEN ARRAY[p_call->>'gates'] END))[1];
     INSERT INTO holdfast.batch_callback (job_id, batch_id) VALUES (v_job, p_batch.id);
     IF v_outer THEN
         INSERT INTO holdfast.batch_member (batch_id, job_id) VALUES (p_batch.parent_batch, v_job);
