@@ -321,7 +321,124 @@ class ServerReadOnly(Reason):
         return "point HOLDFAST_DATABASE_URL at the primary, or list all hosts in it"
 
 
-def _ahead(reason: WorkersBusy | InLine) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderRef:
+    """A job that holds a slot, and where it stands."""
+
+    job: int
+    place: str
+    worker: WorkerRef | None
+    seconds: float | None
+    usual_seconds: float | None
+    due_in_seconds: float | None
+
+    def __str__(self) -> str:
+        if self.place == "running" and self.worker is not None:
+            usual = "" if self.usual_seconds is None else f", usual {span(self.usual_seconds)}"
+            return f"job {self.job} (running {span(self.seconds)} on {self.worker}{usual})"
+        if self.due_in_seconds is not None:
+            return f"job {self.job} ({self.place}, due in {span(max(self.due_in_seconds, 0.0))})"
+        return f"job {self.job} ({self.place})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneHeld(Reason):
+    """Another job of its lane comes first."""
+
+    code = "lane_held"
+    lane: str
+    holder: HolderRef
+    ahead: int
+    ahead_is_exact: bool
+
+    @property
+    def text(self) -> str:
+        """The reason as a sentence."""
+        return f'lane "{self.lane}" is held by {self.holder}' + (f"; {_ahead(self)}" if self.ahead else "")
+
+    @property
+    def remedy(self) -> str | None:
+        """What a person may do about it."""
+        return f"holdfast job why {self.holder.job}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotsFull(Reason):
+    """As many jobs as its limit allows have passed."""
+
+    code = "slots_full"
+    limit: str
+    key: str | None
+    capacity: int
+    taken: int
+    holders: tuple[HolderRef, ...]
+    ahead: int
+    ahead_is_exact: bool
+
+    @property
+    def text(self) -> str:
+        """The reason as a sentence."""
+        key = f' for "{self.key}"' if self.key else ""
+        if not self.capacity:
+            return f'limit "{self.limit}"{key} is set to 0: nobody passes'
+        who = ", ".join(str(holder) for holder in self.holders[:3])
+        more = f" and {self.taken - 3} others" if self.taken > 3 else ""
+        return (
+            f'limit "{self.limit}"{key}: {self.taken} of {self.capacity} slots are held by {who}{more}; {_ahead(self)}'
+        )
+
+    @property
+    def remedy(self) -> str | None:
+        """What a person may do about it."""
+        return None if self.capacity else "raise the limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateSpent(Reason):
+    """As many jobs as its rate allows have started within its window."""
+
+    code = "rate_spent"
+    rate: str
+    key: str | None
+    capacity: int
+    per_seconds: float
+    opens_in_seconds: float | None
+    ahead: int
+    ahead_is_exact: bool
+
+    @property
+    def text(self) -> str:
+        """The reason as a sentence."""
+        key = f' for "{self.key}"' if self.key else ""
+        when = "" if self.opens_in_seconds is None else f", opens in {span(max(self.opens_in_seconds, 0.0))}"
+        return (
+            f'rate "{self.rate}"{key}: {self.capacity} in {span(self.per_seconds)} have started{when}; {_ahead(self)}'
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotAdmitted(Reason):
+    """It stands before a gate that has room: a worker is to let it in."""
+
+    code = "not_admitted"
+    gate: str | None
+    live_workers: int
+
+    @property
+    def text(self) -> str:
+        """The reason as a sentence."""
+        where = f"before {self.gate}" if self.gate else "before its gates"
+        return f"{where}: " + (
+            "a worker is about to let it in" if self.live_workers else "no worker is live to let it in"
+        )
+
+    @property
+    def remedy(self) -> str | None:
+        """What a person may do about it."""
+        return None if self.live_workers else "start one: holdfast worker --app …"
+
+
+def _ahead(reason: WorkersBusy | InLine | LaneHeld | SlotsFull | RateSpent) -> str:
     if not reason.ahead:
         return "no job is before it"
     count = str(reason.ahead) if reason.ahead_is_exact else f"more than {reason.ahead}"

@@ -56,7 +56,7 @@ async def why_job(database: Database, job_id: int) -> Why | None:
     if row is None:
         return None
     facts = dict(row)
-    for name in ("workers", "lockers", "error"):
+    for name in ("workers", "lockers", "error", "gate_holders"):
         facts[name] = None if facts[name] is None else msgspec.json.decode(facts[name])
     return Why(job_id, facts["task"], facts["queue"], facts["place"], tuple(judge(job_id, facts)))
 
@@ -75,7 +75,9 @@ def judge(job_id: int, facts: Mapping[str, Any]) -> list[Reason]:
         found.append(_cancelled(facts, running=False))
     if place == Place.SCHEDULED:
         found += _scheduled(facts)
-    elif place == Place.READY:
+    elif place == Place.BLOCKED:
+        found += _blocked(facts)
+    else:
         found += _ready(facts)
     return found
 
@@ -128,10 +130,64 @@ def _scheduled(facts: Mapping[str, Any]) -> list[Reason]:
     return [why.NotPromoted(overdue_seconds=-seconds, live_workers=len(facts["workers"] or ()))]
 
 
+def _blocked(facts: Mapping[str, Any]) -> list[Reason]:
+    """What its gate says; and what will hold it once it has passed."""
+    found = [*_held(facts), *_at_gate(facts)] or [
+        why.NotAdmitted(gate=facts["gate"] or None, live_workers=len(facts["workers"] or ()))
+    ]
+    return [*found, *_unserved(facts)]
+
+
+def _at_gate(facts: Mapping[str, Any]) -> list[Reason]:
+    kind, _, rest = facts["gate"].partition(":")
+    name, _, key = rest.partition(":")
+    holders = tuple(_holder(holder) for holder in facts["gate_holders"] or ())
+    ahead = _counted(facts["ahead_before_gate"])
+    if kind == "lane" and holders:
+        return [why.LaneHeld(lane=rest, holder=holders[0], **ahead)]
+    if kind == "limit" and facts["slots_taken"] >= (facts["gate_capacity"] or 0):
+        taken, capacity = facts["slots_taken"], facts["gate_capacity"] or 0
+        return [why.SlotsFull(limit=name, key=key or None, capacity=capacity, taken=taken, holders=holders, **ahead)]
+    opens_in = facts["gate_opens_in_seconds"]
+    if kind == "rate" and facts["gate_capacity"] is not None and (opens_in or 0.0) > 0:
+        return [
+            why.RateSpent(
+                rate=name,
+                key=key or None,
+                capacity=facts["gate_capacity"],
+                per_seconds=facts["gate_per_seconds"],
+                opens_in_seconds=opens_in,
+                **ahead,
+            )
+        ]
+    return []
+
+
+def _holder(holder: Mapping[str, Any]) -> why.HolderRef:
+    worker = holder["worker"]
+    return why.HolderRef(
+        job=holder["job"],
+        place=holder["place"],
+        worker=None if worker is None else WorkerRef(worker, holder["worker_name"] or "", holder["worker_host"] or "?"),
+        seconds=holder["seconds"],
+        usual_seconds=holder["usual_seconds"],
+        due_in_seconds=holder["due_in_seconds"],
+    )
+
+
+def _counted(ahead: int) -> dict[str, Any]:
+    return {"ahead": min(ahead, _COUNTED_AHEAD), "ahead_is_exact": ahead <= _COUNTED_AHEAD}
+
+
 def _ready(facts: Mapping[str, Any]) -> list[Reason]:
     """What a claim would stumble over, in the order in which it would."""
+    listening = [worker for worker in facts["workers"] or () if facts["queue"] in worker["queues"]]
+    return [*_unserved(facts), *_held(facts)] or [_in_line(facts, listening)]
+
+
+def _unserved(facts: Mapping[str, Any]) -> list[Reason]:
+    """Nobody claims from its queue: on purpose, or because nobody listens."""
     live = facts["workers"] or []
-    listening = [worker for worker in live if facts["queue"] in worker["queues"]]
     found: list[Reason] = []
     if facts["paused_at"] is not None:
         found.append(
@@ -143,10 +199,9 @@ def _ready(facts: Mapping[str, Any]) -> list[Reason]:
                 reason=facts["pause_reason"],
             )
         )
-    if not listening:
+    if not any(facts["queue"] in worker["queues"] for worker in live):
         found.append(_nobody_listens(facts["queue"], live))
-    found += _held(facts)
-    return found or [_in_line(facts, listening)]
+    return found
 
 
 def _nobody_listens(queue: str, live: Sequence[Mapping[str, Any]]) -> Reason:
@@ -173,7 +228,7 @@ def _held(facts: Mapping[str, Any]) -> list[Reason]:
 
 def _in_line(facts: Mapping[str, Any], listening: Sequence[Mapping[str, Any]]) -> Reason:
     queue, refs = facts["queue"], tuple(_ref(worker) for worker in listening)
-    ahead = {"ahead": min(facts["ahead"], _COUNTED_AHEAD), "ahead_is_exact": facts["ahead"] <= _COUNTED_AHEAD}
+    ahead = _counted(facts["ahead"])
     silent = [worker["silent_seconds"] or 0.0 for worker in listening]
     if min(silent) > _SILENT_SECONDS:
         return why.SilentWorkers(queue=queue, workers=refs, silent_seconds=min(silent))

@@ -10,13 +10,23 @@ from typing import Any
 import asyncpg
 import pytest
 
-from holdfast import Holdfast, Job
+from holdfast import Holdfast, Job, Limit, Rate
 from holdfast.db import load_statements
 from holdfast.errors import JobNotFound
-from holdfast.jobs import Place, Reason, Retry
-from holdfast.jobs.reasons import HeldByTransaction, InLine, NoWorkerListens, QueuePaused, Running, WorkersBusy
+from holdfast.jobs import Place, Reason, Retry, declare_tasks
+from holdfast.jobs.reasons import (
+    HeldByTransaction,
+    InLine,
+    LaneHeld,
+    NoWorkerListens,
+    QueuePaused,
+    RateSpent,
+    Running,
+    SlotsFull,
+    WorkersBusy,
+)
 from holdfast.jobs.why import judge
-from tests.rooms.jobs.hand import Hand
+from tests.rooms.jobs.hand import Hand, admit
 from tests.rooms.working import working
 from tests.waiting import eventually
 
@@ -122,7 +132,7 @@ async def test_what_is_due_and_not_promoted_is_said(app: Holdfast, outsider: Any
     assert await codes(app, job_id) == ["due_later"]
     async with at(outsider, "2 hours"):
         row = await outsider.fetchrow(_statement(), job_id)
-        facts = {**dict(row), "workers": None, "lockers": None, "error": None}
+        facts = {**dict(row), "workers": None, "lockers": None, "error": None, "gate_holders": None}
         (reason,) = judge(job_id, facts)
     assert reason.code == "not_promoted"
     assert reason.text.startswith("due since 119 min: no worker is live")
@@ -234,7 +244,7 @@ async def test_it_reads_only_and_says_when_the_server_does_too(app: Holdfast, ou
     job_id = await work.enqueue()
     async with outsider.transaction(readonly=True):
         row = dict(await outsider.fetchrow(_statement(), job_id))
-    found = judge(job_id, {**row, "workers": None, "lockers": None, "error": None})
+    found = judge(job_id, {**row, "workers": None, "lockers": None, "error": None, "gate_holders": None})
     assert [reason.code for reason in found] == ["server_read_only", "no_worker_listens"]
     assert found[0].text == "the server accepts no writes: nothing can be claimed here"
 
@@ -253,3 +263,51 @@ async def test_an_unknown_job_is_an_error_and_the_answer_is_plain_data(app: Hold
 
 def _statement() -> str:
     return load_statements("holdfast.jobs", "why.sql")["why"].sql
+
+
+async def test_a_lane_names_the_job_that_holds_it_and_where_it_stands(app: Holdfast) -> None:
+    @app.task
+    async def work() -> None: ...
+
+    lane = work.options(lane="user-42")
+    first, second, third = [await lane.enqueue() for _ in range(3)]
+    assert await codes(app, first) == ["not_admitted", "no_worker_listens"]
+    hand = await Hand.registered(app.database)
+    await admit(app)
+    claimed = await hand.claim_one()
+    assert claimed.id == first
+    held, behind = (await reasons(app, second))[0], (await reasons(app, third))[0]
+    assert isinstance(held, LaneHeld)
+    assert (held.lane, held.holder.job, held.holder.place, held.ahead) == ("user-42", first, "running", 0)
+    assert (await app.jobs.why(second)).text.startswith(f'blocked: lane "user-42" is held by job {first} (running ')
+    assert behind.text.endswith("; 1 job is before it")
+    assert held.remedy == f"holdfast job why {first}"
+    await hand.retry_later(claimed)
+    (held,) = await reasons(app, second)
+    assert f"is held by job {first} (scheduled, due in 60 min)" in held.text
+
+
+async def test_a_limit_names_who_holds_its_slots_and_a_rate_when_it_opens(app: Holdfast) -> None:
+    @app.task(limits=[Limit("tenant", 2, by="tenant")])
+    async def work(tenant: str) -> None: ...
+
+    @app.task(rate=Rate(1, per="1h", name="api"))
+    async def call() -> None: ...
+
+    await declare_tasks(app.database, app.tasks.values())
+    hand = await Hand.registered(app.database, "default")
+    one, two, three = [await work.enqueue("a") for _ in range(3)]
+    await admit(app)
+    await hand.claim()
+    (full,) = await reasons(app, three)
+    assert isinstance(full, SlotsFull)
+    assert (full.limit, full.key, full.capacity, full.taken) == ("tenant", "a", 2, 2)
+    assert [holder.job for holder in full.holders] == [one, two]
+    assert full.text.startswith(f'limit "tenant" for "a": 2 of 2 slots are held by job {one} (running ')
+    _, late = await call.enqueue(), await call.enqueue()
+    await admit(app)
+    (spent,) = await reasons(app, late)
+    assert isinstance(spent, RateSpent)
+    assert spent.text.startswith('rate "api": 1 in 60 min have started, opens in ')
+    await app.queues.pause("default", reason="provider down")
+    assert await codes(app, three) == ["slots_full", "queue_paused"]
