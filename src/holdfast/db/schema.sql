@@ -949,12 +949,20 @@ DECLARE
     v_attempts   smallint[];
     v_flags      smallint[];
     v_alone      boolean;
+    v_places     tid[];
 BEGIN
-    -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
-    IF NOT EXISTS (
-        SELECT FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
-        WHERE EXISTS (SELECT FROM holdfast.ready x WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark)
-    ) THEN
+    SELECT array_agg(r.place) INTO v_places FROM (
+        SELECT f.place
+        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
+        CROSS JOIN LATERAL (
+            SELECT x.ctid AS place FROM holdfast.ready x
+            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
+              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
+            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
+        ) AS f
+        LIMIT p_limit) AS r;
+    IF v_places IS NULL THEN
+        -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
         IF NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live') THEN
             kind := 2;
             RETURN NEXT;
@@ -967,27 +975,14 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    WITH found AS MATERIALIZED (
-        SELECT r.place
-        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
-        CROSS JOIN LATERAL (
-            SELECT x.ctid AS place FROM holdfast.ready x
-            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
-              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
-            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
-        ) AS r
-        LIMIT p_limit
-    ), taken AS (
-        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (ARRAY(SELECT f.place FROM found f))
+    WITH taken AS (
+        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (v_places)
         RETURNING x.queue, x.priority, x.seq, x.job_id, x.attempt, x.flags
     )
     SELECT array_agg(t.job_id), array_agg(t.queue), array_agg(t.priority), array_agg(t.seq), array_agg(t.attempt), array_agg(t.flags),
            bool_or(t.flags & 5 <> 0)
     INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags, v_alone
     FROM (SELECT * FROM taken ORDER BY taken.priority, taken.seq) AS t;
-    IF v_jobs IS NULL THEN
-        RETURN;
-    END IF;
     IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = ANY (v_jobs)) THEN
         SELECT s.jobs, s.queues, s.priorities, s.seqs, s.attempts, s.flags
         INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags
@@ -1010,7 +1005,17 @@ BEGIN
         v_leases := array_fill(p_lease, ARRAY[cardinality(v_jobs)]);
         INSERT INTO holdfast.lease (id, job_ids, claimed_at) VALUES (p_lease, v_jobs, holdfast.now());
     END IF;
-    RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+    IF cardinality(v_jobs) > 1 THEN
+        RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+        RETURN;
+    END IF;
+    -- One job: a kept plan that prunes when it starts. Planning a statement for it would take longer than all the rest.
+    kind := 0; job_id := v_jobs[1]; lease := v_leases[1]; queue := v_queues[1]; priority := v_priorities[1]; seq := v_seqs[1];
+    attempt := v_attempts[1]; flags := v_flags[1];
+    SELECT j.task, j.args, j.max_attempts, j.timeout_seconds, j.trace INTO task, args, max_attempts, timeout_seconds, trace
+    FROM (SELECT * FROM holdfast.job x WHERE x.id = claim_v1.job_id
+          UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = claim_v1.job_id LIMIT 1) AS j;
+    RETURN NEXT;
 END $function$;
 comment on function holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[]) is 'Takes up to p_limit ready jobs, in the order of the given (queue, priority, mark) triples, into leases of this worker. kind 0: a job; kind 2: this worker was declared dead.';
 
@@ -2199,17 +2204,6 @@ DECLARE
     v_from bigint;
     v_to   bigint;
 BEGIN
-    IF cardinality(p_jobs) = 1 THEN
-        -- One job: a kept plan that prunes when it starts. Planning the statement below would take longer than all the rest.
-        v_from := p_jobs[1];
-        RETURN QUERY
-        SELECT 0::smallint, v_from, p_leases[1], p_queues[1], p_priorities[1], p_seqs[1], p_attempts[1], p_flags[1],
-               j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
-        FROM (VALUES (1)) AS one(row)
-        LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = v_from
-                   UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = v_from LIMIT 1) AS j ON true;
-        RETURN;
-    END IF;
     -- Joining 400 partitions costs 20 ms, one partition 0.1: so the bounds are given as values, a partition's worth at a time.
     SELECT s.partition_days * (86400000::bigint << 22), s.lowest_id INTO v_span, v_low FROM holdfast.storage s;
     SELECT min(j), max(j) INTO v_from, v_to FROM unnest(p_jobs) AS j;
