@@ -109,6 +109,16 @@ class QueueCalls:
             )
         )
 
+    async def save_checkpoint(self, lease: int, job: int) -> list[int]:
+        """Returns the refused jobs."""
+        return list(await self.value("save_checkpoints_v1", [lease], [job], ["1"]))
+
+    async def checkpoints(self) -> int:
+        return int(await self.connection.fetchval("select count(*) from holdfast.checkpoint"))
+
+    async def report_progress(self, lease: int, job: int) -> None:
+        await self.value("report_progress_v1", [lease], [job], [1], [2], ["half"], [0])
+
     async def settle(self) -> int:
         return int(await self.value("settle_batches_v1", 1000))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.interleavings import batch_schedules as batch
 from tests.interleavings import lease_schedules as lease
 from tests.interleavings import queue_schedules as queue
+from tests.interleavings import report_schedules as report
 from tests.interleavings.stage import Mutation, Schedule
 
 _LEASE_FENCE = "WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE"
@@ -169,7 +170,7 @@ MEMBERS_SHARE_A_COUNTER = Mutation(
 )
 SETTLE_WITHOUT_LOCK = Mutation(
     "a settle does not hold the batch",
-    (("settle_batches_v1", "WHERE b.id = v_id FOR UPDATE SKIP LOCKED", "WHERE b.id = v_id"),),
+    (("settle_batch_v1", "WHERE b.id = p_id FOR UPDATE SKIP LOCKED", "WHERE b.id = p_id"),),
 )
 JOIN_HOLDS_NOTHING = Mutation(
     "a join looks at the batch and does not hold it",
@@ -177,7 +178,14 @@ JOIN_HOLDS_NOTHING = Mutation(
 )
 CANCEL_LOOKS_ONCE = Mutation(
     "a settle leaves alone who joined a batch while it was being cancelled",
-    (("settle_batches_v1", "ELSIF v_batch.cancelled_at IS NOT NULL THEN", "ELSIF false THEN"),),
+    (("settle_batch_v1", "IF v_batch.cancelled_at IS NOT NULL THEN", "IF false THEN"),),
+)
+
+CHECKPOINT_WITHOUT_LOCK = Mutation(
+    "the fence of a checkpoint is a look, not a lock", (("save_checkpoints_v1", _LEASE_FENCE, _NO_FENCE),)
+)
+PROGRESS_WAITS = Mutation(
+    "a report waits for whoever ends its lease", (("report_progress_v1", "FOR KEY SHARE SKIP LOCKED", "FOR KEY SHARE"),)
 )
 
 CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
@@ -213,5 +221,8 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (SETTLE_WITHOUT_LOCK, batch.somebody_joins_while_the_last_member_ends),
     (JOIN_HOLDS_NOTHING, batch.somebody_joins_while_the_last_member_ends),
     (JOIN_HOLDS_NOTHING, batch.somebody_joins_a_batch_that_is_just_ending),
+    (CHECKPOINT_WITHOUT_LOCK, report.checkpoint_arrives_during_a_rescue),
+    (CHECKPOINT_WITHOUT_LOCK, report.checkpoint_commits_while_a_rescue_looks),
+    (PROGRESS_WAITS, report.progress_beside_a_transaction_that_ends_its_job),
     (CANCEL_LOOKS_ONCE, batch.somebody_joins_while_the_batch_is_cancelled),
 )

@@ -10,6 +10,7 @@ from tests.interleavings.batch_schedules import BATCH_SCHEDULES
 from tests.interleavings.broken_builds import CAUGHT_BY
 from tests.interleavings.lease_schedules import LEASE_SCHEDULES
 from tests.interleavings.queue_schedules import QUEUE_SCHEDULES
+from tests.interleavings.report_schedules import REPORT_SCHEDULES
 from tests.interleavings.stage import Mutation, Schedule, Stage
 
 
@@ -20,7 +21,9 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize(
-    "schedule", [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *BATCH_SCHEDULES], ids=lambda schedule: schedule.__name__
+    "schedule",
+    [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *BATCH_SCHEDULES, *REPORT_SCHEDULES],
+    ids=lambda schedule: schedule.__name__,
 )
 async def test_nothing_is_lost_doubled_or_held_up(stage: Stage, schedule: Schedule) -> None:
     await schedule(stage)

@@ -6,7 +6,7 @@ app.batch(on_success=…) ─ add, add … ─ one transaction: batch and member
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, Self, TypeVar
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, Self, TypeVar
 import msgspec
 
 from holdfast.clock import monotonic
-from holdfast.db import DRIVER_ERRORS, Database, Fault, adopt, classify, load_statements
-from holdfast.errors import BatchNotFound, ConfigurationError, IllegalMove, TimedOut
+from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
+from holdfast.errors import ArgumentsInvalid, BatchNotFound, ConfigurationError, IllegalMove, TimedOut
 from holdfast.jobs.ids import IdSupply
 from holdfast.jobs.new_job import JobId, NewJob, columns, unique_columns
 
@@ -130,18 +130,24 @@ class Batch:
             self._home.run_sync(self._store)
 
     async def _store(self, database: Database) -> None:
-        """Ids are drawn before, so that after a lost answer nobody has to guess whether the batch exists."""
-        batch_id, *job_ids = await IdSupply(database).take(len(self._jobs) + 1)
+        """The batch's id is drawn before, so that after a lost answer nobody has to guess whether it exists."""
+        (batch_id,) = await IdSupply(database).take(1)
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
             try:
                 if unsure and await database.fetchval(_SQL["batch_exists"], batch_id):
-                    self.id, self.job_ids = batch_id, [JobId(job_id) for job_id in job_ids]
+                    await self._find(database, batch_id)
                     return
                 async with database.connection("user") as connection, connection.transaction():
-                    await self._write(connection.fetchval, batch_id, job_ids)
+
+                    async def run(statement: Statement, params: tuple[Any, ...], on: Any = connection) -> Any:
+                        return await on.fetchval(statement.sql, *params)
+
+                    await self._write(run, batch_id)
             except DRIVER_ERRORS as error:
                 fault = classify(error)
+                if fault in (Fault.ROW, Fault.REPEATED):
+                    raise _unstorable(error) from error
                 if fault not in _WORTH_REPEATING or monotonic() > give_up_at:
                     raise
                 unsure = unsure or fault is Fault.CONNECTION_LOST
@@ -150,34 +156,38 @@ class Batch:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)
 
+    async def _find(self, database: Database, batch_id: int) -> None:
+        """It was committed after all."""
+        self._opened(batch_id)
+        while page := await page_of(database, "members", batch_id, self.job_ids[-1] if self.job_ids else 0):
+            self._stored(page)
+
     async def _store_on(self, connection: Any) -> None:
-        """In the caller's transaction. The server draws the ids: a repeat is the caller's to decide."""
+        """In the caller's transaction. A repeat is the caller's to decide."""
         adopted = adopt(connection)
 
-        async def fetchval(sql: str, *params: Any) -> Any:
-            rows = await adopted.fetch(_BY_SQL[sql], params)
-            return rows[0][0]
+        async def run(statement: Statement, params: tuple[Any, ...]) -> Any:
+            return (await adopted.fetch(statement, params))[0][0]
 
-        await self._write(fetchval, None, None)
+        await self._write(run, None)
 
     def _store_on_sync(self, connection: Any) -> None:
         adopted = adopt(connection)
         self._opened(adopted.fetch_sync(_SQL["open_batch"], self._open_params(None))[0][0])
-        for start, part in self._parts():
-            self._stored(adopted.fetch_sync(_SQL["enqueue_into"], self._params(start, part, None))[0][0])
+        for part in self._parts():
+            self._stored(adopted.fetch_sync(_SQL["enqueue_into"], self._params(part))[0][0])
 
-    async def _write(self, fetchval: Callable[..., Any], batch_id: int | None, ids: Sequence[int] | None) -> None:
-        self._opened(await fetchval(_SQL["open_batch"].sql, *self._open_params(batch_id)))
-        for start, part in self._parts():
-            self._stored(await fetchval(_SQL["enqueue_into"].sql, *self._params(start, part, ids)))
+    async def _write(self, run: Callable[[Statement, tuple[Any, ...]], Awaitable[Any]], batch_id: int | None) -> None:
+        self._opened(await run(_SQL["open_batch"], self._open_params(batch_id)))
+        for part in self._parts():
+            self._stored(await run(_SQL["enqueue_into"], self._params(part)))
 
     def _open_params(self, batch_id: int | None) -> tuple[Any, ...]:
         calls = (None if call is None else call.as_text() for call in self._callbacks)
         return (batch_id, self._name, self._parent, *calls)
 
-    def _params(self, start: int, part: Sequence[NewJob], ids: Sequence[int] | None) -> tuple[Any, ...]:
-        drawn = None if ids is None else ids[start : start + len(part)]
-        return (self.id, None, *columns(part, drawn), *unique_columns(part))
+    def _params(self, part: Sequence[NewJob]) -> tuple[Any, ...]:
+        return (self.id, None, *columns(part, None), *unique_columns(part))
 
     def _opened(self, stored: int) -> None:
         self.id, self.existing, self.job_ids = abs(stored), stored < 0, []
@@ -185,15 +195,11 @@ class Batch:
     def _stored(self, ids: Sequence[int]) -> None:
         self.job_ids += [JobId(abs(job_id), existing=job_id < 0) for job_id in ids]
 
-    def _parts(self) -> Iterable[tuple[int, Sequence[NewJob]]]:
+    def _parts(self) -> Iterable[Sequence[NewJob]]:
         """Portions of a statement each; none for a batch that an earlier attempt has stored."""
-        if self.existing:
-            return
-        for start in range(0, len(self._jobs), _TOGETHER):
-            yield start, self._jobs[start : start + _TOGETHER]
-
-
-_BY_SQL: Final = {statement.sql: statement for statement in _SQL.values()}
+        if not self.existing:
+            for start in range(0, len(self._jobs), _TOGETHER):
+                yield self._jobs[start : start + _TOGETHER]
 
 
 class Batches:
@@ -278,6 +284,9 @@ def call_text(job: NewJob) -> str:
             f"the callback {job.task!r} is to run when its batch has ended: it has no key and no time of its own",
             remedy="leave out unique=, run_in= and run_at=",
         )
+    # Refused now, and not when the batch has ended and nobody is there to hear it.
+    if any(limit is not None and limit <= 0 for limit in (job.max_attempts, job.timeout_seconds)):
+        raise ConfigurationError(f"the callback {job.task!r} has a limit that is not above 0")
     return msgspec.json.encode(
         {
             "task": job.task,
@@ -316,6 +325,13 @@ def _info(row: Any) -> BatchInfo:
         retried=row["reopened"],
         cancel_reason=row["cancel_reason"],
         callbacks=tuple(row["callbacks"]),
+    )
+
+
+def _unstorable(error: BaseException) -> ArgumentsInvalid:
+    return ArgumentsInvalid(
+        f"a member cannot be stored, so nothing of the batch was: {error}",
+        remedy="look at the arguments (JSON cannot hold NaN), queues, priorities and limits",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,11 +57,14 @@ class Reports:
         self.log = LogBuffer(log_level)
         self.loop = asyncio.get_running_loop()
         self._database = database
+        self._turn = threading.Lock()
         self._progress: dict[int, _Said] = {}
 
     def progress(self, claimed: Claimed, done: int, total: int | None, message: str | None) -> None:
         """Note how far a job is; what it said before is forgotten. From any thread."""
-        self._progress[claimed.id] = _Said(claimed, done, total, message, monotonic())
+        said = _Said(claimed, done, total, message, monotonic())
+        with self._turn:
+            self._progress[claimed.id] = said
 
     async def flush(self) -> None:
         """Write what was said since the last time. On an error it is kept for the next time."""
@@ -73,7 +77,8 @@ class Reports:
     async def _write_progress(self) -> None:
         if not self._progress:
             return
-        said, self._progress = self._progress, {}
+        with self._turn:
+            said, self._progress = self._progress, {}
         now, items = monotonic(), list(said.values())
         try:
             await self._database.fetchval(
@@ -87,7 +92,8 @@ class Reports:
                 pool="control",
             )
         except BaseException:
-            self._progress = {**said, **self._progress}
+            with self._turn:
+                self._progress = {**said, **self._progress}
             raise
 
     async def _write_lines(self, lines: Sequence[Heard]) -> None:

@@ -15,9 +15,9 @@ select c.value::text from holdfast.checkpoint c where c.job_id = $1::bigint
 select holdfast.write_log_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::text[], $8::text[])
 
 -- name: read_log
--- Promise: the next $4 lines of a job, in the order they were said, without the first $3 lines of the leases $2.
+-- Promise: the next $4 lines of a job, attempt by attempt, without the first $3 lines of the leases $2.
 select l.lease, l.attempt, l.number, l.at, l.level, l.logger, l.message, l.lease >> 36 as worker
-from holdfast.job_log l
+from (select x.*, min(x.at) over (partition by x.lease) as begun_at from holdfast.job_log x where x.job_id = $1::bigint) as l
 left join unnest($2::bigint[], $3::integer[]) as k(lease, number) on k.lease = l.lease
-where l.job_id = $1::bigint and l.number > coalesce(k.number, 0)
-order by l.at, l.lease, l.number limit $4::integer
+where l.number > coalesce(k.number, 0)
+order by l.attempt, l.begun_at, l.lease, l.number limit $4::integer

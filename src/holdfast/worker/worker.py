@@ -48,6 +48,8 @@ _CANCEL_GRACE_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
 _REPORT_EVERY_SECONDS = 1.0
 _LAST_REPORT_SECONDS = 1.0
+_SETTLE_SECONDS = 5.0
+"""A drain waits so long for a batch to be ended, once nothing else is left."""
 _UNKNOWN_CLOSE_SECONDS = 0.3
 
 
@@ -80,6 +82,7 @@ class Worker:
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
         self._services: Services | None = None
+        self._settling_since: float | None = None
 
     async def run(self) -> Report:
         """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
@@ -190,9 +193,17 @@ class Worker:
         return self._runners.quiet and pump.at_rest
 
     async def _left_to_run(self) -> tuple[bool, bool, bool]:
-        return await Queues(self._database).left_to_run(
+        ready, retries, settling = await Queues(self._database).left_to_run(
             self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
         )
+        if ready or retries or not settling:
+            self._settling_since = None
+            return ready, retries, settling
+        self._settling_since = self._settling_since or monotonic()
+        if monotonic() - self._settling_since < _SETTLE_SECONDS:
+            return ready, retries, True
+        log.warning("a batch is held by an open transaction or cannot be ended: the drain does not wait for it")
+        return ready, retries, False
 
     async def _wind_down(self, pump: Pump) -> None:
         """The phases of an end: give back what has not begun, let run, cancel, write, each within its own time."""

@@ -11,7 +11,7 @@ import pytest
 
 from holdfast import Holdfast, Job
 from holdfast.errors import ArgumentsInvalid, BatchNotFound, ConfigurationError, IllegalMove, TimedOut
-from holdfast.jobs import Retry, audit
+from holdfast.jobs import Batch, Retry, audit
 from tests.rooms.jobs.hand import Hand, assert_conserved
 from tests.rooms.working import working
 
@@ -371,6 +371,59 @@ async def test_a_callback_has_no_time_and_no_key_of_its_own(shop: Shop) -> None:
         with pytest.raises(ConfigurationError, match="no key and no time"):
             async with shop.batch(on_finish=wrong.with_args()):
                 pass
+    with pytest.raises(ConfigurationError, match="not above 0"):
+        async with shop.batch(on_finish=shop.over.options(max_attempts=0).with_args()):
+            pass
+
+
+async def test_a_batch_at_fault_does_not_hold_up_the_others(app: Holdfast, shop: Shop, outsider: Any) -> None:
+    async with shop.batch(on_finish=None) as broken:
+        broken.add(shop.part, 1)
+    async with shop.batch(on_finish=None) as sound:
+        sound.add(shop.part, 2)
+    await outsider.execute(
+        """UPDATE holdfast.batch SET on_success = jsonb_set(on_success, '{priority}', '77') WHERE id = $1""", broken.id
+    )
+    hand = await Hand.registered(app.database)
+    await hand.complete(*await hand.claim())
+    assert await app.batches.settle() == 1
+    assert (await app.batches.show(sound.id)).state == "completed"
+    assert (await app.batches.show(broken.id)).state == "running"
+    assert (await app.drain()).ok  # it waits for a moment, and then no more
+    await outsider.execute("UPDATE holdfast.batch SET on_success = NULL")
+    assert await app.batches.settle() == 1
+    await assert_sound(app)
+
+
+async def test_a_member_that_cannot_be_stored_says_so(app: Holdfast, shop: Shop) -> None:
+    with pytest.raises(ArgumentsInvalid, match="nothing of the batch was"):
+        async with shop.batch() as batch:
+            batch.add(shop.part.options(max_attempts=0), 1)
+    assert list(await app.batches.list()) == []
+
+
+async def test_a_batch_whose_commit_had_no_answer_is_found_again(
+    app: Holdfast, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Batch._write
+    lost: list[int] = []
+
+    async def write_and_lose_the_answer(batch: Batch, run: Any, batch_id: int | None) -> None:
+        await write(batch, run, batch_id)
+        if not lost:
+            lost.append(1)
+            connection = run.__defaults__[0]
+            await connection.execute("COMMIT; BEGIN")
+            raise asyncpg.ConnectionDoesNotExistError("the answer was lost")
+
+    monkeypatch.setattr(Batch, "_write", write_and_lose_the_answer)
+    async with shop.batch(on_finish=None) as batch:
+        batch.add_many(shop.part, [(1,), (2,)])
+    assert lost
+    assert len(batch.job_ids) == 2
+    assert [info.id for info in await app.batches.list()] == [batch.id]
+    await app.drain()
+    assert shop.done[2:] == ["well october"]
 
 
 async def test_an_endless_audit_finds_wrong_counts_and_batches_nobody_ends(

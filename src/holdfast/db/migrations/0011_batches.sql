@@ -179,37 +179,56 @@ END $$;
 COMMENT ON FUNCTION holdfast.end_batch_v1 IS
     'Ends a batch, locked by the caller, of which nothing is open: callbacks, and the word to the batch around it. A cancelled one calls nobody.';
 
+CREATE FUNCTION holdfast.settle_batch_v1(p_id bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SET jit = off AS $$
+DECLARE
+    v_batch holdfast.batch;
+BEGIN
+    -- Locked in one statement, folded in the next. Who joins in an open transaction holds it: then it is not over.
+    PERFORM FROM holdfast.batch b WHERE b.id = p_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    WITH gone AS (
+        DELETE FROM holdfast.batch_delta d WHERE d.batch_id = p_id RETURNING d.*
+    ), summed AS (
+        SELECT sum(g.joined) AS joined, sum(g.completed) AS completed, sum(g.failed) AS failed, sum(g.cancelled) AS cancelled,
+               sum(g.reopened) AS reopened, sum(g.inner_open) AS inner_open, sum(g.inner_unwell) AS inner_unwell FROM gone g HAVING count(*) > 0
+    )
+    UPDATE holdfast.batch b SET
+        members = b.members + s.joined, completed = b.completed + s.completed, failed = b.failed + s.failed,
+        cancelled = b.cancelled + s.cancelled, reopened = b.reopened + s.reopened,
+        inner_open = b.inner_open + s.inner_open, inner_unwell = b.inner_unwell + s.inner_unwell
+    FROM summed s WHERE b.id = p_id RETURNING b.* INTO v_batch;
+    IF NOT FOUND OR v_batch.finished_at IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF v_batch.members - v_batch.completed - v_batch.failed - v_batch.cancelled + v_batch.reopened + v_batch.inner_open = 0 THEN
+        PERFORM holdfast.end_batch_v1(v_batch);
+        RETURN true;
+    END IF;
+    IF v_batch.cancelled_at IS NOT NULL THEN
+        PERFORM holdfast.cancel_members_v1(p_id, v_batch.cancel_reason);            -- who joined while it was being cancelled
+    END IF;
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION holdfast.settle_batch_v1 IS 'Folds the deltas of one batch, unless somebody holds it, and ends it if nothing is open; true: it has ended.';
+
 CREATE FUNCTION holdfast.settle_batches_v1(p_most integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 DECLARE
     v_id    bigint;
-    v_batch holdfast.batch;
     v_ended integer := 0;
 BEGIN
     FOR v_id IN
         SELECT DISTINCT d.batch_id FROM (SELECT x.batch_id FROM holdfast.batch_delta x ORDER BY x.id LIMIT p_most) AS d ORDER BY d.batch_id
     LOOP
-        -- Locked in one statement, folded in the next. Who joins in an open transaction holds it: then it is not over.
-        PERFORM FROM holdfast.batch b WHERE b.id = v_id FOR UPDATE SKIP LOCKED;
-        CONTINUE WHEN NOT FOUND;
-        WITH gone AS (
-            DELETE FROM holdfast.batch_delta d WHERE d.batch_id = v_id RETURNING d.*
-        ), summed AS (
-            SELECT sum(g.joined) AS joined, sum(g.completed) AS completed, sum(g.failed) AS failed, sum(g.cancelled) AS cancelled,
-                   sum(g.reopened) AS reopened, sum(g.inner_open) AS inner_open, sum(g.inner_unwell) AS inner_unwell FROM gone g HAVING count(*) > 0
-        )
-        UPDATE holdfast.batch b SET
-            members = b.members + s.joined, completed = b.completed + s.completed, failed = b.failed + s.failed,
-            cancelled = b.cancelled + s.cancelled, reopened = b.reopened + s.reopened,
-            inner_open = b.inner_open + s.inner_open, inner_unwell = b.inner_unwell + s.inner_unwell
-        FROM summed s WHERE b.id = v_id RETURNING b.* INTO v_batch;
-        CONTINUE WHEN NOT FOUND OR v_batch.finished_at IS NOT NULL;
-        IF v_batch.members - v_batch.completed - v_batch.failed - v_batch.cancelled + v_batch.reopened + v_batch.inner_open = 0 THEN
-            PERFORM holdfast.end_batch_v1(v_batch);
-            v_ended := v_ended + 1;
-        ELSIF v_batch.cancelled_at IS NOT NULL THEN
-            PERFORM holdfast.cancel_members_v1(v_id, v_batch.cancel_reason);        -- who joined while it was being cancelled
-        END IF;
+        BEGIN
+            v_ended := v_ended + holdfast.settle_batch_v1(v_id)::integer;
+        EXCEPTION
+            WHEN OTHERS THEN                                -- one batch at fault must not hold up the others
+                RAISE WARNING 'batch % could not be settled: %', v_id, SQLERRM;
+        END;
     END LOOP;
     RETURN v_ended;
 END $$;
