@@ -121,8 +121,10 @@ def _when(info: JobInfo) -> str:
 
 
 def _what(info: JobInfo) -> str:
-    """The error of a failed job, or else its arguments."""
-    if info.error:
+    """How far a running job is, the error of a failed one, or else its arguments."""
+    if info.progress and info.state == "running":
+        told = told_progress(info.progress) or ""
+    elif info.error:
         told = f"{info.error.get('type', '')}: {info.error.get('message', '')}".splitlines()[0]
     else:
         told = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in (info.args or {}).items())

@@ -57,6 +57,7 @@ class Reports:
         self.log = LogBuffer(log_level)
         self.loop = asyncio.get_running_loop()
         self._database = database
+        self._writing = asyncio.Lock()
         self._turn = threading.Lock()
         self._progress: dict[int, _Said] = {}
 
@@ -67,7 +68,17 @@ class Reports:
             self._progress[claimed.id] = said
 
     async def flush(self) -> None:
-        """Write what was said since the last time. On an error it is kept for the next time."""
+        """Write what was said since the last time. On an error it is kept for the next time.
+
+        Whoever is cancelled here leaves the writing to go on: cut off, nobody would know whether it was done.
+        """
+        await asyncio.shield(asyncio.create_task(self._flush_alone(), name="holdfast reports"))
+
+    async def _flush_alone(self) -> None:
+        async with self._writing:
+            await self._write()
+
+    async def _write(self) -> None:
         await self._write_progress()
         while lines := self.log.take(_LINES_TOGETHER):
             await self._write_lines(lines)

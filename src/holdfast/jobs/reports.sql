@@ -15,8 +15,9 @@ select c.value::text from holdfast.checkpoint c where c.job_id = $1::bigint
 select holdfast.write_log_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::text[], $8::text[])
 
 -- name: read_log
--- Promise: the next $4 lines of a job, attempt by attempt, without the first $3 lines of the leases $2.
-select l.lease, l.attempt, l.number, l.at, l.level, l.logger, l.message, l.lease >> 36 as worker
+-- Promise: the next $4 lines of a job, attempt by attempt, without the first $3 lines of the leases $2. A line that was
+-- written again, because nobody knew whether it was, is told once.
+select distinct on (l.attempt, l.begun_at, l.lease, l.number) l.lease, l.attempt, l.number, l.at, l.level, l.logger, l.message, l.lease >> 36 as worker
 from (select x.*, min(x.at) over (partition by x.lease) as begun_at from holdfast.job_log x where x.job_id = $1::bigint) as l
 left join unnest($2::bigint[], $3::integer[]) as k(lease, number) on k.lease = l.lease
 where l.number > coalesce(k.number, 0)
