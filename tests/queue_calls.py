@@ -71,7 +71,9 @@ class QueueCalls:
         """The complaints of the law of gates."""
         return [f"{row['gate']} {row['job_id']}: {row['trouble']}" for row in await self.rows("audit_gates_v1")]
 
-    async def enqueue_keyed(self, *keys: str, queue: str = QUEUE, delay_seconds: float | None = None) -> list[int]:
+    async def enqueue_keyed(
+        self, *keys: str, queue: str = QUEUE, delay_seconds: float | None = None, gates: str | None = None
+    ) -> list[int]:
         count = len(keys)
         delays = None if delay_seconds is None else [int(delay_seconds * 1_000_000)] * count
         return list(
@@ -79,6 +81,7 @@ class QueueCalls:
                 "enqueue_keyed_v1",
                 *(None, [queue] * count, ["task"] * count, ["{}"] * count, [PRIORITY] * count, [0] * count),
                 *(delays, None, [None] * count, [None] * count, list(keys), None),
+                *(() if gates is None else ([gates] * count,)),
             )
         )
 

@@ -95,7 +95,8 @@ DUPLICATE_HOLDS_NOTHING = Mutation(
     (("hold_waiting_v1", "r.flags & 2 <> 0 FOR KEY SHARE", "r.flags & 2 <> 0"),),
 )
 KEYS_NEVER_GO_STALE = Mutation(
-    "the key of a finished job stays taken", (("hold_waiting_v1", "RETURN 'finished'", "RETURN 'running'"),)
+    "the key of a finished job stays taken",
+    (("hold_waiting_v1", "IF holdfast.is_finished_v1(p_job) THEN", "IF false THEN"),),
 )
 REQUESTS_OUTLIVE_A_RETRY = Mutation(
     "an operator's retry leaves an old cancel request in place",

@@ -44,8 +44,8 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("blocked", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
-    *("batch", "batch_member", "batch_callback", "batch_delta"),
+    *("blocked", "gate_call", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta"),
+    *("worker_beat", "worker", "batch", "batch_member", "batch_callback", "batch_delta"),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
@@ -192,7 +192,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     async def in_line(self) -> list[int]:
         rows = await self.calls.connection.fetch(
-            "select job_id, queue from holdfast.ready order by priority, array_position($1::text[], queue::text), seq",
+            "select job_id, queue from holdfast.ready where queue = any($1::text[])"  # callbacks stand elsewhere
+            " order by priority, array_position($1::text[], queue::text), seq",
             list(QUEUES),
         )
         return [row["job_id"] for row in rows if row["queue"] not in self.model.paused]

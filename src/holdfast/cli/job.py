@@ -41,6 +41,7 @@ def enqueue(
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first, 9 last")] = None,
     run_in: Annotated[str | None, typer.Option(metavar="DURATION", help="run later: 90s, 10m, 1h30m, 2d")] = None,
     unique: Annotated[str | None, typer.Option(metavar="KEY", help="nothing is inserted while a job holds it")] = None,
+    lane: Annotated[str | None, typer.Option(metavar="KEY", help="one of a lane runs at a time, in order")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="wait for its end; exit status 1 if it fails")] = False,
     app: AppPath = None,
     database_url: DatabaseUrl = None,
@@ -49,7 +50,7 @@ def enqueue(
     """Put a job into the queue."""
     arguments = _arguments(args, values or [])
     application = load_application(app) if app else None
-    options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique}
+    options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique, "lane": lane}
 
     async def work(opened: Holdfast) -> tuple[int, JobInfo | None]:
         if application is not None:

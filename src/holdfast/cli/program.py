@@ -13,6 +13,7 @@ import typer
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.job import jobs
+from holdfast.cli.limit import limits
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.queue import queues
 from holdfast.cli.screen import screen
@@ -66,6 +67,7 @@ program.command(
 program.add_typer(jobs)
 program.add_typer(batches)
 program.add_typer(queues)
+program.add_typer(limits)
 program.add_typer(schema)
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from holdfast.cli.screen import ago, number, table
 from holdfast.jobs import QueueInfo, span
 
-_NUMBERS = ("READY", "OLDEST", "RUNNING", "SCHEDULED", "COMPLETED", "FAILED")
+_NUMBERS = ("READY", "OLDEST", "RUNNING", "BLOCKED", "SCHEDULED", "COMPLETED", "FAILED")
 
 
 def queue_table(found: Sequence[QueueInfo]) -> Table:
@@ -25,6 +25,7 @@ def queue_table(found: Sequence[QueueInfo]) -> Table:
             ready,
             span(queue.oldest_seconds),
             number(queue.running),
+            number(queue.blocked),
             number(queue.scheduled),
             number(queue.completed),
             Text(number(queue.failed), style="red" if queue.failed else ""),

@@ -11,6 +11,9 @@ create schema holdfast;
 -- [sequence] holdfast.blocked_number
 create sequence holdfast.blocked_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
+-- [sequence] holdfast.gate_call_number
+create sequence holdfast.gate_call_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
 -- [sequence] holdfast.job_block
 create sequence holdfast.job_block as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
@@ -99,7 +102,7 @@ create table holdfast.blocked (
 with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
 CREATE UNIQUE INDEX blocked_job ON holdfast.blocked USING btree (job_id);
 CREATE UNIQUE INDEX blocked_line ON holdfast.blocked USING btree (gate, rank, seq);
-comment on table holdfast.blocked is 'Waits before a gate, in the order (rank, seq); with an empty gate it has just arrived and nobody has looked at it.';
+comment on table holdfast.blocked is 'Waits before a gate, in the order (rank, seq); without a gate it is to be lined up by a worker, because its line is shared fairly.';
 
 -- [table] holdfast.cancel_request
 create table holdfast.cancel_request (
@@ -145,6 +148,17 @@ create table holdfast.gate (
 with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, fillfactor=50, vacuum_truncate=off);
 CREATE INDEX gate_opening ON holdfast.gate USING btree (opens_at) WHERE (opens_at IS NOT NULL);
 comment on table holdfast.gate is 'A gate before which a line has formed. Nobody stands in it before the mark; virtual: how far a fairly shared line has come.';
+
+-- [table] holdfast.gate_call
+create table holdfast.gate_call (
+    id bigint default nextval('holdfast.gate_call_number'::regclass) not null,
+    gate text collate "C" not null,
+    rank bigint not null,
+    seq bigint not null
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE INDEX gate_call_order ON holdfast.gate_call USING btree (id);
+comment on table holdfast.gate_call is 'Somebody new stands before this gate, nowhere before (rank, seq): whoever sees it looks at the gate. Commits with the job, so none is missed.';
 
 -- [table] holdfast.gate_share
 create table holdfast.gate_share (
@@ -540,7 +554,7 @@ UNION ALL
 comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
 
 -- [function] holdfast.admit_v1(bigint[],bigint,text,integer)
-CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT arrived integer, OUT opens_us bigint, OUT swept text, OUT queues text[])
+CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT heard bigint, OUT opens_us bigint, OUT swept text, OUT queues text[])
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -559,46 +573,37 @@ BEGIN
     END IF;
     seated := 0;
     queues := '{}';
-    -- Whose gates have become free: those of jobs that have ended, rates whose time has come, and a part of all, as a safety net.
+    -- Gates to look at: those of jobs that have ended, those somebody has come to, rates whose time has come, a part of all as a safety net.
+    SELECT c.gates, c.heard INTO v_gates, heard FROM holdfast.calls_v1(p_settled, p_limit) AS c;
     IF cardinality(p_freed) > 0 THEN
-        v_gates := holdfast.gates_among_v1(p_freed);
+        v_gates := v_gates || holdfast.gates_among_v1(p_freed);
     END IF;
     v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.opens_at <= v_now ORDER BY g.opens_at LIMIT 1000);
     IF p_sweep IS NOT NULL THEN
-        swept := holdfast.sweep_gates_v1(p_sweep);
-        v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.name > p_sweep ORDER BY g.name LIMIT 500);
+        SELECT v_gates || w.gates, w.swept INTO v_gates, swept FROM holdfast.sweep_gates_v1(p_sweep) AS w;
+    END IF;
+    -- Who has come to a fairly shared line gets its place in it; who finds it empty passes.
+    v_rows := holdfast.arrivals_v1(p_limit);
+    IF v_rows IS NOT NULL THEN
+        v_stops := holdfast.stops_v1(v_rows, true);
+        queues := coalesce(holdfast.seat_v1(v_rows, v_stops), '{}');
+        seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+        v_gates := v_gates || ARRAY(SELECT DISTINCT s FROM unnest(v_stops) AS s WHERE s IS NOT NULL) || holdfast.left_room_v1(v_rows, v_stops);
     END IF;
     FOR turn IN 1..5 LOOP
         EXIT WHEN coalesce(cardinality(v_gates), 0) = 0;
         SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
-        seated := seated + coalesce(v_turn.seated, 0);
+        seated := seated + v_turn.seated;
         queues := queues || coalesce(v_turn.queues, '{}');
         v_gates := v_turn.again;
     END LOOP;
-    v_rows := holdfast.arrivals_v1(p_settled, p_limit);
-    arrived := coalesce(cardinality(v_rows), 0);
-    IF arrived > 0 THEN
-        v_stops := holdfast.stops_v1(v_rows, true);
-        queues := queues || coalesce(holdfast.seat_v1(v_rows, v_stops), '{}');
-        seated := seated + (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
-        -- Counted by their turns, some of several gates may have been stopped with room left: those lines get their look.
-        SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1)) INTO v_gates
-        FROM unnest(v_rows, v_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
-             unnest(string_to_array(i.gates, E'\n')) AS e(gate)
-        WHERE i.stop IS NOT NULL AND position(E'\n' IN i.gates) > 0;
-        IF v_gates IS NOT NULL THEN
-            SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
-            seated := seated + coalesce(v_turn.seated, 0);
-            queues := queues || coalesce(v_turn.queues, '{}');
-        END IF;
-    END IF;
     IF cardinality(queues) > 0 THEN
         queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
         PERFORM holdfast.ring_v1(queues);
     END IF;
     SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
 END $function$;
-comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), before rates whose time has come, and who has just arrived. is_mine false: another worker is at it, look again soon.';
+comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
 
 -- [function] holdfast.anyone_idle_v1(text[],integer)
 CREATE OR REPLACE FUNCTION holdfast.anyone_idle_v1(p_queues text[], p_except integer)
@@ -625,36 +630,8 @@ AS $function$
 $function$;
 comment on function holdfast.argument_key_v1(jsonb,jsonb) is 'The key that these arguments have by [[name, default], …], as the application makes it too.';
 
--- [function] holdfast.arrival_mark_v1(bigint,text[])
-CREATE OR REPLACE FUNCTION holdfast.arrival_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
- RETURNS record
- LANGUAGE plpgsql
- SET jit TO 'off'
-AS $function$
-DECLARE
-    v_writers text[];
-BEGIN
-    -- As marks_v1: first the sequence, then the writers; once the writers of then have ended, nobody arrives below it any more.
-    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.blocked_number o;
-    SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
-    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.blocked'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
-      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
-    fence := v_writers;
-    IF p_pending IS NULL THEN
-        RETURN;
-    END IF;
-    IF p_fence && v_writers THEN
-        pending := p_pending;
-        fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
-        RETURN;
-    END IF;
-    settled := coalesce((SELECT least(b.seq - 1, p_pending) FROM holdfast.blocked b WHERE b.gate = '' ORDER BY b.rank, b.seq LIMIT 1), p_pending);
-END $function$;
-comment on function holdfast.arrival_mark_v1(bigint,text[]) is 'Nobody with a number up to settled stands among the arrivals or can ever appear there; pending and fence are for the next call.';
-
--- [function] holdfast.arrivals_v1(bigint,integer)
-CREATE OR REPLACE FUNCTION holdfast.arrivals_v1(p_settled bigint, p_limit integer)
+-- [function] holdfast.arrivals_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.arrivals_v1(p_limit integer)
  RETURNS holdfast.blocked[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -662,29 +639,19 @@ CREATE OR REPLACE FUNCTION holdfast.arrivals_v1(p_settled bigint, p_limit intege
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_seen  bigint[];
-    v_rows  holdfast.blocked[];
-    v_stuck text[];
+    v_seen bigint[];
+    v_rows holdfast.blocked[];
 BEGIN
     SELECT array_agg(x.job_id) INTO v_seen FROM (
-        SELECT b.job_id FROM holdfast.blocked b WHERE b.gate = '' AND b.rank = 0 AND b.seq > p_settled ORDER BY b.seq LIMIT p_limit) AS x;
+        SELECT b.job_id FROM holdfast.blocked b WHERE b.gate = '' ORDER BY b.rank, b.seq LIMIT p_limit) AS x;
     IF v_seen IS NULL THEN
         RETURN NULL;
     END IF;
     SELECT array_agg(x ORDER BY x.seq) INTO v_rows FROM (
         SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) AND b.gate = '' FOR UPDATE SKIP LOCKED) AS x;
-    IF cardinality(v_rows) < cardinality(v_seen) THEN
-        -- Somebody holds a row: whoever comes behind it in its lane waits with it.
-        SELECT array_agg(split_part(b.gates, E'\n', 1) || E'\n' || b.seq) INTO v_stuck FROM holdfast.blocked b
-        WHERE b.job_id = ANY (v_seen) AND starts_with(b.gates, 'lane:') AND b.gate = ''
-          AND NOT EXISTS (SELECT FROM unnest(v_rows) AS r WHERE r.job_id = b.job_id);
-        SELECT array_agg(r ORDER BY r.seq) INTO v_rows FROM unnest(v_rows) AS r
-        WHERE NOT EXISTS (SELECT FROM unnest(v_stuck) AS s
-                          WHERE split_part(s, E'\n', 1) = split_part(r.gates, E'\n', 1) AND split_part(s, E'\n', 2)::bigint < r.seq);
-    END IF;
     RETURN v_rows;
 END $function$;
-comment on function holdfast.arrivals_v1(bigint,integer) is 'The oldest arrivals nobody holds, locked. In a lane nobody overtakes one that is held.';
+comment on function holdfast.arrivals_v1(integer) is 'The oldest of those that no line has taken up yet and nobody holds, locked.';
 
 -- [function] holdfast.audit_batches_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_batches_v1()
@@ -759,7 +726,8 @@ AS $function$
     SELECT b.job_id, 'blocked', CASE WHEN b.gate = '' THEN 'no worker looks at who has arrived' ELSE 'its gate has room and nobody takes it' END
     FROM holdfast.blocked b
     WHERE holdfast.id_time(b.job_id) < holdfast.now() - interval '5 seconds'
-      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0)
+      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0
+           OR EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = b.job_id AND s.gate = b.gate))
       AND b.queue IN (SELECT unnest(w.queues) FROM holdfast.worker w WHERE w.state = 'live')
       AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
     UNION ALL
@@ -830,6 +798,57 @@ BEGIN
     RETURN v_outer;
 END $function$;
 comment on function holdfast.call_back_v1(holdfast.batch,jsonb) is 'Enqueues one callback of a batch that ends. True: it has joined the batch of the parent job.';
+
+-- [function] holdfast.call_mark_v1(bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.call_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_writers text[];
+BEGIN
+    -- As marks_v1: first the sequence, then the writers; once the writers of then have ended, no call appears below it any more.
+    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.gate_call_number o;
+    SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.gate_call'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    fence := v_writers;
+    IF p_pending IS NULL THEN
+        RETURN;
+    END IF;
+    IF p_fence && v_writers THEN
+        pending := p_pending;
+        fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
+        RETURN;
+    END IF;
+    settled := coalesce((SELECT least(c.id - 1, p_pending) FROM holdfast.gate_call c ORDER BY c.id LIMIT 1), p_pending);
+END $function$;
+comment on function holdfast.call_mark_v1(bigint,text[]) is 'No call with a number up to settled is there or can ever appear; pending and fence are for the next call.';
+
+-- [function] holdfast.calls_v1(bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.calls_v1(p_settled bigint, p_limit integer, OUT gates text[], OUT heard bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    WITH heard AS (
+        DELETE FROM holdfast.gate_call c WHERE c.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.gate_call x WHERE x.id > p_settled ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED))
+        RETURNING c.gate, c.rank, c.seq
+    ), of_gates AS (
+        SELECT h.gate, min(h.rank) AS rank, min(h.seq) AS seq, count(*) AS n FROM heard h GROUP BY h.gate
+    ), lowered AS (
+        UPDATE holdfast.gate g SET mark_rank = least(o.rank, g.mark_rank), mark_seq = 0
+        FROM of_gates o WHERE g.name = o.gate AND (o.rank, o.seq) < (g.mark_rank, g.mark_seq)
+    )
+    SELECT array_agg(o.gate) FILTER (WHERE o.gate <> ''), coalesce(sum(o.n), 0) INTO gates, heard FROM of_gates o;
+END $function$;
+comment on function holdfast.calls_v1(bigint,integer) is 'Takes calls, the oldest first: the gates to look at. A newcomer before the mark of its gate lowers the mark.';
 
 -- [function] holdfast.cancel_batch_v1(bigint,text)
 CREATE OR REPLACE FUNCTION holdfast.cancel_batch_v1(p_batch bigint, p_reason text)
@@ -1358,7 +1377,8 @@ BEGIN
         GROUP BY k.key ORDER BY holdfast.key_hash_v1(k.key)
     LOOP
         v_at := v_row.positions[1];
-        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_at], coalesce(p_covered[v_at], 15::smallint), p_periods_us[v_at], p_conflicts[v_at]);
+        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_at], coalesce(p_covered[v_at], 15::smallint), p_periods_us[v_at],
+                                        coalesce(p_conflicts[v_at], 0::smallint));
         FOREACH v_at IN ARRAY v_row.positions LOOP
             v_answer[v_at] := v_owner;
         END LOOP;
@@ -1594,6 +1614,16 @@ BEGIN
 END $function$;
 comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[]) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted. p_company: those with company, NULL for none.';
 
+-- [function] holdfast.first_gate_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.first_gate_v1(p_gates text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN position(E'\t' IN split_part(p_gates, E'\n', 1)) > 0 THEN '' ELSE split_part(p_gates, E'\n', 1) END
+$function$;
+comment on function holdfast.first_gate_v1(text) is 'The gate in whose line a job stands first; empty where only a worker can say its place, in a fairly shared line.';
+
 -- [function] holdfast.fold_v1()
 CREATE OR REPLACE FUNCTION holdfast.fold_v1()
  RETURNS boolean
@@ -1727,39 +1757,50 @@ END $function$;
 comment on function holdfast.gates_of_v1(text,jsonb,jsonb,text) is 'The gates before which a job with these arguments stands; NULL for none.';
 
 -- [function] holdfast.heads_v1(text[])
-CREATE OR REPLACE FUNCTION holdfast.heads_v1(p_gates text[])
- RETURNS holdfast.blocked[]
+CREATE OR REPLACE FUNCTION holdfast.heads_v1(p_gates text[], OUT jobs bigint[], OUT is_simple boolean)
+ RETURNS record
  LANGUAGE plpgsql
+ STABLE
  SET enable_seqscan TO 'off'
  SET enable_sort TO 'off'
+ SET enable_bitmapscan TO 'off'
  SET jit TO 'off'
 AS $function$
 DECLARE
     v_served text[];
-    v_seen   bigint[];
-    v_rows   holdfast.blocked[];
+    v_more   bigint[];
+    v_plain  boolean;
 BEGIN
+    -- Of a lane its head, should it be on its way back; else the first, and only the first: where somebody holds its row, the lane waits.
+    SELECT array_agg(h.job_id), coalesce(bool_and(h.gates = l.gate), true) INTO jobs, is_simple
+    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:')) AS l
+    LEFT JOIN holdfast.gate g ON g.name = l.gate
+    CROSS JOIN LATERAL (
+        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate WHERE s.gate = l.gate
+        UNION ALL
+        (SELECT b.job_id, b.gates FROM holdfast.blocked b
+         WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
+           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate)
+         ORDER BY b.rank, b.seq LIMIT 1)) AS h;
+    IF NOT EXISTS (SELECT FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) THEN
+        RETURN;
+    END IF;
     -- Who waits for a queue that nobody serves must not take the slots of a limit that others share; look a little past them.
     SELECT array_agg(DISTINCT q.name) INTO v_served FROM holdfast.worker w, unnest(w.queues) AS q(name)
     WHERE w.state = 'live' AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.name);
-    SELECT array_agg(h.job_id) INTO v_seen
-    FROM (SELECT g.name, g.mark_rank, g.mark_seq, coalesce(holdfast.room_v1(g.name), 1000) AS room
-          FROM holdfast.gate g WHERE g.name = ANY (p_gates)) AS g
+    SELECT array_agg(h.job_id), coalesce(bool_and(position(E'\n' IN h.gates) = 0 AND NOT starts_with(g.gate, 'rate:')), true) INTO v_more, v_plain
+    FROM (SELECT d.gate, least(coalesce(holdfast.room_v1(d.gate), 1000), 1000) AS room, coalesce(m.mark_rank, -1) AS rank, coalesce(m.mark_seq, 0) AS seq
+          FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) AS d
+          LEFT JOIN holdfast.gate m ON m.name = d.gate) AS g
     CROSS JOIN LATERAL (
-        SELECT l.job_id FROM (
-            SELECT b.job_id, b.queue FROM holdfast.blocked b
-            WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
-            ORDER BY b.rank, b.seq LIMIT CASE WHEN starts_with(g.name, 'lane:') THEN 1 ELSE least(g.room, 1000) + 1000 END) AS l
-        WHERE starts_with(g.name, 'lane:') OR l.queue = ANY (v_served)
-        LIMIT greatest(0, least(g.room, 1000))) AS h;
-    IF v_seen IS NULL THEN
-        RETURN NULL;
-    END IF;
-    SELECT array_agg(x ORDER BY x.gate, x.rank, x.seq) INTO v_rows FROM (
-        SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) FOR UPDATE SKIP LOCKED) AS x;
-    RETURN v_rows;
+        SELECT l.job_id, l.gates FROM (
+            SELECT b.job_id, b.queue, b.gates FROM holdfast.blocked b WHERE b.gate = g.gate AND (b.rank, b.seq) >= (g.rank, g.seq)
+            ORDER BY b.rank, b.seq LIMIT g.room + 1000) AS l
+        WHERE l.queue = ANY (v_served) LIMIT greatest(0, g.room)) AS h;
+    jobs := jobs || v_more;
+    is_simple := is_simple AND v_plain;
 END $function$;
-comment on function holdfast.heads_v1(text[]) is 'Who stands first before these gates, as many as each has room for, locked.';
+comment on function holdfast.heads_v1(text[]) is 'Who stands first before these gates, as many as each has room for; is_simple: none of them needs anything but this one gate''s slot.';
 
 -- [function] holdfast.hold_waiting_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.hold_waiting_v1(p_job bigint)
@@ -1943,6 +1984,19 @@ BEGIN
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
 
+-- [function] holdfast.left_room_v1(holdfast.blocked[],text[])
+CREATE OR REPLACE FUNCTION holdfast.left_room_v1(p_rows holdfast.blocked[], p_stops text[])
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1))
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+         unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+    WHERE i.stop IS NOT NULL AND position(E'\n' IN i.gates) > 0 AND (split_part(e.gate, E'\t', 1) <> i.stop OR i.stop <> i.gate)
+$function$;
+comment on function holdfast.left_room_v1(holdfast.blocked[],text[]) is 'Who needs several gates and stopped at one had a turn at the others, too: whoever stands next before those may pass instead.';
+
 -- [function] holdfast.limits_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.limits_v1(p_most integer)
  RETURNS TABLE(name text, capacity integer, declared integer, per_us bigint, gate text, taken bigint, waiting bigint)
@@ -1977,12 +2031,17 @@ CREATE OR REPLACE FUNCTION holdfast.line_up_v1(p_jobs bigint[], p_queues text[],
  LANGUAGE sql
  SET enable_seqscan TO 'off'
 AS $function$
-    INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
-    SELECT i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
-    FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
-    JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
-          UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
-    WHERE i.flags & 8 <> 0 ORDER BY i.at
+    WITH lined_up AS (
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(j.gates), holdfast.rank_v1(j.gates, i.priority, holdfast.now()),
+               i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
+        FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
+        JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
+              UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+        WHERE i.flags & 8 <> 0 ORDER BY i.at
+        RETURNING gate, rank, seq
+    )
+    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT l.gate, min(l.rank), min(l.seq) FROM lined_up l GROUP BY l.gate
 $function$;
 comment on function holdfast.line_up_v1(bigint[],text[],smallint[],smallint[],smallint[]) is 'Puts those of the jobs that have gates before them (again); whoever is the head of its lane passes at once.';
 
@@ -2124,6 +2183,29 @@ AS $function$
 $function$;
 comment on function holdfast.may_speak_v1(bigint[],bigint,bigint) is 'Whether this attempt runs under one of these locked leases, or was the one that ended the job: its last words count.';
 
+-- [function] holdfast.move_marks_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.move_marks_v1(p_gates text[])
+ RETURNS void
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+AS $function$
+    -- Now and then: a few dead entries cost less than a row written each time.
+    INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual)
+    SELECT d.gate, h.rank, h.seq, h.rank
+    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:') OR random() < 0.03) AS d
+    LEFT JOIN holdfast.gate m ON m.name = d.gate
+    CROSS JOIN LATERAL (
+        SELECT b.rank, b.seq FROM holdfast.blocked b
+        WHERE b.gate = d.gate AND (b.rank, b.seq) >= (coalesce(m.mark_rank, -1), coalesce(m.mark_seq, 0))
+        ORDER BY b.rank, b.seq LIMIT 1) AS h
+    ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq, virtual = greatest(g.virtual, excluded.virtual)
+    WHERE (g.mark_rank, g.mark_seq) <> (excluded.mark_rank, excluded.mark_seq);
+    UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
+        (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
+    WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
+$function$;
+comment on function holdfast.move_marks_v1(text[]) is 'Nobody stands before the mark of a gate; a call lowers it again. Rates say when they open next.';
+
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
  RETURNS timestamp with time zone
@@ -2247,8 +2329,12 @@ AS $function$
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
         SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now AND gates IS NULL
     ), before_gates AS (
-        INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
-        SELECT id, queue, priority, 1, flags, gates FROM input WHERE due_at <= p_now AND gates IS NOT NULL
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(gates), holdfast.rank_v1(gates, priority, p_now), id, queue, priority, 1, flags, gates
+        FROM input WHERE due_at <= p_now AND gates IS NOT NULL
+        RETURNING gate, rank, seq
+    ), called AS (
+        INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT gate, min(rank), min(seq) FROM before_gates GROUP BY gate
     ), told AS (
         SELECT holdfast.ring_v1(array_agg(DISTINCT queue), 'gates') FROM input WHERE due_at <= p_now AND gates IS NOT NULL HAVING count(*) > 0
     )
@@ -2367,6 +2453,17 @@ AS $function$
 $function$;
 comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
 
+-- [function] holdfast.rank_v1(text,smallint,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.rank_v1(p_gates text, p_priority smallint, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN starts_with(p_gates, 'lane:') OR holdfast.first_gate_v1(p_gates) = '' THEN 0
+                ELSE (extract(epoch FROM p_at) * 1000)::bigint + p_priority * 10000 END
+$function$;
+comment on function holdfast.rank_v1(text,smallint,timestamp with time zone) is 'A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.';
+
 -- [function] holdfast.register_worker_v1(text,text,integer,text,text,text[],integer,boolean)
 CREATE OR REPLACE FUNCTION holdfast.register_worker_v1(p_name text, p_host text, p_pid integer, p_incarnation text, p_version text, p_queues text[], p_concurrency integer, p_has_session boolean)
  RETURNS bigint
@@ -2405,15 +2502,17 @@ BEGIN
     PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
     WITH back AS MATERIALIZED (
         SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
-               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags, j.gates
-        FROM (SELECT id, queue, priority, flags, gates FROM holdfast.job WHERE id = ANY (v_jobs)
-              UNION ALL SELECT id, queue, priority, flags, gates FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
     ), before_gates AS (
-        INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
-        SELECT b.id, b.queue, b.priority, b.attempt, b.flags, b.gates FROM back b WHERE b.flags & 8 <> 0
+        SELECT count(holdfast.line_up_v1(ARRAY[b.id], ARRAY[b.queue::text], ARRAY[b.priority], ARRAY[b.attempt], ARRAY[b.flags])) AS n
+        FROM back b WHERE b.flags & 8 <> 0
     )
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0;
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) = 0
+    UNION ALL
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) > 0;
     v_company := holdfast.company_among_v1(v_jobs);
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
@@ -2693,6 +2792,26 @@ BEGIN
 END $function$;
 comment on function holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[]) is 'Keeps where each of these jobs goes on, under the fence of its lease; returns the jobs refused because their lease is lost.';
 
+-- [function] holdfast.seat_simply_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.seat_simply_v1(p_jobs bigint[], OUT queues text[], OUT seated bigint)
+ RETURNS record
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+AS $function$
+    WITH gone AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
+        RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
+    ), held AS (
+        INSERT INTO holdfast.slot (job_id, gate) SELECT g.job_id, g.gate FROM gone g ON CONFLICT DO NOTHING
+    ), placed AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT g.queue, g.priority, g.job_id, g.attempt, g.flags FROM gone g ORDER BY g.rank, g.seq
+    )
+    SELECT array_agg(DISTINCT g.queue::text), count(*) FROM gone g
+$function$;
+comment on function holdfast.seat_simply_v1(bigint[]) is 'Into ready with the one slot they need: those of the jobs that nobody holds.';
+
 -- [function] holdfast.seat_v1(holdfast.blocked[],text[])
 CREATE OR REPLACE FUNCTION holdfast.seat_v1(p_rows holdfast.blocked[], p_stops text[])
  RETURNS text[]
@@ -2736,40 +2855,34 @@ END $function$;
 comment on function holdfast.seat_v1(holdfast.blocked[],text[]) is 'Does what stops_v1 has decided: into ready with their slots, or into the line where they stop. Returns the queues that got something.';
 
 -- [function] holdfast.serve_v1(text[])
-CREATE OR REPLACE FUNCTION holdfast.serve_v1(p_gates text[])
- RETURNS TABLE(queues text[], again text[], seated bigint)
+CREATE OR REPLACE FUNCTION holdfast.serve_v1(p_gates text[], OUT queues text[], OUT again text[], OUT seated bigint)
+ RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_rows  holdfast.blocked[] := holdfast.heads_v1(p_gates);
+    v_heads record;
+    v_rows  holdfast.blocked[];
     v_stops text[];
 BEGIN
-    IF v_rows IS NOT NULL THEN
-        v_stops := holdfast.stops_v1(v_rows, false);
-        queues := holdfast.seat_v1(v_rows, v_stops);
-        seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
-        -- Who stopped elsewhere has left room behind: whoever stands next before those gates gets a look, too.
-        SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1)) INTO again
-        FROM unnest(v_rows, v_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
-             unnest(string_to_array(i.gates, E'\n')) AS e(gate)
-        WHERE i.stop IS NOT NULL AND split_part(e.gate, E'\t', 1) <> i.stop AND position(E'\n' IN i.gates) > 0;
+    seated := 0;
+    SELECT * INTO v_heads FROM holdfast.heads_v1(p_gates);
+    IF v_heads.jobs IS NOT NULL AND v_heads.is_simple THEN
+        SELECT s.queues, s.seated INTO queues, seated FROM holdfast.seat_simply_v1(v_heads.jobs) AS s;
+    ELSIF v_heads.jobs IS NOT NULL THEN
+        SELECT array_agg(x ORDER BY x.gate, x.rank, x.seq) INTO v_rows FROM (
+            SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_heads.jobs) FOR UPDATE SKIP LOCKED) AS x;
+        IF v_rows IS NOT NULL THEN
+            v_stops := holdfast.stops_v1(v_rows, false);
+            queues := holdfast.seat_v1(v_rows, v_stops);
+            seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+            again := holdfast.left_room_v1(v_rows, v_stops);
+        END IF;
     END IF;
-    -- Marks follow now and then: a lane's next is found in a few steps without.
-    UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq,
-        virtual = CASE WHEN starts_with(g.name, 'lane:') THEN 0 ELSE greatest(g.virtual, h.rank) END
-    FROM (SELECT g.name, b.rank, b.seq FROM holdfast.gate g
-          CROSS JOIN LATERAL (SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
-                              ORDER BY b.rank, b.seq LIMIT 1) AS b
-          WHERE g.name = ANY (p_gates) AND (NOT starts_with(g.name, 'lane:') OR random() < 0.05)) AS h
-    WHERE g.name = h.name AND (g.mark_rank, g.mark_seq) <> (h.rank, h.seq);
-    UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
-        (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
-    WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
-    RETURN NEXT;
+    PERFORM holdfast.move_marks_v1(p_gates);
 END $function$;
-comment on function holdfast.serve_v1(text[]) is 'Lets in who stands first before these gates, as far as there is room.';
+comment on function holdfast.serve_v1(text[]) is 'Lets in who stands first before these gates, as far as there is room. again: gates that deserve another look.';
 
 -- [function] holdfast.set_limit_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.set_limit_v1(p_name text, p_capacity integer)
@@ -2879,7 +2992,6 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO holdfast.gate (name) SELECT DISTINCT s FROM unnest(p_stops) AS s WHERE s IS NOT NULL ON CONFLICT DO NOTHING;
-    -- A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.
     -- A fairly shared line: each key's jobs stand a step (one over its weight) behind each other, from where the line is now.
     WITH comer AS MATERIALIZED (
         SELECT i.*, nullif(split_part(e.gate, E'\t', 2), '') AS share
@@ -2900,9 +3012,8 @@ BEGIN
     )
     INSERT INTO holdfast.blocked (gate, rank, seq, job_id, queue, priority, attempt, flags, gates)
     SELECT c.stop,
-           CASE WHEN starts_with(c.stop, 'lane:') THEN 0
-                WHEN f.share IS NOT NULL THEN f.start + f.step * (row_number() OVER (PARTITION BY c.stop, c.share ORDER BY c.at) - 1)
-                ELSE (extract(epoch FROM holdfast.now()) * 1000)::bigint + c.priority * 10000 END,
+           CASE WHEN f.share IS NOT NULL THEN f.start + f.step * (row_number() OVER (PARTITION BY c.stop, c.share ORDER BY c.at) - 1)
+                ELSE holdfast.rank_v1(c.stop, c.priority, holdfast.now()) END,
            c.seq, c.job_id, c.queue, c.priority, c.attempt, c.flags, c.gates
     FROM comer c LEFT JOIN fair f ON f.stop = c.stop AND f.share = c.share;
     UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq
@@ -2912,7 +3023,7 @@ BEGIN
     UPDATE holdfast.gate g SET opens_at = (SELECT min(b.ends_at) FROM holdfast.rate_block b WHERE b.gate = g.name AND b.ends_at > holdfast.now())
     WHERE g.name = ANY (p_stops) AND starts_with(g.name, 'rate:');
 END $function$;
-comment on function holdfast.stand_in_line_v1(holdfast.blocked[],text[]) is 'Lines up who may not pass. Only here do lines grow, under the lock of admit_v1, so the marks are exact.';
+comment on function holdfast.stand_in_line_v1(holdfast.blocked[],text[]) is 'Lines up who may not pass before the gate that stops it.';
 
 -- [function] holdfast.stops_v1(holdfast.blocked[],boolean)
 CREATE OR REPLACE FUNCTION holdfast.stops_v1(p_rows holdfast.blocked[], p_arrivals boolean)
@@ -2963,24 +3074,28 @@ END $function$;
 comment on function holdfast.stops_v1(holdfast.blocked[],boolean) is 'For each of these jobs, in order, the gate before which it must wait; NULL: it may pass them all. Arrivals wait behind those that wait already.';
 
 -- [function] holdfast.sweep_gates_v1(text)
-CREATE OR REPLACE FUNCTION holdfast.sweep_gates_v1(p_after text)
- RETURNS text
+CREATE OR REPLACE FUNCTION holdfast.sweep_gates_v1(p_after text, OUT gates text[], OUT swept text)
+ RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
 AS $function$
-DECLARE
-    v_last text := (SELECT max(x.name) FROM (SELECT g.name FROM holdfast.gate g WHERE g.name > p_after ORDER BY g.name LIMIT 500) AS x);
 BEGIN
-    DELETE FROM holdfast.gate g WHERE g.name > p_after AND g.name <= v_last
-        AND NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name);
+    WITH RECURSIVE line(gate, n) AS (       -- the distinct gates by one index descent each
+        (SELECT b.gate, 1 FROM holdfast.blocked b WHERE b.gate > p_after ORDER BY b.gate LIMIT 1)
+        UNION ALL
+        SELECT (SELECT b.gate FROM holdfast.blocked b WHERE b.gate > l.gate ORDER BY b.gate LIMIT 1), l.n + 1
+        FROM line l WHERE l.gate IS NOT NULL AND l.n < 500
+    )
+    SELECT array_agg(l.gate), CASE WHEN count(*) = 500 THEN max(l.gate) ELSE '' END INTO gates, swept FROM line l WHERE l.gate IS NOT NULL;
     IF p_after = '' THEN
+        DELETE FROM holdfast.gate g WHERE NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name);
         DELETE FROM holdfast.gate_share f WHERE NOT EXISTS (SELECT FROM holdfast.gate g WHERE g.name = f.gate);
         DELETE FROM holdfast.rate_block k WHERE k.ends_at < holdfast.now() - interval '1 second';
     END IF;
-    RETURN coalesce(v_last, '');
 END $function$;
-comment on function holdfast.sweep_gates_v1(text) is 'The safety net, five hundred gates at a time: forgets lines that are empty. Returns where to go on.';
+comment on function holdfast.sweep_gates_v1(text) is 'The safety net, five hundred lines at a time from p_after on; swept: where to go on, empty at the end. Empty lines are forgotten.';
 
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
@@ -3035,9 +3150,15 @@ BEGIN
         SELECT k.generation, k.job_id, k.until INTO v_generation, v_holder, v_until
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
         IF v_holder <> p_job THEN
-            v_place := CASE WHEN p_conflict = 2 AND holdfast.withdraw_v1(v_holder, p_job) THEN 'replaced'
-                            WHEN p_conflict = 1 THEN coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[v_holder]) AS p), 'dropped')
-                            ELSE holdfast.hold_waiting_v1(v_holder) END;
+            IF p_conflict = 1 THEN
+                v_place := coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[v_holder]) AS p), 'dropped');
+            ELSIF p_conflict <> 2 THEN
+                v_place := holdfast.hold_waiting_v1(v_holder);
+            ELSIF holdfast.withdraw_v1(v_holder, p_job) THEN
+                v_place := 'replaced';
+            ELSE
+                v_place := holdfast.hold_waiting_v1(v_holder);
+            END IF;
             -- 1 scheduled, 2 blocked, 4 ready, 8 running; after its end a key counts only for its period, in places 16, 32, 64.
             v_bit := coalesce(array_position(ARRAY['scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled'], v_place), 0);
             IF (v_bit BETWEEN 1 AND 4 AND p_covered & (1 << (v_bit - 1)) <> 0)
@@ -3082,6 +3203,10 @@ CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bi
 AS $function$
 BEGIN
     -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
+    IF 10 > ALL (p_moves) THEN
+        DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
+        RETURN;
+    END IF;
     DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
     WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
     PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);

@@ -59,19 +59,19 @@ class Gatekeeper:
             self._sweep = row["swept"]
             if not self._sweep:
                 self._sweep_due_at = monotonic() + _SWEEP_EVERY_SECONDS
-        if row["arrived"] and monotonic() >= self._mark_due_at:
+        if row["heard"] and monotonic() >= self._mark_due_at:
             await self._settle_mark()
-        return list(row["queues"]), self._pause(row["arrived"], row["seated"], row["opens_us"])
+        return list(row["queues"]), self._pause(row["heard"], row["seated"], row["opens_us"])
 
-    def _pause(self, arrived: int, seated: int, opens_us: int | None) -> float:
-        if arrived >= _MOST_TOGETHER or self._freed or self._sweep:
+    def _pause(self, heard: int, seated: int, opens_us: int | None) -> float:
+        if heard >= _MOST_TOGETHER or self._freed or self._sweep:
             return 0.0
-        pause = _BUSY_SECONDS if arrived or seated else _LOOK_EVERY_SECONDS
+        pause = _BUSY_SECONDS if heard or seated else _LOOK_EVERY_SECONDS
         return pause if opens_us is None else min(pause, max(opens_us / 1_000_000, 0.001))
 
     async def _settle_mark(self) -> None:
-        """Below the settled number nobody arrives any more: looks need not wade through dead index entries."""
+        """No call comes below the settled number any more: looks need not wade through dead index entries."""
         self._mark_due_at = monotonic() + _MARK_EVERY_SECONDS
-        row = await self._database.fetchrow(_SQL["arrival_mark"], self._pending, self._fence, pool="control")
+        row = await self._database.fetchrow(_SQL["call_mark"], self._pending, self._fence, pool="control")
         self._pending, self._fence = row["pending"], list(row["fence"])
         self._settled = max(self._settled, row["settled"] or 0)

@@ -1,10 +1,10 @@
 -- name: admit
--- Promise: whoever may pass its gates is ready, its slots taken: after the jobs $1 that have ended, of the arrivals above $2, and in a part of all gates from $3 on.
-select is_mine, seated, arrived, opens_us, swept, queues from holdfast.admit_v1($1::bigint[], $2::bigint, $3::text, $4::integer)
+-- Promise: whoever may pass its gates is ready, its slots taken: after the jobs $1 that have ended, after the calls above $2, and in a part of all gates from $3 on.
+select is_mine, seated, heard, opens_us, swept, queues from holdfast.admit_v1($1::bigint[], $2::bigint, $3::text, $4::integer)
 
--- name: arrival_mark
--- Promise: nobody arrives at or below settled any more; pending and fence are for the next call.
-select settled, pending, fence from holdfast.arrival_mark_v1($1::bigint, $2::text[])
+-- name: call_mark
+-- Promise: no call at or below settled is there or can appear; pending and fence are for the next call.
+select settled, pending, fence from holdfast.call_mark_v1($1::bigint, $2::text[])
 
 -- name: declare_limits
 -- Promise: the database knows these limits; unchanged ones are not written, an operator's choice stays.

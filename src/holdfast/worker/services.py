@@ -90,8 +90,8 @@ class Services:
     def _rung(self, payload: str) -> None:
         if payload == "gates":
             self._gates.set()
-            return
-        self._pump.ring()
+        else:
+            self._pump.ring()
 
     def _gates_freed(self, jobs: list[int]) -> None:
         self._gatekeeper.freed(jobs)

@@ -106,8 +106,8 @@ CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled (job_id);
 COMMENT ON TABLE holdfast.scheduled IS 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
 
 -- Gates. A lane lets one job in at a time, a limit N, a rate N within a time; all three are one mechanism. Applications only
--- insert here, with gate '' (just arrived). Workers, one at a time, let jobs into ready with their slots already taken, or
--- line them up before the gate that is full.
+-- insert: the job into the line of its first gate, and a call. Workers, one at a time, let jobs into ready with their slots
+-- already taken, or line them up before the gate that is full.
 CREATE SEQUENCE holdfast.blocked_number;        -- place in line; drawn inside the insert, CACHE 1
 CREATE TABLE holdfast.blocked (
     gate     text     NOT NULL COLLATE "C" DEFAULT '',
@@ -123,7 +123,20 @@ CREATE TABLE holdfast.blocked (
         autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
 CREATE UNIQUE INDEX blocked_line ON holdfast.blocked (gate, rank, seq);
 CREATE UNIQUE INDEX blocked_job ON holdfast.blocked (job_id);
-COMMENT ON TABLE holdfast.blocked IS 'Waits before a gate, in the order (rank, seq); with an empty gate it has just arrived and nobody has looked at it.';
+COMMENT ON TABLE holdfast.blocked IS
+    'Waits before a gate, in the order (rank, seq); without a gate it is to be lined up by a worker, because its line is shared fairly.';
+
+CREATE SEQUENCE holdfast.gate_call_number;
+CREATE TABLE holdfast.gate_call (
+    id   bigint NOT NULL DEFAULT nextval('holdfast.gate_call_number'),
+    gate text   NOT NULL COLLATE "C",
+    rank bigint NOT NULL,
+    seq  bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
+CREATE INDEX gate_call_order ON holdfast.gate_call (id);
+COMMENT ON TABLE holdfast.gate_call IS
+    'Somebody new stands before this gate, nowhere before (rank, seq): whoever sees it looks at the gate. Commits with the job, so none is missed.';
 
 CREATE TABLE holdfast.slot (
     job_id bigint NOT NULL,

@@ -118,6 +118,20 @@ END $$;
 COMMENT ON FUNCTION holdfast.enqueue_one_v1 IS
     'enqueue_v1 for one plain job: without arrays it costs half as much.';
 
+CREATE FUNCTION holdfast.first_gate_v1(p_gates text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN position(E'\t' IN split_part(p_gates, E'\n', 1)) > 0 THEN '' ELSE split_part(p_gates, E'\n', 1) END
+$$;
+COMMENT ON FUNCTION holdfast.first_gate_v1 IS 'The gate in whose line a job stands first; empty where only a worker can say its place, in a fairly shared line.';
+
+CREATE FUNCTION holdfast.rank_v1(p_gates text, p_priority smallint, p_at timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN starts_with(p_gates, 'lane:') OR holdfast.first_gate_v1(p_gates) = '' THEN 0
+                ELSE (extract(epoch FROM p_at) * 1000)::bigint + p_priority * 10000 END
+$$;
+COMMENT ON FUNCTION holdfast.rank_v1 IS
+    'A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.';
+
 CREATE FUNCTION holdfast.place_v1(
     p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[],
     p_delays_us bigint[], p_due_at timestamptz[], p_now timestamptz, p_gates text[]
@@ -135,8 +149,12 @@ LANGUAGE sql VOLATILE AS $$
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
         SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now AND gates IS NULL
     ), before_gates AS (
-        INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
-        SELECT id, queue, priority, 1, flags, gates FROM input WHERE due_at <= p_now AND gates IS NOT NULL
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(gates), holdfast.rank_v1(gates, priority, p_now), id, queue, priority, 1, flags, gates
+        FROM input WHERE due_at <= p_now AND gates IS NOT NULL
+        RETURNING gate, rank, seq
+    ), called AS (
+        INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT gate, min(rank), min(seq) FROM before_gates GROUP BY gate
     ), told AS (
         SELECT holdfast.ring_v1(array_agg(DISTINCT queue), 'gates') FROM input WHERE due_at <= p_now AND gates IS NOT NULL HAVING count(*) > 0
     )
@@ -214,9 +232,15 @@ BEGIN
         SELECT k.generation, k.job_id, k.until INTO v_generation, v_holder, v_until
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
         IF v_holder <> p_job THEN
-            v_place := CASE WHEN p_conflict = 2 AND holdfast.withdraw_v1(v_holder, p_job) THEN 'replaced'
-                            WHEN p_conflict = 1 THEN coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[v_holder]) AS p), 'dropped')
-                            ELSE holdfast.hold_waiting_v1(v_holder) END;
+            IF p_conflict = 1 THEN
+                v_place := coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[v_holder]) AS p), 'dropped');
+            ELSIF p_conflict <> 2 THEN
+                v_place := holdfast.hold_waiting_v1(v_holder);
+            ELSIF holdfast.withdraw_v1(v_holder, p_job) THEN
+                v_place := 'replaced';
+            ELSE
+                v_place := holdfast.hold_waiting_v1(v_holder);
+            END IF;
             -- 1 scheduled, 2 blocked, 4 ready, 8 running; after its end a key counts only for its period, in places 16, 32, 64.
             v_bit := coalesce(array_position(ARRAY['scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled'], v_place), 0);
             IF (v_bit BETWEEN 1 AND 4 AND p_covered & (1 << (v_bit - 1)) <> 0)
@@ -295,7 +319,8 @@ BEGIN
         GROUP BY k.key ORDER BY holdfast.key_hash_v1(k.key)
     LOOP
         v_at := v_row.positions[1];
-        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_at], coalesce(p_covered[v_at], 15::smallint), p_periods_us[v_at], p_conflicts[v_at]);
+        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_at], coalesce(p_covered[v_at], 15::smallint), p_periods_us[v_at],
+                                        coalesce(p_conflicts[v_at], 0::smallint));
         FOREACH v_at IN ARRAY v_row.positions LOOP
             v_answer[v_at] := v_owner;
         END LOOP;

@@ -9,6 +9,10 @@ CREATE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_m
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 BEGIN
     -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
+    IF 10 > ALL (p_moves) THEN
+        DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
+        RETURN;
+    END IF;
     DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
     WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
     PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
@@ -20,12 +24,17 @@ CREATE FUNCTION holdfast.line_up_v1(
     p_jobs bigint[], p_queues text[], p_priorities smallint[], p_attempts smallint[], p_flags smallint[]
 ) RETURNS void
 LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
-    INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
-    SELECT i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
-    FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
-    JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
-          UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
-    WHERE i.flags & 8 <> 0 ORDER BY i.at
+    WITH lined_up AS (
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(j.gates), holdfast.rank_v1(j.gates, i.priority, holdfast.now()),
+               i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
+        FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
+        JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
+              UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+        WHERE i.flags & 8 <> 0 ORDER BY i.at
+        RETURNING gate, rank, seq
+    )
+    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT l.gate, min(l.rank), min(l.seq) FROM lined_up l GROUP BY l.gate
 $$;
 COMMENT ON FUNCTION holdfast.line_up_v1 IS 'Puts those of the jobs that have gates before them (again); whoever is the head of its lane passes at once.';
 

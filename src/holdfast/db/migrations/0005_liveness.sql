@@ -171,15 +171,17 @@ BEGIN
     PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
     WITH back AS MATERIALIZED (
         SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
-               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags, j.gates
-        FROM (SELECT id, queue, priority, flags, gates FROM holdfast.job WHERE id = ANY (v_jobs)
-              UNION ALL SELECT id, queue, priority, flags, gates FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
     ), before_gates AS (
-        INSERT INTO holdfast.blocked (job_id, queue, priority, attempt, flags, gates)
-        SELECT b.id, b.queue, b.priority, b.attempt, b.flags, b.gates FROM back b WHERE b.flags & 8 <> 0
+        SELECT count(holdfast.line_up_v1(ARRAY[b.id], ARRAY[b.queue::text], ARRAY[b.priority], ARRAY[b.attempt], ARRAY[b.flags])) AS n
+        FROM back b WHERE b.flags & 8 <> 0
     )
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0;
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) = 0
+    UNION ALL
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) > 0;
     v_company := holdfast.company_among_v1(v_jobs);
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),

@@ -347,7 +347,8 @@ LANGUAGE sql STABLE AS $$
     SELECT b.job_id, 'blocked', CASE WHEN b.gate = '' THEN 'no worker looks at who has arrived' ELSE 'its gate has room and nobody takes it' END
     FROM holdfast.blocked b
     WHERE holdfast.id_time(b.job_id) < holdfast.now() - interval '5 seconds'
-      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0)
+      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0
+           OR EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = b.job_id AND s.gate = b.gate))
       AND b.queue IN (SELECT unnest(w.queues) FROM holdfast.worker w WHERE w.state = 'live')
       AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
     UNION ALL

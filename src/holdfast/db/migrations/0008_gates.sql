@@ -1,6 +1,6 @@
 -- Gates: lanes (one at a time, in order), limits (N at a time), rates (N within a time). One mechanism.
--- An application only inserts into blocked. A worker lets in whoever may pass: one worker at a time, in a short transaction of
--- its own, under an advisory lock that no application ever takes. Whoever finds it taken looks again a moment later.
+-- An application only inserts: its job into the line, and a call. A worker lets in whoever may pass: one worker at a time, in a
+-- short transaction of its own, under an advisory lock that no application ever takes. Whoever finds it taken looks again soon.
 -- Each step locks in one statement and looks in the next; rows that an application holds (a duplicate of a unique job) are
 -- passed by, and in a lane whoever stands behind such a row waits with it.
 
@@ -51,15 +51,15 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.limits_v1 IS 'Every limit and rate, and for each key of it that is in use how many have passed and how many wait (counted up to 10 000).';
 
-CREATE FUNCTION holdfast.arrival_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
+CREATE FUNCTION holdfast.call_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 DECLARE
     v_writers text[];
 BEGIN
-    -- As marks_v1: first the sequence, then the writers; once the writers of then have ended, nobody arrives below it any more.
-    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.blocked_number o;
+    -- As marks_v1: first the sequence, then the writers; once the writers of then have ended, no call appears below it any more.
+    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.gate_call_number o;
     SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
-    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.blocked'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.gate_call'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
       AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
       AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
     fence := v_writers;
@@ -71,65 +71,81 @@ BEGIN
         fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
         RETURN;
     END IF;
-    settled := coalesce((SELECT least(b.seq - 1, p_pending) FROM holdfast.blocked b WHERE b.gate = '' ORDER BY b.rank, b.seq LIMIT 1), p_pending);
+    settled := coalesce((SELECT least(c.id - 1, p_pending) FROM holdfast.gate_call c ORDER BY c.id LIMIT 1), p_pending);
 END $$;
-COMMENT ON FUNCTION holdfast.arrival_mark_v1 IS 'Nobody with a number up to settled stands among the arrivals or can ever appear there; pending and fence are for the next call.';
+COMMENT ON FUNCTION holdfast.call_mark_v1 IS 'No call with a number up to settled is there or can ever appear; pending and fence are for the next call.';
 
-CREATE FUNCTION holdfast.arrivals_v1(p_settled bigint, p_limit integer) RETURNS holdfast.blocked[]
+CREATE FUNCTION holdfast.arrivals_v1(p_limit integer) RETURNS holdfast.blocked[]
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET jit = off AS $$
 DECLARE
-    v_seen  bigint[];
-    v_rows  holdfast.blocked[];
-    v_stuck text[];
+    v_seen bigint[];
+    v_rows holdfast.blocked[];
 BEGIN
     SELECT array_agg(x.job_id) INTO v_seen FROM (
-        SELECT b.job_id FROM holdfast.blocked b WHERE b.gate = '' AND b.rank = 0 AND b.seq > p_settled ORDER BY b.seq LIMIT p_limit) AS x;
+        SELECT b.job_id FROM holdfast.blocked b WHERE b.gate = '' ORDER BY b.rank, b.seq LIMIT p_limit) AS x;
     IF v_seen IS NULL THEN
         RETURN NULL;
     END IF;
     SELECT array_agg(x ORDER BY x.seq) INTO v_rows FROM (
         SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) AND b.gate = '' FOR UPDATE SKIP LOCKED) AS x;
-    IF cardinality(v_rows) < cardinality(v_seen) THEN
-        -- Somebody holds a row: whoever comes behind it in its lane waits with it.
-        SELECT array_agg(split_part(b.gates, E'\n', 1) || E'\n' || b.seq) INTO v_stuck FROM holdfast.blocked b
-        WHERE b.job_id = ANY (v_seen) AND starts_with(b.gates, 'lane:') AND b.gate = ''
-          AND NOT EXISTS (SELECT FROM unnest(v_rows) AS r WHERE r.job_id = b.job_id);
-        SELECT array_agg(r ORDER BY r.seq) INTO v_rows FROM unnest(v_rows) AS r
-        WHERE NOT EXISTS (SELECT FROM unnest(v_stuck) AS s
-                          WHERE split_part(s, E'\n', 1) = split_part(r.gates, E'\n', 1) AND split_part(s, E'\n', 2)::bigint < r.seq);
-    END IF;
     RETURN v_rows;
 END $$;
-COMMENT ON FUNCTION holdfast.arrivals_v1 IS 'The oldest arrivals nobody holds, locked. In a lane nobody overtakes one that is held.';
+COMMENT ON FUNCTION holdfast.arrivals_v1 IS 'The oldest of those that no line has taken up yet and nobody holds, locked.';
 
-CREATE FUNCTION holdfast.heads_v1(p_gates text[]) RETURNS holdfast.blocked[]
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET jit = off AS $$
+CREATE FUNCTION holdfast.heads_v1(p_gates text[], OUT jobs bigint[], OUT is_simple boolean)
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
     v_served text[];
-    v_seen   bigint[];
-    v_rows   holdfast.blocked[];
+    v_more   bigint[];
+    v_plain  boolean;
 BEGIN
+    -- Of a lane its head, should it be on its way back; else the first, and only the first: where somebody holds its row, the lane waits.
+    SELECT array_agg(h.job_id), coalesce(bool_and(h.gates = l.gate), true) INTO jobs, is_simple
+    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:')) AS l
+    LEFT JOIN holdfast.gate g ON g.name = l.gate
+    CROSS JOIN LATERAL (
+        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate WHERE s.gate = l.gate
+        UNION ALL
+        (SELECT b.job_id, b.gates FROM holdfast.blocked b
+         WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
+           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate)
+         ORDER BY b.rank, b.seq LIMIT 1)) AS h;
+    IF NOT EXISTS (SELECT FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) THEN
+        RETURN;
+    END IF;
     -- Who waits for a queue that nobody serves must not take the slots of a limit that others share; look a little past them.
     SELECT array_agg(DISTINCT q.name) INTO v_served FROM holdfast.worker w, unnest(w.queues) AS q(name)
     WHERE w.state = 'live' AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.name);
-    SELECT array_agg(h.job_id) INTO v_seen
-    FROM (SELECT g.name, g.mark_rank, g.mark_seq, coalesce(holdfast.room_v1(g.name), 1000) AS room
-          FROM holdfast.gate g WHERE g.name = ANY (p_gates)) AS g
+    SELECT array_agg(h.job_id), coalesce(bool_and(position(E'\n' IN h.gates) = 0 AND NOT starts_with(g.gate, 'rate:')), true) INTO v_more, v_plain
+    FROM (SELECT d.gate, least(coalesce(holdfast.room_v1(d.gate), 1000), 1000) AS room, coalesce(m.mark_rank, -1) AS rank, coalesce(m.mark_seq, 0) AS seq
+          FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) AS d
+          LEFT JOIN holdfast.gate m ON m.name = d.gate) AS g
     CROSS JOIN LATERAL (
-        SELECT l.job_id FROM (
-            SELECT b.job_id, b.queue FROM holdfast.blocked b
-            WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
-            ORDER BY b.rank, b.seq LIMIT CASE WHEN starts_with(g.name, 'lane:') THEN 1 ELSE least(g.room, 1000) + 1000 END) AS l
-        WHERE starts_with(g.name, 'lane:') OR l.queue = ANY (v_served)
-        LIMIT greatest(0, least(g.room, 1000))) AS h;
-    IF v_seen IS NULL THEN
-        RETURN NULL;
-    END IF;
-    SELECT array_agg(x ORDER BY x.gate, x.rank, x.seq) INTO v_rows FROM (
-        SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) FOR UPDATE SKIP LOCKED) AS x;
-    RETURN v_rows;
+        SELECT l.job_id, l.gates FROM (
+            SELECT b.job_id, b.queue, b.gates FROM holdfast.blocked b WHERE b.gate = g.gate AND (b.rank, b.seq) >= (g.rank, g.seq)
+            ORDER BY b.rank, b.seq LIMIT g.room + 1000) AS l
+        WHERE l.queue = ANY (v_served) LIMIT greatest(0, g.room)) AS h;
+    jobs := jobs || v_more;
+    is_simple := is_simple AND v_plain;
 END $$;
-COMMENT ON FUNCTION holdfast.heads_v1 IS 'Who stands first before these gates, as many as each has room for, locked.';
+COMMENT ON FUNCTION holdfast.heads_v1 IS
+    'Who stands first before these gates, as many as each has room for; is_simple: none of them needs anything but this one gate''s slot.';
+
+CREATE FUNCTION holdfast.seat_simply_v1(p_jobs bigint[], OUT queues text[], OUT seated bigint)
+LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
+    WITH gone AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
+        RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
+    ), held AS (
+        INSERT INTO holdfast.slot (job_id, gate) SELECT g.job_id, g.gate FROM gone g ON CONFLICT DO NOTHING
+    ), placed AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT g.queue, g.priority, g.job_id, g.attempt, g.flags FROM gone g ORDER BY g.rank, g.seq
+    )
+    SELECT array_agg(DISTINCT g.queue::text), count(*) FROM gone g
+$$;
+COMMENT ON FUNCTION holdfast.seat_simply_v1 IS 'Into ready with the one slot they need: those of the jobs that nobody holds.';
 
 CREATE FUNCTION holdfast.stops_v1(p_rows holdfast.blocked[], p_arrivals boolean) RETURNS text[]
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
@@ -223,7 +239,6 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO holdfast.gate (name) SELECT DISTINCT s FROM unnest(p_stops) AS s WHERE s IS NOT NULL ON CONFLICT DO NOTHING;
-    -- A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.
     -- A fairly shared line: each key's jobs stand a step (one over its weight) behind each other, from where the line is now.
     WITH comer AS MATERIALIZED (
         SELECT i.*, nullif(split_part(e.gate, E'\t', 2), '') AS share
@@ -244,9 +259,8 @@ BEGIN
     )
     INSERT INTO holdfast.blocked (gate, rank, seq, job_id, queue, priority, attempt, flags, gates)
     SELECT c.stop,
-           CASE WHEN starts_with(c.stop, 'lane:') THEN 0
-                WHEN f.share IS NOT NULL THEN f.start + f.step * (row_number() OVER (PARTITION BY c.stop, c.share ORDER BY c.at) - 1)
-                ELSE (extract(epoch FROM holdfast.now()) * 1000)::bigint + c.priority * 10000 END,
+           CASE WHEN f.share IS NOT NULL THEN f.start + f.step * (row_number() OVER (PARTITION BY c.stop, c.share ORDER BY c.at) - 1)
+                ELSE holdfast.rank_v1(c.stop, c.priority, holdfast.now()) END,
            c.seq, c.job_id, c.queue, c.priority, c.attempt, c.flags, c.gates
     FROM comer c LEFT JOIN fair f ON f.stop = c.stop AND f.share = c.share;
     UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq
@@ -256,41 +270,82 @@ BEGIN
     UPDATE holdfast.gate g SET opens_at = (SELECT min(b.ends_at) FROM holdfast.rate_block b WHERE b.gate = g.name AND b.ends_at > holdfast.now())
     WHERE g.name = ANY (p_stops) AND starts_with(g.name, 'rate:');
 END $$;
-COMMENT ON FUNCTION holdfast.stand_in_line_v1 IS 'Lines up who may not pass. Only here do lines grow, under the lock of admit_v1, so the marks are exact.';
+COMMENT ON FUNCTION holdfast.stand_in_line_v1 IS 'Lines up who may not pass before the gate that stops it.';
 
-CREATE FUNCTION holdfast.serve_v1(p_gates text[]) RETURNS TABLE (queues text[], again text[], seated bigint)
+CREATE FUNCTION holdfast.serve_v1(p_gates text[], OUT queues text[], OUT again text[], OUT seated bigint)
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
-    v_rows  holdfast.blocked[] := holdfast.heads_v1(p_gates);
+    v_heads record;
+    v_rows  holdfast.blocked[];
     v_stops text[];
 BEGIN
-    IF v_rows IS NOT NULL THEN
-        v_stops := holdfast.stops_v1(v_rows, false);
-        queues := holdfast.seat_v1(v_rows, v_stops);
-        seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
-        -- Who stopped elsewhere has left room behind: whoever stands next before those gates gets a look, too.
-        SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1)) INTO again
-        FROM unnest(v_rows, v_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
-             unnest(string_to_array(i.gates, E'\n')) AS e(gate)
-        WHERE i.stop IS NOT NULL AND split_part(e.gate, E'\t', 1) <> i.stop AND position(E'\n' IN i.gates) > 0;
+    seated := 0;
+    SELECT * INTO v_heads FROM holdfast.heads_v1(p_gates);
+    IF v_heads.jobs IS NOT NULL AND v_heads.is_simple THEN
+        SELECT s.queues, s.seated INTO queues, seated FROM holdfast.seat_simply_v1(v_heads.jobs) AS s;
+    ELSIF v_heads.jobs IS NOT NULL THEN
+        SELECT array_agg(x ORDER BY x.gate, x.rank, x.seq) INTO v_rows FROM (
+            SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_heads.jobs) FOR UPDATE SKIP LOCKED) AS x;
+        IF v_rows IS NOT NULL THEN
+            v_stops := holdfast.stops_v1(v_rows, false);
+            queues := holdfast.seat_v1(v_rows, v_stops);
+            seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+            again := holdfast.left_room_v1(v_rows, v_stops);
+        END IF;
     END IF;
-    -- Marks follow now and then: a lane's next is found in a few steps without.
-    UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq,
-        virtual = CASE WHEN starts_with(g.name, 'lane:') THEN 0 ELSE greatest(g.virtual, h.rank) END
-    FROM (SELECT g.name, b.rank, b.seq FROM holdfast.gate g
-          CROSS JOIN LATERAL (SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
-                              ORDER BY b.rank, b.seq LIMIT 1) AS b
-          WHERE g.name = ANY (p_gates) AND (NOT starts_with(g.name, 'lane:') OR random() < 0.05)) AS h
-    WHERE g.name = h.name AND (g.mark_rank, g.mark_seq) <> (h.rank, h.seq);
+    PERFORM holdfast.move_marks_v1(p_gates);
+END $$;
+COMMENT ON FUNCTION holdfast.serve_v1 IS 'Lets in who stands first before these gates, as far as there is room. again: gates that deserve another look.';
+
+CREATE FUNCTION holdfast.left_room_v1(p_rows holdfast.blocked[], p_stops text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1))
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+         unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+    WHERE i.stop IS NOT NULL AND position(E'\n' IN i.gates) > 0 AND (split_part(e.gate, E'\t', 1) <> i.stop OR i.stop <> i.gate)
+$$;
+COMMENT ON FUNCTION holdfast.left_room_v1 IS
+    'Who needs several gates and stopped at one had a turn at the others, too: whoever stands next before those may pass instead.';
+
+CREATE FUNCTION holdfast.move_marks_v1(p_gates text[]) RETURNS void
+LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
+    -- Now and then: a few dead entries cost less than a row written each time.
+    INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual)
+    SELECT d.gate, h.rank, h.seq, h.rank
+    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:') OR random() < 0.03) AS d
+    LEFT JOIN holdfast.gate m ON m.name = d.gate
+    CROSS JOIN LATERAL (
+        SELECT b.rank, b.seq FROM holdfast.blocked b
+        WHERE b.gate = d.gate AND (b.rank, b.seq) >= (coalesce(m.mark_rank, -1), coalesce(m.mark_seq, 0))
+        ORDER BY b.rank, b.seq LIMIT 1) AS h
+    ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq, virtual = greatest(g.virtual, excluded.virtual)
+    WHERE (g.mark_rank, g.mark_seq) <> (excluded.mark_rank, excluded.mark_seq);
     UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
         (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
     WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
-    RETURN NEXT;
+$$;
+COMMENT ON FUNCTION holdfast.move_marks_v1 IS
+    'Nobody stands before the mark of a gate; a call lowers it again. Rates say when they open next.';
+
+CREATE FUNCTION holdfast.calls_v1(p_settled bigint, p_limit integer, OUT gates text[], OUT heard bigint)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET jit = off AS $$
+BEGIN
+    WITH heard AS (
+        DELETE FROM holdfast.gate_call c WHERE c.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.gate_call x WHERE x.id > p_settled ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED))
+        RETURNING c.gate, c.rank, c.seq
+    ), of_gates AS (
+        SELECT h.gate, min(h.rank) AS rank, min(h.seq) AS seq, count(*) AS n FROM heard h GROUP BY h.gate
+    ), lowered AS (
+        UPDATE holdfast.gate g SET mark_rank = least(o.rank, g.mark_rank), mark_seq = 0
+        FROM of_gates o WHERE g.name = o.gate AND (o.rank, o.seq) < (g.mark_rank, g.mark_seq)
+    )
+    SELECT array_agg(o.gate) FILTER (WHERE o.gate <> ''), coalesce(sum(o.n), 0) INTO gates, heard FROM of_gates o;
 END $$;
-COMMENT ON FUNCTION holdfast.serve_v1 IS 'Lets in who stands first before these gates, as far as there is room.';
+COMMENT ON FUNCTION holdfast.calls_v1 IS 'Takes calls, the oldest first: the gates to look at. A newcomer before the mark of its gate lowers the mark.';
 
 CREATE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer,
-    OUT is_mine boolean, OUT seated bigint, OUT arrived integer, OUT opens_us bigint, OUT swept text, OUT queues text[])
+    OUT is_mine boolean, OUT seated bigint, OUT heard bigint, OUT opens_us bigint, OUT swept text, OUT queues text[])
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_now   timestamptz := holdfast.now();
@@ -305,39 +360,30 @@ BEGIN
     END IF;
     seated := 0;
     queues := '{}';
-    -- Whose gates have become free: those of jobs that have ended, rates whose time has come, and a part of all, as a safety net.
+    -- Gates to look at: those of jobs that have ended, those somebody has come to, rates whose time has come, a part of all as a safety net.
+    SELECT c.gates, c.heard INTO v_gates, heard FROM holdfast.calls_v1(p_settled, p_limit) AS c;
     IF cardinality(p_freed) > 0 THEN
-        v_gates := holdfast.gates_among_v1(p_freed);
+        v_gates := v_gates || holdfast.gates_among_v1(p_freed);
     END IF;
     v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.opens_at <= v_now ORDER BY g.opens_at LIMIT 1000);
     IF p_sweep IS NOT NULL THEN
-        swept := holdfast.sweep_gates_v1(p_sweep);
-        v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.name > p_sweep ORDER BY g.name LIMIT 500);
+        SELECT v_gates || w.gates, w.swept INTO v_gates, swept FROM holdfast.sweep_gates_v1(p_sweep) AS w;
+    END IF;
+    -- Who has come to a fairly shared line gets its place in it; who finds it empty passes.
+    v_rows := holdfast.arrivals_v1(p_limit);
+    IF v_rows IS NOT NULL THEN
+        v_stops := holdfast.stops_v1(v_rows, true);
+        queues := coalesce(holdfast.seat_v1(v_rows, v_stops), '{}');
+        seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+        v_gates := v_gates || ARRAY(SELECT DISTINCT s FROM unnest(v_stops) AS s WHERE s IS NOT NULL) || holdfast.left_room_v1(v_rows, v_stops);
     END IF;
     FOR turn IN 1..5 LOOP
         EXIT WHEN coalesce(cardinality(v_gates), 0) = 0;
         SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
-        seated := seated + coalesce(v_turn.seated, 0);
+        seated := seated + v_turn.seated;
         queues := queues || coalesce(v_turn.queues, '{}');
         v_gates := v_turn.again;
     END LOOP;
-    v_rows := holdfast.arrivals_v1(p_settled, p_limit);
-    arrived := coalesce(cardinality(v_rows), 0);
-    IF arrived > 0 THEN
-        v_stops := holdfast.stops_v1(v_rows, true);
-        queues := queues || coalesce(holdfast.seat_v1(v_rows, v_stops), '{}');
-        seated := seated + (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
-        -- Counted by their turns, some of several gates may have been stopped with room left: those lines get their look.
-        SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1)) INTO v_gates
-        FROM unnest(v_rows, v_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
-             unnest(string_to_array(i.gates, E'\n')) AS e(gate)
-        WHERE i.stop IS NOT NULL AND position(E'\n' IN i.gates) > 0;
-        IF v_gates IS NOT NULL THEN
-            SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
-            seated := seated + coalesce(v_turn.seated, 0);
-            queues := queues || coalesce(v_turn.queues, '{}');
-        END IF;
-    END IF;
     IF cardinality(queues) > 0 THEN
         queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
         PERFORM holdfast.ring_v1(queues);
@@ -345,7 +391,7 @@ BEGIN
     SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION holdfast.admit_v1 IS
-    'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), before rates whose time has come, and who has just arrived. is_mine false: another worker is at it, look again soon.';
+    'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
 
 CREATE FUNCTION holdfast.gates_among_v1(p_jobs bigint[]) RETURNS text[]
 LANGUAGE plpgsql STABLE SET enable_seqscan = off SET jit = off AS $$
@@ -362,20 +408,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION holdfast.gates_among_v1 IS 'The gates of these jobs, each once.';
 
-CREATE FUNCTION holdfast.sweep_gates_v1(p_after text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
-DECLARE
-    v_last text := (SELECT max(x.name) FROM (SELECT g.name FROM holdfast.gate g WHERE g.name > p_after ORDER BY g.name LIMIT 500) AS x);
+CREATE FUNCTION holdfast.sweep_gates_v1(p_after text, OUT gates text[], OUT swept text)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET jit = off AS $$
 BEGIN
-    DELETE FROM holdfast.gate g WHERE g.name > p_after AND g.name <= v_last
-        AND NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name);
+    WITH RECURSIVE line(gate, n) AS (       -- the distinct gates by one index descent each
+        (SELECT b.gate, 1 FROM holdfast.blocked b WHERE b.gate > p_after ORDER BY b.gate LIMIT 1)
+        UNION ALL
+        SELECT (SELECT b.gate FROM holdfast.blocked b WHERE b.gate > l.gate ORDER BY b.gate LIMIT 1), l.n + 1
+        FROM line l WHERE l.gate IS NOT NULL AND l.n < 500
+    )
+    SELECT array_agg(l.gate), CASE WHEN count(*) = 500 THEN max(l.gate) ELSE '' END INTO gates, swept FROM line l WHERE l.gate IS NOT NULL;
     IF p_after = '' THEN
+        DELETE FROM holdfast.gate g WHERE NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name);
         DELETE FROM holdfast.gate_share f WHERE NOT EXISTS (SELECT FROM holdfast.gate g WHERE g.name = f.gate);
         DELETE FROM holdfast.rate_block k WHERE k.ends_at < holdfast.now() - interval '1 second';
     END IF;
-    RETURN coalesce(v_last, '');
 END $$;
-COMMENT ON FUNCTION holdfast.sweep_gates_v1 IS 'The safety net, five hundred gates at a time: forgets lines that are empty. Returns where to go on.';
+COMMENT ON FUNCTION holdfast.sweep_gates_v1 IS 'The safety net, five hundred lines at a time from p_after on; swept: where to go on, empty at the end. Empty lines are forgotten.';
 
 CREATE FUNCTION holdfast.audit_gates_v1() RETURNS TABLE (gate text, job_id bigint, trouble text)
 LANGUAGE sql STABLE AS $$
