@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
@@ -15,6 +16,7 @@ from holdfast.jobs import (
     Batch,
     Batches,
     Call,
+    Interception,
     Job,
     Jobs,
     Limit,
@@ -26,6 +28,7 @@ from holdfast.jobs import (
     Retry,
     Task,
     agree,
+    surrounded,
 )
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
@@ -71,7 +74,9 @@ class Holdfast:
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self.interception: Interception | None = None
         self._portal = Portal()
+        self._around: list[Callable[[], AbstractContextManager[Any]]] = []
 
     @property
     def settings(self) -> Settings:
@@ -151,6 +156,15 @@ class Holdfast:
         if not handlers:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
+
+    def around(self, enter: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Run every handler, of tasks registered before and after, inside ``with enter():``; the last one is outermost.
+
+        For what a framework needs around work: Flask's ``app_context``, Django's connections.
+        """
+        self._around.append(enter)
+        for task in self.tasks.values():
+            task.handler = surrounded(task.handler, enter)
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
@@ -288,6 +302,8 @@ class Holdfast:
             rate=rate,
         )
         agree(self.tasks.values(), task)
+        for enter in self._around:
+            task.handler = surrounded(task.handler, enter)
         self.tasks[name] = task
         return task
 

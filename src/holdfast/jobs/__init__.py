@@ -8,7 +8,7 @@ from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder, log_capture
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
 from holdfast.jobs.limit_console import LimitConsole, LimitInfo
 from holdfast.jobs.limits import Limit, Rate, agree
@@ -23,7 +23,8 @@ from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
-from holdfast.jobs.task import AppHome, Call, Host, Request, Task
+from holdfast.jobs.surroundings import surrounded
+from holdfast.jobs.task import AppHome, Call, Host, Interception, Request, Task
 from holdfast.jobs.unique import Unique
 from holdfast.jobs.why import Why
 
@@ -50,6 +51,7 @@ __all__ = [
     "GiveUp",
     "Host",
     "HotPath",
+    "Interception",
     "Job",
     "JobId",
     "JobInfo",
@@ -82,6 +84,7 @@ __all__ = [
     "Verb",
     "Why",
     "agree",
+    "as_current",
     "audit",
     "audit_gates",
     "current_job",
@@ -98,5 +101,6 @@ __all__ = [
     "result_text",
     "seconds_of",
     "span",
+    "surrounded",
     "worker_of",
 ]

@@ -17,7 +17,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, BatchNotFound, ConfigurationError, IllegalMove, TimedOut
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, unique_columns
+from holdfast.jobs.new_job import JobId, NewJob, columns, unique_columns, wanted_at_once
 
 if TYPE_CHECKING:
     from holdfast.jobs.console import JobInfo, Jobs
@@ -28,6 +28,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _SQL = load_statements("holdfast.jobs", "batches.sql")
+_RING = load_statements("holdfast.jobs", "enqueue.sql")["ring"]
 _TOGETHER: Final = 5_000
 _PAGE: Final = 500
 _NEWEST: Final = 2**63 - 1
@@ -170,12 +171,14 @@ class Batch:
             return (await adopted.fetch(statement, params))[0][0]
 
         await self._write(run, None)
+        adopted.at_commit(_RING, wanted_at_once(self._jobs))
 
     def _store_on_sync(self, connection: Any) -> None:
         adopted = adopt(connection)
         self._opened(adopted.fetch_sync(_SQL["open_batch"], self._open_params(None))[0][0])
         for part in self._parts():
             self._stored(adopted.fetch_sync(_SQL["enqueue_into"], self._params(part))[0][0])
+        adopted.at_commit(_RING, wanted_at_once(self._jobs))
 
     async def _write(self, run: Callable[[Statement, tuple[Any, ...]], Awaitable[Any]], batch_id: int | None) -> None:
         self._opened(await run(_SQL["open_batch"], self._open_params(batch_id)))

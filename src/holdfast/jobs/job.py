@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.clock import monotonic
@@ -65,6 +65,7 @@ class Job:
         "_batches",
         "_database",
         "_iterating",
+        "_kept",
         "_lease_seconds",
         "_lines",
         "_on_completed",
@@ -85,11 +86,12 @@ class Job:
         on_completed: Callable[[Claimed], None],
         reports: Reports | None = None,
     ) -> None:
-        """``reports``: where what the job says goes; without it nobody listens."""
+        """``reports``: where what the job says goes; without it nobody listens, and checkpoints go with the attempt."""
         self.claimed = claimed
         self._reports = reports
         self._lines = 0
         self._iterating = False
+        self._kept: Any = NOTHING
         self._batches: tuple[str, ...] = ()
         self._database = database
         self._lease_seconds = lease_seconds
@@ -132,7 +134,12 @@ class Job:
 
     @property
     def database(self) -> Database:
-        """The worker's database."""
+        """The worker's database. Raises ``ConfigurationError`` for a job that runs inline, which has none."""
+        if self._database is None:
+            raise ConfigurationError(
+                f"job {self.id} runs inline, without a database of its own: it has no children",
+                remedy="test it on a database: the fixture holdfast_database, and app.drain()",
+            )
         return self._database
 
     @property
@@ -157,6 +164,10 @@ class Job:
         attempt has taken over, ``ResultNotStorable``.
         """
         claimed = self.claimed
+        if self._reports is None:
+            as_text(value)
+            self._kept = value
+            return
         if using is not None:
             if not claimed.flags & SOLO:
                 raise ConfigurationError(
@@ -167,7 +178,7 @@ class Job:
             rows = await adopt(using).fetch(_REPORTS_SQL["save_checkpoints"], params)
             saved = not rows[0][0]
         else:
-            saved = await self._listener().checkpoints.save(claimed, value)
+            saved = await self._reports.checkpoints.save(claimed, value)
         if not saved:
             self.lost = True
             raise LeaseLost(
@@ -177,7 +188,8 @@ class Job:
 
     async def last_checkpoint(self, default: Any = None) -> Any:
         """What an earlier attempt (or this one) saved last; ``default`` when nothing was."""
-        value = await self._listener().checkpoints.last(self.claimed.id)
+        reports = self._reports
+        value = self._kept if reports is None else await reports.checkpoints.last(self.claimed.id)
         return default if value is NOTHING else value
 
     def checkpoint_sync(self, value: Any) -> None:
@@ -249,7 +261,7 @@ class Job:
 
     async def children(self) -> AsyncIterator[JobInfo]:
         """The jobs of the batches that this job opened, or was called back for, with their results."""
-        async for info in Jobs(self._database).children(self.id):
+        async for info in Jobs(self.database).children(self.id):
             yield info
 
     def transaction(self) -> AbstractAsyncContextManager[JobTransaction]:
@@ -323,17 +335,14 @@ class Job:
             )
         self._iterating = True
 
-    def _listener(self) -> Reports:
-        if self._reports is None:
-            raise ConfigurationError("this job is not run by a worker: nobody keeps its checkpoints")
-        return self._reports
-
     def from_thread(self, call: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the worker's event loop, for the job's thread. Raises ``ConfigurationError`` elsewhere."""
-        loop = self._listener().loop
         try:
             asyncio.get_running_loop()
         except RuntimeError:
+            if self._reports is None:
+                return asyncio.run(call)
+            loop = self._reports.loop
             return asyncio.run_coroutine_threadsafe(call, loop).result(_LONGEST_CALL_FROM_A_THREAD_SECONDS)
         call.close()
         raise ConfigurationError(
@@ -369,6 +378,16 @@ def current_job() -> Job | None:
     """The job that the calling code runs in, or None: in the handler, what it awaits, and its threads."""
     holder = _current.get(None)
     return holder[0] if holder else None
+
+
+@contextmanager
+def as_current(job: Job) -> Iterator[None]:
+    """Let ``current_job`` be this one for the length of a ``with``."""
+    token = _current.set([job])
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def job_holder() -> list[Job | None]:

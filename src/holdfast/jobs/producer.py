@@ -11,7 +11,7 @@ from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classi
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
 from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns, wanted_at_once
 
 _SQL = {**load_statements("holdfast.jobs", "enqueue.sql"), **load_statements("holdfast.jobs", "batches.sql")}
 _MOST_TOGETHER = 1000
@@ -169,13 +169,17 @@ class Producer:
 
 async def enqueue_on(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """Enqueue in the transaction of a connection that the caller owns; both commit or neither does."""
-    rows = await adopt(connection).fetch(*_on_connection(jobs, into))
+    adopted = adopt(connection)
+    rows = await adopted.fetch(*_on_connection(jobs, into))
+    adopted.at_commit(_SQL["ring"], wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 
 def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
-    """The same for a psycopg ``Connection``, without an event loop."""
-    rows = adopt(connection).fetch_sync(*_on_connection(jobs, into))
+    """The same on a connection without await, without an event loop."""
+    adopted = adopt(connection)
+    rows = adopted.fetch_sync(*_on_connection(jobs, into))
+    adopted.at_commit(_SQL["ring"], wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 

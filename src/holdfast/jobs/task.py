@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
@@ -12,7 +12,7 @@ from holdfast.db import Database
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.batches import Batch, Into, call_text
 from holdfast.jobs.durations import seconds_of
-from holdfast.jobs.job import Job
+from holdfast.jobs.job import Job, JobTransaction
 from holdfast.jobs.limits import GateNames, Limit, Rate, declared_gates
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -25,8 +25,22 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+class Interception(Protocol):
+    """Who takes the jobs of an application instead of its database: ``holdfast.testing`` runs them at once."""
+
+    async def take(self, task: Task[..., Any], jobs: Sequence[NewJob], connection: Any) -> list[JobId]:
+        """Take jobs of a task, enqueued on a connection of the caller's or on None; ids in their order."""
+        ...
+
+    def take_sync(self, task: Task[..., Any], jobs: Sequence[NewJob], connection: Any) -> list[JobId]:
+        """The same for a caller without an event loop."""
+        ...
+
+
 class Host(Protocol):
     """What a task needs of the application that registered it."""
+
+    interception: Interception | None
 
     async def producer(self) -> Producer:
         """The way into the queue on the running event loop; opens the application if it is not open yet."""
@@ -45,11 +59,20 @@ class AppHome:
 
     async def run(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
         """Run on the database of the running event loop."""
+        self._require_database()
         return await work((await self._host.producer()).database)
 
     def run_sync(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
         """Run for a caller without an event loop."""
+        self._require_database()
         return self._host.run_sync(lambda producer: work(producer.database))
+
+    def _require_database(self) -> None:
+        if self._host.interception is not None:
+            raise ConfigurationError(
+                "jobs run inline here, one by one: there are no batches",
+                remedy="test it on a database: the fixture holdfast_database, and app.drain()",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,21 @@ class Request(Generic[P, R]):
         self._options = options
         self._connection = connection
         self._into = into
+
+    @property
+    def registered(self) -> Task[P, R]:
+        """The task that this is a request for."""
+        return self._task
+
+    @property
+    def connection(self) -> Any:
+        """The caller's connection that ``using`` was given, or None."""
+        return self._connection
+
+    @property
+    def wanted(self) -> Options:
+        """The options that jobs of this request get."""
+        return self._options
 
     def options(
         self,
@@ -131,7 +169,13 @@ class Request(Generic[P, R]):
         return Request(self._task, replace(self._options, **chosen), self._connection, self._into)
 
     def using(self, connection: Any) -> Request[P, R]:
-        """Enqueue in the transaction of this connection (asyncpg, psycopg): with it, or not at all."""
+        """Enqueue in the transaction of this connection: with it, or not at all.
+
+        A connection of asyncpg or psycopg; a SQLAlchemy Session or Connection, sync or async; Django's ``connection``;
+        the ``tx`` of ``job.transaction()``.
+        """
+        if isinstance(connection, JobTransaction):
+            connection = connection.connection
         return Request(self._task, self._options, connection, self._into)
 
     def into(self, batch: int | Batch | Job) -> Request[P, R]:
@@ -159,8 +203,8 @@ class Request(Generic[P, R]):
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store one job and return its id. Raises ``ArgumentsInvalid``; then nothing was inserted."""
         job = self._new(args, kwargs)
-        if self._connection is not None:
-            return (await enqueue_on(self._connection, [job], self._into))[0]
+        if self._goes_elsewhere:
+            return (await self._enqueue_elsewhere([job]))[0]
         producer = await self._task.host.producer()
         if self._into is not None:
             return (await producer.enqueue_into(self._into, [job]))[0]
@@ -174,16 +218,16 @@ class Request(Generic[P, R]):
         jobs = [self._new_call(call) for call in calls]
         if not jobs:
             return []
-        if self._connection is not None:
-            return await enqueue_on(self._connection, jobs, self._into)
+        if self._goes_elsewhere:
+            return await self._enqueue_elsewhere(jobs)
         producer = await self._task.host.producer()
         return await (producer.enqueue_into(self._into, jobs) if self._into else producer.enqueue_many(jobs))
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """``enqueue`` for callers without an event loop: scripts, Flask, Django, threads."""
         job = self._new(args, kwargs)
-        if self._connection is not None:
-            return enqueue_on_sync(self._connection, [job], self._into)[0]
+        if self._goes_elsewhere:
+            return self._enqueue_elsewhere_sync([job])[0]
         into = self._into
         if into is not None:
             return self._task.host.run_sync(lambda producer: producer.enqueue_into(into, [job]))[0]
@@ -194,12 +238,29 @@ class Request(Generic[P, R]):
         jobs = [self._new_call(call) for call in calls]
         if not jobs:
             return []
-        if self._connection is not None:
-            return enqueue_on_sync(self._connection, jobs, self._into)
+        if self._goes_elsewhere:
+            return self._enqueue_elsewhere_sync(jobs)
         into = self._into
         return self._task.host.run_sync(
             lambda producer: producer.enqueue_into(into, jobs) if into else producer.enqueue_many(jobs)
         )
+
+    @property
+    def _goes_elsewhere(self) -> bool:
+        """Whether jobs go to a connection of the caller's or to a test, not through the application's producer."""
+        return self._connection is not None or self._task.host.interception is not None
+
+    async def _enqueue_elsewhere(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        interception = self._task.host.interception
+        if interception is not None:
+            return await interception.take(self._task, jobs, self._connection)
+        return await enqueue_on(self._connection, jobs, self._into)
+
+    def _enqueue_elsewhere_sync(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        interception = self._task.host.interception
+        if interception is not None:
+            return interception.take_sync(self._task, jobs, self._connection)
+        return enqueue_on_sync(self._connection, jobs, self._into)
 
     def _new_call(self, call: Any) -> NewJob:
         if isinstance(call, Mapping):
