@@ -7,7 +7,7 @@ from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.gatekeeper import Gatekeeper
-from holdfast.jobs.hot_path import HotPath, worker_of
+from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
 from holdfast.jobs.limit_console import LimitConsole, LimitInfo
@@ -95,6 +95,7 @@ __all__ = [
     "enqueue_on_sync",
     "error_text",
     "job_holder",
+    "leave_apart",
     "legal_verbs",
     "log_capture",
     "rescue",
