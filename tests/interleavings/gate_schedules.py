@@ -100,14 +100,13 @@ async def several_limits_of_one_job(stage: Stage) -> None:
     """F13: who finds one of its limits full takes nothing of the others."""
     (worker,) = await stage.sessions("worker")
     await worker.register()
-    await worker.limit("a", 1)
-    await worker.limit("b", 2)
+    await worker.limit("a", 2)
+    await worker.limit("b", 1)
     jobs = await worker.enqueue(3, gates="limit:a:\nlimit:b:")
-    only_b = await worker.enqueue(1, gates="limit:b:")
-    for _ in range(3):
-        await worker.admit(sweep=True)
+    only_a = await worker.enqueue(1, gates="limit:a:")
+    await worker.admit()
     stage.troubles += await stage.truth.gate_troubles()
-    await stage.expect_places(ready=[jobs[0], *only_b], blocked=jobs[1:])
+    await stage.expect_places(ready=[jobs[0], *only_a], blocked=jobs[1:])
 
 
 async def rescue_of_a_head(stage: Stage) -> None:
@@ -152,7 +151,7 @@ async def duplicate_of_a_job_before_a_gate(stage: Stage) -> None:
     stage.expect(await look.result() == 0, "a job was let in before the transaction of its duplicate had committed")
     await stage.expect_places(blocked=jobs + behind)
     await application.commit()
-    await worker.admit(sweep=True)
+    await worker.admit()
     await stage.expect_places(ready=jobs, blocked=behind)
 
 

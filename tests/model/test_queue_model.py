@@ -140,7 +140,7 @@ class QueueMachine(RuleBasedStateMachine):
             if any(job.place == "blocked" and gate in job.gates for job in self.model.jobs.values())
         }
         free = {gate for gate in heads if not self.model.holders(gate)}
-        for _ in range(4):
+        for _ in range(2):
             self.server.run(self.calls.admit(sweep=True))
         places = self.server.run(self.calls.places(sorted(before))) if before else {}
         slots = self.server.run(self.server.connection.fetch("select job_id, gate from holdfast.slot"))

@@ -164,7 +164,8 @@ class Jobs:
     ) -> int:
         """Enqueue without the application's code: what a worker declared about the task counts, its signature does not.
 
-        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``.
+        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``, and
+        ``ConfigurationError`` when only the application can work out the key of a limit.
         """
         delay = None if run_in is None else seconds_of(run_in)
         text = msgspec.json.encode(args).decode()
@@ -173,6 +174,10 @@ class Jobs:
                 _SQL["enqueue_by_name"], task, text, queue, priority, delay, unique, lane
             )
         except DRIVER_ERRORS as error:
+            if getattr(error, "sqlstate", None) == "HF007":
+                raise ConfigurationError(
+                    _first_line(error), remedy="enqueue it with --app, or declare the limit by the name of an argument"
+                ) from None
             if getattr(error, "sqlstate", None) == "HF005":
                 raise TaskUnknown(
                     _first_line(error), remedy="start a worker of the application once, or name the queue"

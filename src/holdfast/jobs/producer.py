@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.clock import monotonic
-from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
+from holdfast.db import DRIVER_ERRORS, Database, Fault, HeldConnection, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
 from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
@@ -31,6 +31,8 @@ class Producer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._held = database.hold("user")
+        self._held_for_keyed = database.hold("user")
+        self._keyed_under_way = False
         self._ids = IdSupply(database)
         self._drawing = asyncio.Lock()
         self._waiting: list[tuple[NewJob, asyncio.Future[JobId]]] = []
@@ -40,7 +42,7 @@ class Producer:
     async def enqueue(self, job: NewJob) -> JobId:
         """Store one job; returns when it is durable. Raises ``ArgumentsInvalid``, ``DatabaseUnavailable``."""
         if job.unique_key is not None:
-            return (await self._send("enqueue_keyed", [job], held=False))[0]
+            return await self._enqueue_keyed(job)
         if not self._sending:
             # Nobody to share with: the caller sends its own, without a task, a future and arrays of one.
             self._sending = True
@@ -62,7 +64,7 @@ class Producer:
         for start in range(0, len(jobs), _BULK):
             part = jobs[start : start + _BULK]
             keyed = any(job.unique_key is not None for job in part)
-            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, held=False)
+            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, on=self._database)
         return ids
 
     async def enqueue_into(self, into: Into, jobs: Sequence[NewJob]) -> list[JobId]:
@@ -70,7 +72,7 @@ class Producer:
         ids: list[JobId] = []
         for start in range(0, len(jobs), _INTO_A_BATCH):
             part = jobs[start : start + _INTO_A_BATCH]
-            ids += await self._send("enqueue_into", part, held=False, first=(into.batch, into.beside))
+            ids += await self._send("enqueue_into", part, on=self._database, first=(into.batch, into.beside))
         return ids
 
     @property
@@ -87,6 +89,17 @@ class Producer:
         waiting, self._waiting = self._waiting, []
         _fail(waiting, DatabaseUnavailable("the application was closed before the job was sent: it was not stored"))
         await self._held.close()
+        await self._held_for_keyed.close()
+
+    async def _enqueue_keyed(self, job: NewJob) -> JobId:
+        """A keyed job may wait for somebody's transaction: it shares neither statement nor connection with others."""
+        if self._keyed_under_way:
+            return (await self._send("enqueue_keyed", [job], on=self._database))[0]
+        self._keyed_under_way = True
+        try:
+            return (await self._send("enqueue_keyed", [job], on=self._held_for_keyed))[0]
+        finally:
+            self._keyed_under_way = False
 
     def _start_sender(self) -> None:
         if self._waiting and not self._sending:
@@ -131,18 +144,24 @@ class Producer:
                     answer.set_result(job_id)
 
     async def _send(
-        self, name: str, jobs: Sequence[NewJob], *, held: bool = True, first: tuple[Any, ...] = ()
+        self,
+        name: str,
+        jobs: Sequence[NewJob],
+        *,
+        on: Database | HeldConnection | None = None,
+        first: tuple[Any, ...] = (),
     ) -> list[JobId]:
         """One statement, repeated with the same ids while nobody knows whether it was committed.
 
-        On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere.
+        On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere
+        (``on``).
         """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
         params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else (*first, *columns(jobs, ids))
         if name in ("enqueue_keyed", "enqueue_into"):
             params += unique_columns(jobs)
-        fetchval = self._held.fetchval if held else self._database.fetchval
+        fetchval = (on or self._held).fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
             try:

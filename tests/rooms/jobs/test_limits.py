@@ -286,6 +286,7 @@ async def test_in_the_line_of_a_limit_the_more_urgent_goes_first_and_nobody_star
 
     hand = await declared(app)
     first = await call.options(priority=9).enqueue(1)
+    await admit(app)
     await call.options(priority=9).enqueue(2)
     await call.options(priority=0).enqueue(3)
     await admit(app)

@@ -245,6 +245,10 @@ BEGIN
             v_bit := coalesce(array_position(ARRAY['scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled'], v_place), 0);
             IF (v_bit BETWEEN 1 AND 4 AND p_covered & (1 << (v_bit - 1)) <> 0)
                OR (v_bit > 4 AND v_until > holdfast.now() AND p_covered & (1 << (v_bit - 1)) <> 0) THEN
+                IF v_place = 'blocked' THEN
+                    -- Whoever looks meanwhile passes it by: the gate is called again when it is let go, with this commit.
+                    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT b.gate, b.rank, b.seq FROM holdfast.blocked b WHERE b.job_id = v_holder;
+                END IF;
                 RETURN v_holder;
             END IF;
         END IF;
@@ -310,6 +314,14 @@ BEGIN
         FROM generate_series(1, cardinality(p_tasks));
     ELSE
         v_there := ARRAY(SELECT j.id FROM holdfast.job j WHERE j.id = ANY (v_ids));     -- repeated after a lost answer
+    END IF;
+    IF cardinality(p_keys) = 1 AND p_keys[1] IS NOT NULL THEN
+        v_owner := holdfast.take_key_v1(p_keys[1], v_ids[1], coalesce(p_covered[1], 15::smallint), p_periods_us[1], coalesce(p_conflicts[1], 0::smallint));
+        IF v_owner = v_ids[1] AND cardinality(v_there) = 0 THEN
+            PERFORM holdfast.enqueue_v1(v_ids, p_queues, p_tasks, p_args, p_priorities, ARRAY[(p_flags[1] | 2)::smallint], p_delays_us, p_due_at,
+                                        p_max_attempts, p_timeouts, p_keys, p_traces, p_gates);
+        END IF;
+        RETURN ARRAY[v_owner];
     END IF;
     v_answer := v_ids;
     -- Sorted by hash, so that two callers with overlapping keys never deadlock; a key repeated in the input is taken once.
