@@ -3231,6 +3231,7 @@ CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bi
  SET jit TO 'off'
 AS $function$
 BEGIN
+    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
     -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
     IF 10 > ALL (p_moves) THEN
         DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
@@ -3238,7 +3239,6 @@ BEGIN
     END IF;
     DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
     WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
-    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
 END $function$;
 comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
 
