@@ -14,6 +14,10 @@ from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
 from holdfast.jobs import (
+    AppHome,
+    Batch,
+    Batches,
+    Call,
     Interception,
     Job,
     Jobs,
@@ -106,11 +110,6 @@ class Holdfast:
         return self._here().queues
 
     @property
-    def limits(self) -> LimitConsole:
-        """Limits and rates: show, set, reset."""
-        return self._here().limits
-
-    @property
     def projections(self) -> projecting.Projections:
         """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
         return projecting.Projections(self._here().database)
@@ -135,6 +134,36 @@ class Holdfast:
         if not classes:
             return lambda cls: self.event_types.register(cls, **options)
         return self.event_types.register(classes[0])
+
+    @property
+    def limits(self) -> LimitConsole:
+        """Limits and rates: show, set, reset."""
+        return self._here().limits
+
+    @property
+    def batches(self) -> Batches:
+        """Batches: show, list, wait, cancel."""
+        rooms = self._here()
+        return Batches(rooms.database, rooms.jobs)
+
+    def batch(
+        self,
+        name: str | None = None,
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Jobs with one end: ``async with app.batch(on_success=report.with_args()) as batch: batch.add(resize, 42)``.
+
+        They are stored when the block ends, all or none; an error in the block stores nothing. When the last member
+        has ended, ``on_success`` is enqueued if all completed, otherwise ``on_failure``, and ``on_finish`` either way.
+        ``using``: a connection whose transaction it all belongs to. A plain ``with`` does for callers without a loop.
+        """
+        return Batch(
+            AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
+        )
 
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
@@ -198,9 +227,13 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                events = EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes)
                 self._rooms[loop] = Rooms(
-                    database, Producer(database), Jobs(database), Queues(database), events, LimitConsole(database)
+                    database,
+                    Producer(database),
+                    Jobs(database),
+                    Queues(database),
+                    EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
+                    LimitConsole(database),
                 )
         return self
 
@@ -369,6 +402,8 @@ def worker_options(
         silence_seconds=settings.silence_seconds,
         max_losses=settings.max_losses,
         retention_days=settings.retention_days,
+        job_log_level=settings.job_log_level,
+        job_log_days=settings.job_log_days,
         drain=drain,
         drain_horizon_seconds=horizon_seconds,
     )

@@ -141,10 +141,7 @@ class Load:
         most: int = 10_000,
         gates: Callable[[int, int], str | None] = lambda _caller, _turn: None,
     ) -> None:
-        """Callers that enqueue one after the other until ``enough``, and hold back while a lot waits already.
-
-        ``gates`` of a job by caller and turn.
-        """
+        """Callers that enqueue one after the other until ``enough``, and hold back while a lot waits already."""
 
         async def call(caller: int) -> None:
             for turn in range(most):

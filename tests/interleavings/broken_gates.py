@@ -15,7 +15,7 @@ ENQUEUE_TAKES_THE_LOCK = Mutation(
         (
             "enqueue_v1",
             "IF p_gates IS NOT NULL THEN",
-            "IF p_gates IS NOT NULL THEN\nPERFORM pg_advisory_xact_lock_shared(1212577, 0);",
+            "IF p_gates IS NOT NULL THEN\nPERFORM pg_advisory_xact_lock_shared(1212574, 0);",
         ),
     ),
 )
@@ -30,7 +30,7 @@ ENQUEUE_LOCKS_ITS_LANE = Mutation(
     ),
 )
 LOOKS_BESIDE_EACH_OTHER = Mutation(
-    "looks do not exclude each other", (("admit_v1", "pg_try_advisory_xact_lock(1212577, 0)", "true"),)
+    "looks do not exclude each other", (("admit_v1", "pg_try_advisory_xact_lock(1212574, 0)", "true"),)
 )
 SLOTS_ARE_NOT_COUNTED = Mutation(
     "a limit does not count its slots",

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.interleavings.batch_schedules import BATCH_SCHEDULES
 from tests.interleavings.broken_builds import CAUGHT_BY
 from tests.interleavings.broken_gates import CAUGHT_AT_THE_GATES
 from tests.interleavings.gate_schedules import GATE_SCHEDULES
 from tests.interleavings.lease_schedules import LEASE_SCHEDULES
 from tests.interleavings.queue_schedules import QUEUE_SCHEDULES
+from tests.interleavings.report_schedules import REPORT_SCHEDULES
 from tests.interleavings.stage import Mutation, Schedule, Stage
 
 
@@ -21,7 +23,9 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize(
-    "schedule", [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *GATE_SCHEDULES], ids=lambda schedule: schedule.__name__
+    "schedule",
+    [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *GATE_SCHEDULES, *BATCH_SCHEDULES, *REPORT_SCHEDULES],
+    ids=lambda schedule: schedule.__name__,
 )
 async def test_nothing_is_lost_doubled_or_held_up(stage: Stage, schedule: Schedule) -> None:
     await schedule(stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.queue_calls import CANCELLED, COMPLETED, FAILED, GATED, KEYED, PRIORITY, RETRY, SUSPECT
+from tests.queue_calls import BATCHED, CANCELLED, COMPLETED, FAILED, GATED, KEYED, PRIORITY, RETRY, SUSPECT
 
 PLACE_OF = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled"}
 MAX_LOSSES = 2
@@ -51,6 +51,21 @@ class ModelLease:
 
 
 @dataclass
+class ModelBatch:
+    """Jobs with one end. ``unsettled``: something has moved since the last settle."""
+
+    id: int
+    members: set[int]
+    ended: bool = False
+    cancelled: bool = False
+    unsettled: bool = True
+
+    @property
+    def callbacks(self) -> int:
+        return int(self.ended and not self.cancelled)
+
+
+@dataclass
 class Tally:
     """What the counters must say."""
 
@@ -68,6 +83,7 @@ class QueueModel:
 
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     leases: dict[int, ModelLease] = field(default_factory=dict)
+    batches: dict[int, ModelBatch] = field(default_factory=dict)
     live: set[int] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -98,6 +114,39 @@ class QueueModel:
             self.stand(job)
         if key is not None:
             self.keys[key] = job_id
+
+    def join(self, batch: int, jobs: list[int], queue: str) -> None:
+        """New members; the batch is new, or not over."""
+        joined = self.batches.setdefault(batch, ModelBatch(batch, set()))
+        joined.members |= set(jobs)
+        joined.unsettled = True
+        for job_id in jobs:
+            self.add(job_id, queue, flags=BATCHED)
+
+    def settle(self) -> None:
+        """Batches of which nothing is open end; of cancelled ones, whoever is open is cancelled."""
+        for batch in self.batches.values():
+            unfinished = [job for job in sorted(batch.members) if not self.jobs[job].finished]
+            if batch.unsettled and not batch.ended:
+                batch.unsettled = False
+                if not unfinished:
+                    batch.ended = True
+                elif batch.cancelled:
+                    self.cancel_members(batch)
+            batch.unsettled = batch.unsettled and not batch.ended
+
+    def cancel_members(self, batch: ModelBatch) -> None:
+        for job_id in sorted(batch.members):
+            job = self.jobs[job_id]
+            if job.place in ("ready", "scheduled", "blocked"):
+                self.cancel_waiting(job_id)
+            elif not job.finished:
+                job.cancel_requested = True
+
+    def _moved(self, job_id: int) -> None:
+        for batch in self.batches.values():
+            if job_id in batch.members:
+                batch.unsettled = True
 
     def stand(self, job: ModelJob) -> None:
         """It is to run as soon as it may."""
@@ -144,6 +193,7 @@ class QueueModel:
         job.place, job.cancel_requested, job.ended_under = "cancelled", False, 0
         self.give_back(job, ended=True)
         self.tally.cancelled += 1
+        self._moved(job_id)
 
     def holds(self, lease: int, job_id: int) -> bool:
         return lease in self.leases and job_id in self.leases[lease].jobs
@@ -154,6 +204,7 @@ class QueueModel:
         job.place, job.ended_under, job.cancel_requested = PLACE_OF[state], lease, False
         self.give_back(job, ended=True)
         self._count(state)
+        self._moved(job_id)
 
     def leave(self, lease: int, job_id: int, move: int, delay: float) -> None:
         self.leases[lease].jobs.discard(job_id)
@@ -163,6 +214,7 @@ class QueueModel:
             job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
             self.give_back(job, ended=True)
             self.tally.cancelled += 1
+            self._moved(job_id)
             return
         self.tally.retried += move == RETRY
         self.give_back(job, ended=False)
@@ -201,6 +253,7 @@ class QueueModel:
             self.arrivals += 1
             self.stand(job)
             job.flags |= SUSPECT
+        self._moved(job.id)
 
     def release(self, lease: int) -> None:
         """A lease nobody executes is given back; nothing ran, nothing is counted."""
@@ -224,6 +277,7 @@ class QueueModel:
         self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
         job.flags &= ~SUSPECT
         self.tally.reopened += 1
+        self._moved(job_id)
         if job.key is not None:
             if self.holder_of(job.key) in (None, job_id):
                 self.keys[job.key] = job_id

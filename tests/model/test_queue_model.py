@@ -23,11 +23,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelLease, QueueModel
+from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelBatch, ModelLease, QueueModel
 from tests.queue_calls import (
+    BATCHED,
     CANCELLED,
     COMPLETED,
     FAILED,
+    GATED,
     RETRY,
     RETURN,
     SNOOZE,
@@ -43,18 +45,8 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *(
-        "blocked",
-        "gate_call",
-        "slot",
-        "gate",
-        "gate_share",
-        "cancel_request",
-        "queue_pause",
-        "tally_delta",
-        "worker_beat",
-        "worker",
-    ),
+    *("blocked", "gate_call", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta"),
+    *("worker_beat", "worker", "batch", "batch_member", "batch_callback", "batch_delta"),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
@@ -201,7 +193,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     async def in_line(self) -> list[int]:
         rows = await self.calls.connection.fetch(
-            "select job_id, queue from holdfast.ready order by priority, array_position($1::text[], queue::text), seq",
+            "select job_id, queue from holdfast.ready where queue = any($1::text[])"  # callbacks stand elsewhere
+            " order by priority, array_position($1::text[], queue::text), seq",
             list(QUEUES),
         )
         return [row["job_id"] for row in rows if row["queue"] not in self.model.paused]
@@ -220,7 +213,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs[job_id]
         last = len(self.model.leases[lease].jobs) == 1
         done = [lease] if ends and last else []
-        company = [job_id] if job.gates else None
+        company = [job_id] if job.flags & (GATED | BATCHED) else None
         refused = self.server.run(
             self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt, company=company)
         )
@@ -299,6 +292,45 @@ class QueueMachine(RuleBasedStateMachine):
         troubles = self.server.run(self.calls.rows("audit_movers_v1"))
         assert [row["job_id"] for row in troubles if row["place"] == "lease"] == []
 
+    # --- batches
+
+    @precondition(lambda self: len(self.model.batches) < 5)
+    @rule(count=st.integers(0, 3))
+    def open_batch(self, count: int) -> None:
+        batch, members = self.server.run(self.calls.open_batch(count))
+        self.model.join(batch, members, "q")
+
+    @precondition(lambda self: self.model.batches)
+    @rule(which=pick)
+    def join_batch(self, which: int) -> None:
+        batch = self.batch(which)
+        if batch.ended or batch.cancelled:
+            with pytest.raises(asyncpg.PostgresError, match="is over"):
+                self.server.run(self.calls.join(batch.id))
+        else:
+            self.model.join(batch.id, self.server.run(self.calls.join(batch.id)), "q")
+
+    @precondition(lambda self: self.model.batches)
+    @rule()
+    def settle_batches(self) -> None:
+        ended = sum(batch.ended for batch in self.model.batches.values())
+        answer = self.server.run(self.calls.settle())
+        self.model.settle()
+        assert answer == sum(batch.ended for batch in self.model.batches.values()) - ended
+
+    @precondition(lambda self: self.model.batches)
+    @rule(which=pick)
+    def cancel_batch(self, which: int) -> None:
+        batch = self.batch(which)
+        expected = "finished" if batch.ended else "cancelled already" if batch.cancelled else "cancelled"
+        assert self.server.run(self.calls.value("cancel_batch_v1", batch.id, "test")) == expected
+        if expected == "cancelled":
+            batch.cancelled = batch.unsettled = True
+            self.model.cancel_members(batch)
+
+    def batch(self, which: int) -> ModelBatch:
+        return self.model.batches[sorted(self.model.batches)[which % len(self.model.batches)]]
+
     # --- operators and time
 
     @precondition(lambda self: self.model.jobs)
@@ -351,6 +383,13 @@ class QueueMachine(RuleBasedStateMachine):
         if self.model.jobs:
             found = self.server.run(self.calls.places(self.ids()))
             assert found == {job.id: job.place for job in self.model.jobs.values()}
+
+    @invariant()
+    def batches_call_back_once(self) -> None:
+        if self.model.batches:
+            assert self.server.run(self.calls.rows("audit_batches_v1")) == []
+            found = {batch: self.server.run(self.calls.callbacks(batch)) for batch in self.model.batches}
+            assert found == {batch.id: batch.callbacks for batch in self.model.batches.values()}
 
     @invariant()
     def counters_are_the_truth(self) -> None:

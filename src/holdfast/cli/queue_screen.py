@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.cli.screen import ago, number, span, table
-from holdfast.jobs import QueueInfo
+from holdfast.cli.screen import ago, number, table
+from holdfast.jobs import QueueInfo, span
 
 _NUMBERS = ("READY", "OLDEST", "RUNNING", "BLOCKED", "SCHEDULED", "COMPLETED", "FAILED")
 

@@ -39,6 +39,70 @@ create table holdfast.append_key (
 CREATE INDEX append_key_age ON holdfast.append_key USING btree (recorded_at);
 comment on table holdfast.append_key is 'What an append with an idempotency key gave, so that its repetition gives the same.';
 
+-- [table] holdfast.batch
+create table holdfast.batch (
+    id bigint not null,
+    name text,
+    parent_job bigint,
+    parent_batch bigint,
+    on_success jsonb,
+    on_failure jsonb,
+    on_finish jsonb,
+    members bigint default 0 not null,
+    completed bigint default 0 not null,
+    failed bigint default 0 not null,
+    cancelled bigint default 0 not null,
+    reopened bigint default 0 not null,
+    inner_open bigint default 0 not null,
+    inner_unwell bigint default 0 not null,
+    created_at timestamp with time zone not null,
+    cancelled_at timestamp with time zone,
+    cancel_reason text,
+    finished_at timestamp with time zone,
+    constraint batch_pkey PRIMARY KEY (id)
+)
+with (fillfactor=60, vacuum_truncate=off);
+CREATE INDEX batch_inner ON holdfast.batch USING btree (parent_batch) WHERE ((parent_batch IS NOT NULL) AND (finished_at IS NULL));
+CREATE UNIQUE INDEX batch_of_parent ON holdfast.batch USING btree (parent_job, name) WHERE (parent_job IS NOT NULL);
+CREATE INDEX batch_open ON holdfast.batch USING btree (id) WHERE (finished_at IS NULL);
+comment on table holdfast.batch is 'Counters are those of the deltas folded so far. Open = members - completed - failed - cancelled + reopened + inner_open.';
+comment on column holdfast.batch.parent_job is 'The job that opened it; a name is used once a parent, so that a second attempt finds the batch of the first.';
+comment on column holdfast.batch.parent_batch is 'The batch of the parent job: it does not end before this one, and joins its callbacks.';
+
+-- [table] holdfast.batch_callback
+create table holdfast.batch_callback (
+    job_id bigint not null,
+    batch_id bigint not null,
+    constraint batch_callback_pkey PRIMARY KEY (job_id)
+);
+comment on table holdfast.batch_callback is 'Which batch a callback was called for.';
+
+-- [table] holdfast.batch_delta
+create table holdfast.batch_delta (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    batch_id bigint not null,
+    joined integer default 0 not null,
+    completed integer default 0 not null,
+    failed integer default 0 not null,
+    cancelled integer default 0 not null,
+    reopened integer default 0 not null,
+    inner_open integer default 0 not null,
+    inner_unwell integer default 0 not null,
+    constraint batch_delta_pkey PRIMARY KEY (id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=5000, vacuum_truncate=off);
+CREATE INDEX batch_delta_batch ON holdfast.batch_delta USING btree (batch_id);
+comment on table holdfast.batch_delta is 'Appended by whoever moves a member, in that transaction; folded and deleted by settle_batches_v1.';
+
+-- [table] holdfast.batch_member
+create table holdfast.batch_member (
+    batch_id bigint not null,
+    job_id bigint not null,
+    constraint batch_member_pkey PRIMARY KEY (batch_id, job_id)
+);
+CREATE UNIQUE INDEX batch_member_job ON holdfast.batch_member USING btree (job_id);
+comment on table holdfast.batch_member is 'A job belongs to one batch at most (flag 16).';
+
 -- [table] holdfast.blocked
 create table holdfast.blocked (
     gate text collate "C" default ''::text not null,
@@ -64,6 +128,17 @@ create table holdfast.cancel_request (
     constraint cancel_request_pkey PRIMARY KEY (job_id)
 );
 comment on table holdfast.cancel_request is 'Somebody wants this job not to run; claims drop it, workers stop it, its outcome removes the request.';
+
+-- [table] holdfast.checkpoint
+create table holdfast.checkpoint (
+    job_id bigint not null,
+    lease bigint not null,
+    value jsonb not null,
+    saved_at timestamp with time zone not null,
+    constraint checkpoint_pkey PRIMARY KEY (job_id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.05, fillfactor=60, vacuum_truncate=off);
+comment on table holdfast.checkpoint is 'Where the next attempt of a job goes on. Written under the fence of the lease.';
 
 -- [table] holdfast.event
 create table holdfast.event (
@@ -195,6 +270,21 @@ comment on column holdfast.job_kept.priority is '0 runs first, 9 last; every lev
 comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
 comment on column holdfast.job_kept.gates is 'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
 
+-- [table] holdfast.job_log
+create table holdfast.job_log (
+    job_id bigint not null,
+    lease bigint not null,
+    attempt smallint not null,
+    number integer not null,
+    at timestamp with time zone not null,
+    level smallint not null,
+    logger text not null,
+    message text not null
+)
+partition by RANGE (at);
+CREATE INDEX job_log_job ON holdfast.job_log USING btree (job_id, at);
+comment on table holdfast.job_log is 'Log lines of attempts, a partition a day; number counts the lines of one attempt. Evidence, not results: a lost lease may still write here.';
+
 -- [table] holdfast.lease
 create table holdfast.lease (
     id bigint not null,
@@ -283,6 +373,19 @@ create table holdfast.outcome_kept (
     constraint outcome_state_check CHECK ((state = ANY (ARRAY[1, 2, 3])))
 );
 CREATE INDEX outcome_kept_job_id_idx ON holdfast.outcome_kept USING btree (job_id) WHERE (state <> 1);
+
+-- [table] holdfast.progress
+create table holdfast.progress (
+    job_id bigint not null,
+    lease bigint not null,
+    done bigint not null,
+    total bigint,
+    message text,
+    reported_at timestamp with time zone not null,
+    constraint progress_pkey PRIMARY KEY (job_id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.05, fillfactor=60, vacuum_truncate=off);
+comment on table holdfast.progress is 'How far a job says it is; at most one write a second. lease: the attempt that said it.';
 
 -- [table] holdfast.projection
 create table holdfast.projection (
@@ -400,6 +503,7 @@ create table holdfast.queue_pause (
     queue text collate "C" not null,
     paused_at timestamp with time zone not null,
     reason text,
+    paused_by text,
     constraint queue_pause_pkey PRIMARY KEY (queue)
 );
 comment on table holdfast.queue_pause is 'Queues that no claim looks into.';
@@ -680,7 +784,7 @@ DECLARE
     v_stops text[];
     v_turn  record;
 BEGIN
-    is_mine := pg_try_advisory_xact_lock(1212577, 0);
+    is_mine := pg_try_advisory_xact_lock(1212574, 0);
     IF NOT is_mine THEN
         RETURN;
     END IF;
@@ -812,7 +916,7 @@ DECLARE
     v_position  bigint;
 BEGIN
     IF p_tags IS NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_type));
+        PERFORM pg_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', p_type));
     ELSE
         PERFORM holdfast.lock_conditions_v1(ARRAY[p_type], ARRAY[p_tags], NULL);
     END IF;
@@ -870,7 +974,7 @@ BEGIN
     END IF;
     IF p_key IS NOT NULL THEN
         v_content := md5(row(p_streams, p_of, p_types, p_schema_versions, p_data, p_tags)::text)::uuid;
-        PERFORM pg_advisory_xact_lock(1212576, hashtext(p_key));
+        PERFORM pg_advisory_xact_lock(1212579, hashtext(p_key));
         SELECT * INTO v_kept FROM holdfast.append_key k WHERE k.key = p_key;
         IF FOUND THEN
             verdict := CASE WHEN v_kept.content = v_content THEN 'repeated' ELSE 'key_taken' END;
@@ -971,6 +1075,33 @@ BEGIN
     RETURN v_rows;
 END $function$;
 comment on function holdfast.arrivals_v1(integer) is 'The oldest of those that no line has taken up yet and nobody holds, locked.';
+
+-- [function] holdfast.audit_batches_v1()
+CREATE OR REPLACE FUNCTION holdfast.audit_batches_v1()
+ RETURNS TABLE(batch_id bigint, trouble text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH deltas AS (
+        SELECT d.batch_id, sum(d.joined - d.completed - d.failed - d.cancelled + d.reopened) AS open_jobs, sum(d.inner_open) AS inner_open
+        FROM holdfast.batch_delta d GROUP BY d.batch_id
+    ), said AS (
+        SELECT b.id, b.finished_at, d.batch_id IS NOT NULL AS unsettled,
+               b.members - b.completed - b.failed - b.cancelled + b.reopened + coalesce(d.open_jobs, 0) AS open_jobs,
+               b.inner_open + coalesce(d.inner_open, 0) AS inner_open
+        FROM holdfast.batch b LEFT JOIN deltas d ON d.batch_id = b.id
+    ), truth AS (
+        SELECT s.*, (SELECT count(*) FROM holdfast.batch_member m WHERE m.batch_id = s.id AND NOT holdfast.is_finished_v1(m.job_id)) AS open_truly,
+               (SELECT count(*) FROM holdfast.batch i WHERE i.parent_batch = s.id AND i.finished_at IS NULL) AS inner_truly
+        FROM said s
+    )
+    SELECT t.id, format('counts %s open jobs and %s open batches, there are %s and %s', t.open_jobs, t.inner_open, t.open_truly, t.inner_truly)
+    FROM truth t WHERE t.open_jobs <> t.open_truly OR t.inner_open <> t.inner_truly
+    UNION ALL
+    SELECT t.id, 'nothing of it is open, and nobody is going to end it' FROM truth t
+    WHERE t.finished_at IS NULL AND t.open_truly = 0 AND t.inner_truly = 0 AND NOT t.unsettled
+$function$;
+comment on function holdfast.audit_batches_v1() is 'Both laws for batches: what they count is what there is, and every open one has somebody who ends it. Empty is well.';
 
 -- [function] holdfast.audit_gates_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_gates_v1()
@@ -1081,6 +1212,31 @@ AS $function$
 $function$;
 comment on function holdfast.bounds_v1(text,integer) is 'How far may be read: to the settled position; a model that is not live only as far as the live one has come, so that a switch neither loses nor doubles effects.';
 
+-- [function] holdfast.call_back_v1(holdfast.batch,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.call_back_v1(p_batch holdfast.batch, p_call jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_outer boolean := p_call IS NOT NULL AND p_batch.parent_batch IS NOT NULL;
+    v_job   bigint;
+BEGIN
+    IF p_call IS NULL THEN
+        RETURN false;
+    END IF;
+    v_job := (holdfast.enqueue_v1(
+        NULL, ARRAY[p_call->>'queue'], ARRAY[p_call->>'task'], ARRAY[p_call->'args'], ARRAY[(p_call->>'priority')::smallint],
+        ARRAY[((p_call->>'flags')::smallint | CASE WHEN v_outer THEN 16 ELSE 0 END)::smallint], NULL, NULL,
+        ARRAY[(p_call->>'max_attempts')::smallint], ARRAY[(p_call->>'timeout_seconds')::real], NULL, NULL,
+        CASE WHEN p_call->>'gates' IS NOT NULL THEN ARRAY[p_call->>'gates'] END))[1];
+    INSERT INTO holdfast.batch_callback (job_id, batch_id) VALUES (v_job, p_batch.id);
+    IF v_outer THEN
+        INSERT INTO holdfast.batch_member (batch_id, job_id) VALUES (p_batch.parent_batch, v_job);
+    END IF;
+    RETURN v_outer;
+END $function$;
+comment on function holdfast.call_back_v1(holdfast.batch,jsonb) is 'Enqueues one callback of a batch that ends. True: it has joined the batch of the parent job.';
+
 -- [function] holdfast.call_mark_v1(bigint,text[])
 CREATE OR REPLACE FUNCTION holdfast.call_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
  RETURNS record
@@ -1132,6 +1288,63 @@ BEGIN
 END $function$;
 comment on function holdfast.calls_v1(bigint,integer) is 'Takes calls, the oldest first: the gates to look at. A newcomer before the mark of its gate lowers the mark.';
 
+-- [function] holdfast.cancel_batch_v1(bigint,text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_batch_v1(p_batch bigint, p_reason text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_inner bigint;
+BEGIN
+    UPDATE holdfast.batch b SET cancelled_at = holdfast.now(), cancel_reason = p_reason
+    WHERE b.id = p_batch AND b.finished_at IS NULL AND b.cancelled_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN (SELECT CASE WHEN b.finished_at IS NULL THEN 'cancelled already' ELSE 'finished' END FROM holdfast.batch b WHERE b.id = p_batch);
+    END IF;
+    PERFORM holdfast.cancel_members_v1(p_batch, p_reason);
+    -- Also those whose parent job has ended: it lives on in its children.
+    FOR v_inner IN SELECT b.id FROM holdfast.batch b WHERE b.parent_batch = p_batch AND b.finished_at IS NULL ORDER BY b.id LOOP
+        PERFORM holdfast.cancel_batch_v1(v_inner, p_reason);
+    END LOOP;
+    INSERT INTO holdfast.batch_delta (batch_id) VALUES (p_batch);           -- the last member may have ended already
+    RETURN 'cancelled';
+END $function$;
+comment on function holdfast.cancel_batch_v1(bigint,text) is 'Cancels a batch with its members, and the batches that these opened. cancelled, cancelled already, finished, or NULL: there is none.';
+
+-- [function] holdfast.cancel_children_v1(bigint[],text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_children_v1(p_jobs bigint[], p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_batch bigint;
+BEGIN
+    FOR v_batch IN
+        SELECT b.id FROM holdfast.batch b WHERE b.parent_job = ANY (p_jobs) AND b.finished_at IS NULL AND b.cancelled_at IS NULL ORDER BY b.id
+    LOOP
+        PERFORM holdfast.cancel_batch_v1(v_batch, p_reason);
+    END LOOP;
+END $function$;
+comment on function holdfast.cancel_children_v1(bigint[],text) is 'The cascade of a cancel: the batches that these jobs have opened, whether the jobs are finished or not.';
+
+-- [function] holdfast.cancel_members_v1(bigint,text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_members_v1(p_batch bigint, p_reason text)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_open bigint[] := ARRAY(
+        SELECT m.job_id FROM holdfast.batch_member m
+        WHERE m.batch_id = p_batch AND NOT holdfast.is_finished_v1(m.job_id)
+          AND NOT EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = m.job_id) ORDER BY m.job_id);
+BEGIN
+    IF cardinality(v_open) > 0 THEN
+        PERFORM FROM holdfast.cancel_v1(v_open, p_reason);
+    END IF;
+    RETURN cardinality(v_open);
+END $function$;
+comment on function holdfast.cancel_members_v1(bigint,text) is 'Cancels the members of a batch that are not finished and were not asked before; returns how many.';
+
 -- [function] holdfast.cancel_v1(bigint[],text)
 CREATE OR REPLACE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text)
  RETURNS TABLE(job_id bigint, answer text)
@@ -1169,11 +1382,12 @@ BEGIN
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
+    PERFORM holdfast.cancel_children_v1(p_jobs, p_reason);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
                                    WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
     FROM unnest(p_jobs) AS i(id);
 END $function$;
-comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart. What they opened is cancelled with them.';
 
 -- [function] holdfast.category_of(text)
 CREATE OR REPLACE FUNCTION holdfast.category_of(p_stream text)
@@ -1471,14 +1685,34 @@ BEGIN
         'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
          WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
     GET DIAGNOSTICS v_kept = ROW_COUNT;
-    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
-    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    PERFORM holdfast.forget_company_v1('outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $function$;
 comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.drop_log_partitions_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.drop_log_partitions_v1(p_keep interval)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_name    text;
+    v_dropped integer := 0;
+BEGIN
+    FOR v_name IN
+        SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'holdfast.job_log'::regclass
+          AND to_date(substr(c.relname, 5), 'YYYYMMDD') + 1 <= ((holdfast.now() - p_keep) AT TIME ZONE 'UTC')::date
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE holdfast.%I', v_name);
+        v_dropped := v_dropped + 1;
+    END LOOP;
+    RETURN v_dropped;
+END $function$;
+comment on function holdfast.drop_log_partitions_v1(interval) is 'Lets go of whole days of log lines. Nothing but log lines is behind this lock; a reader only delays it to the next hour.';
 
 -- [function] holdfast.drop_model_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.drop_model_v1(p_projection text, p_model integer)
@@ -1497,6 +1731,27 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.drop_model_v1(text,integer) is 'A model that is built or kept, with its tables. The live one is never dropped.';
+
+-- [function] holdfast.end_batch_v1(holdfast.batch)
+CREATE OR REPLACE FUNCTION holdfast.end_batch_v1(p_batch holdfast.batch)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_well   boolean := p_batch.completed = p_batch.members AND p_batch.inner_unwell = 0 AND p_batch.cancelled_at IS NULL;
+    v_joined integer := 0;
+BEGIN
+    UPDATE holdfast.batch b SET finished_at = holdfast.now() WHERE b.id = p_batch.id;
+    IF p_batch.cancelled_at IS NULL THEN
+        v_joined := holdfast.call_back_v1(p_batch, CASE WHEN v_well THEN p_batch.on_success ELSE p_batch.on_failure END)::integer
+                  + holdfast.call_back_v1(p_batch, p_batch.on_finish)::integer;
+    END IF;
+    IF p_batch.parent_batch IS NOT NULL THEN
+        INSERT INTO holdfast.batch_delta (batch_id, joined, inner_open, inner_unwell)
+        VALUES (p_batch.parent_batch, v_joined, -1, (NOT v_well)::integer);
+    END IF;
+END $function$;
+comment on function holdfast.end_batch_v1(holdfast.batch) is 'Ends a batch, locked by the caller, of which nothing is open: callbacks, and the word to the batch around it. A cancelled one calls nobody.';
 
 -- [function] holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[])
@@ -1565,6 +1820,45 @@ BEGIN
         ARRAY[p_task || ':' || unique_key], NULL, CASE WHEN v_gates IS NOT NULL THEN ARRAY[v_gates] END))[1];
 END $function$;
 comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real,text) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
+
+-- [function] holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_into_v1(p_batch bigint, p_beside bigint, p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_batch bigint := coalesce(p_batch, (SELECT m.batch_id FROM holdfast.batch_member m WHERE m.job_id = p_beside));
+    v_flags smallint[] := ARRAY(SELECT (i.flags | 16)::smallint FROM unnest(p_flags) WITH ORDINALITY AS i(flags, at) ORDER BY i.at);
+    v_ids   bigint[];
+BEGIN
+    IF v_batch IS NULL THEN
+        RAISE EXCEPTION 'job % belongs to no batch', p_beside USING ERRCODE = 'HF012';
+    END IF;
+    -- Until this transaction ends nobody decides that the batch is over; who decides at this moment is waited for.
+    PERFORM FROM holdfast.batch b WHERE b.id = v_batch AND b.finished_at IS NULL AND b.cancelled_at IS NULL FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'batch % is over: nobody can join it', v_batch USING ERRCODE = 'HF012';
+    END IF;
+    IF p_keys IS NOT NULL THEN
+        v_ids := holdfast.enqueue_keyed_told_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
+                                                p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces,
+                                                p_gates, p_covered, p_periods_us, p_conflicts);
+    ELSIF p_ids IS NOT NULL AND EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_ids[1]) THEN
+        v_ids := p_ids;                                     -- repeated after a lost answer
+    ELSE
+        v_ids := holdfast.enqueue_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
+                                     p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates);
+    END IF;
+    WITH joined AS (
+        INSERT INTO holdfast.batch_member (batch_id, job_id) SELECT v_batch, i FROM unnest(v_ids) AS i WHERE i > 0
+        ON CONFLICT DO NOTHING RETURNING 1
+    )
+    INSERT INTO holdfast.batch_delta (batch_id, joined) SELECT v_batch, count(*) FROM joined HAVING count(*) > 0;
+    RETURN v_ids;
+END $function$;
+comment on function holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue, into a batch that is not over: p_batch, or the batch of the job p_beside. A job that existed before comes back negative and does not join.';
 
 -- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
@@ -1994,6 +2288,21 @@ BEGIN
     RETURN v_rows;
 END $function$;
 comment on function holdfast.forget_append_keys_v1(integer,integer) is 'Idempotency keys older than that no longer recognise a repetition; the events stay.';
+
+-- [function] holdfast.forget_company_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.forget_company_v1(p_outcomes text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint', 'batch_member', 'batch_callback'] LOOP
+        EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
+                        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
+    END LOOP;
+END $function$;
+comment on function holdfast.forget_company_v1(text) is 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
 
 -- [function] holdfast.forget_workers_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
@@ -2513,7 +2822,7 @@ DECLARE
     v_key    record;
 BEGIN
     IF cardinality(p_types) = 1 AND p_tags IS NULL AND p_condition IS NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_types[1]));
+        PERFORM pg_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', p_types[1]));
         RETURN;
     END IF;
     v_shared := ARRAY(
@@ -2521,10 +2830,10 @@ BEGIN
         UNION SELECT holdfast.condition_key_v1('tag', t) FROM unnest(p_tags) AS w(words), unnest(w.words::text[]) AS t);
     -- The lock table of the server is finite: many keys become one, which excludes conditions but no other plain append.
     IF cardinality(v_shared) > 64 THEN
-        PERFORM pg_advisory_xact_lock(1212575, 0);
+        PERFORM pg_advisory_xact_lock(1212578, 0);
         v_shared := '{}';
     ELSIF p_condition IS NOT NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212575, 0);
+        PERFORM pg_advisory_xact_lock_shared(1212578, 0);
     END IF;
     FOR v_key IN
         SELECT k.key, bool_or(k.alone) AS alone FROM (
@@ -2538,13 +2847,66 @@ BEGIN
         ) AS k GROUP BY k.key ORDER BY k.key
     LOOP
         IF v_key.alone THEN
-            PERFORM pg_advisory_xact_lock(1212574, v_key.key);
+            PERFORM pg_advisory_xact_lock(1212577, v_key.key);
         ELSE
-            PERFORM pg_advisory_xact_lock_shared(1212574, v_key.key);
+            PERFORM pg_advisory_xact_lock_shared(1212577, v_key.key);
         END IF;
     END LOOP;
 END $function$;
 comment on function holdfast.lock_conditions_v1(text[],text[],jsonb) is 'Shared locks on the types and tags of what is appended, exclusive ones on what a condition looks at; in one order, before any position is drawn.';
+
+-- [function] holdfast.lockers_v1(xid)
+CREATE OR REPLACE FUNCTION holdfast.lockers_v1(p_xmax xid)
+ RETURNS TABLE(pid integer, application text, username text, client text, state text, seconds double precision, query text)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+    v_xids xid[] := ARRAY[p_xmax];
+BEGIN
+    IF p_xmax IS NULL OR p_xmax = '0'::xid THEN
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'transactionid' AND l.transactionid = p_xmax AND l.granted) THEN
+        BEGIN
+            v_xids := ARRAY(SELECT m.xid FROM pg_catalog.pg_get_multixact_members(p_xmax) AS m);
+        EXCEPTION
+            WHEN OTHERS THEN RETURN;                        -- the number of one transaction, which has ended
+        END;
+    END IF;
+    RETURN QUERY
+    SELECT a.pid, a.application_name, a.usename::text, host(a.client_addr), a.state,
+           extract(epoch FROM clock_timestamp() - a.xact_start)::double precision, a.query
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'transactionid' AND l.granted AND l.transactionid = ANY (v_xids)
+    ORDER BY a.xact_start;
+END $function$;
+comment on function holdfast.lockers_v1(xid) is 'The open transactions that hold a row of which this is the xmax: one, or those of a multixact. Needs no lock on the row.';
+
+-- [function] holdfast.make_log_partitions_v1()
+CREATE OR REPLACE FUNCTION holdfast.make_log_partitions_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_day  date := (holdfast.now() AT TIME ZONE 'UTC')::date;
+    v_name text;
+    v_made integer := 0;
+BEGIN
+    FOR v_ahead IN 0..2 LOOP
+        v_name := 'log_' || to_char(v_day + v_ahead, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass('holdfast.' || v_name) IS NOT NULL;
+        PERFORM pg_advisory_xact_lock(1212573, 0);
+        CONTINUE WHEN to_regclass('holdfast.' || v_name) IS NOT NULL;       -- somebody else made it while we waited
+        EXECUTE format('CREATE TABLE holdfast.%I (LIKE holdfast.job_log INCLUDING ALL)', v_name);
+        EXECUTE format('ALTER TABLE holdfast.job_log ATTACH PARTITION holdfast.%I FOR VALUES FROM (%L) TO (%L)', v_name,
+                       to_char(v_day + v_ahead, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(v_day + v_ahead + 1, 'YYYY-MM-DD') || ' 00:00:00+00');
+        v_made := v_made + 1;
+    END LOOP;
+    RETURN v_made;
+END $function$;
+comment on function holdfast.make_log_partitions_v1() is 'A partition of job_log for today and the two days after. Any worker does it; a write does as a last resort.';
 
 -- [function] holdfast.make_model_v1(text,integer,integer,text,text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.make_model_v1(p_projection text, p_model integer, p_code_version integer, p_state text, p_schema text, p_start bigint)
@@ -2661,6 +3023,22 @@ BEGIN
 END $function$;
 comment on function holdfast.matching_v1(jsonb) is 'Events that an append condition did not want: {"after": position, "seen": [positions], "items": [{"types": [], "tags": []}]}. An item matches any of its types and all of its tags.';
 
+-- [function] holdfast.may_speak_v1(bigint[],bigint,bigint)
+CREATE OR REPLACE FUNCTION holdfast.may_speak_v1(p_live bigint[], p_lease bigint, p_job bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT CASE
+        WHEN holdfast.is_finished_v1(p_job) THEN
+            EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job AND o.lease = p_lease)
+            OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.lease = p_lease)
+        ELSE EXISTS (SELECT FROM holdfast.lease l WHERE l.id = p_lease AND l.id = ANY (p_live) AND p_job = ANY (l.job_ids))
+             AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = p_job)
+    END
+$function$;
+comment on function holdfast.may_speak_v1(bigint[],bigint,bigint) is 'Whether this attempt runs under one of these locked leases, or was the one that ended the job: its last words count.';
+
 -- [function] holdfast.move_marks_v1(text[])
 CREATE OR REPLACE FUNCTION holdfast.move_marks_v1(p_gates text[])
  RETURNS void
@@ -2746,6 +3124,34 @@ AS $function$
 $function$;
 comment on function holdfast.observe_v1() is 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
 
+-- [function] holdfast.open_batch_v1(bigint,text,bigint,jsonb,jsonb,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.open_batch_v1(p_id bigint, p_name text, p_parent bigint, p_on_success jsonb, p_on_failure jsonb, p_on_finish jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_id    bigint := coalesce(p_id, holdfast.id_floor(holdfast.now()) | (nextval('holdfast.job_number') & 2097151));
+    v_outer bigint;
+BEGIN
+    IF p_parent IS NOT NULL THEN
+        SELECT b.id INTO v_outer FROM holdfast.batch_member m JOIN holdfast.batch b ON b.id = m.batch_id
+        WHERE m.job_id = p_parent AND b.finished_at IS NULL FOR KEY SHARE OF b;
+    END IF;
+    INSERT INTO holdfast.batch (id, name, parent_job, parent_batch, on_success, on_failure, on_finish, created_at)
+    VALUES (v_id, p_name, p_parent, v_outer, p_on_success, p_on_failure, p_on_finish, holdfast.now())
+    ON CONFLICT (parent_job, name) WHERE parent_job IS NOT NULL DO NOTHING;
+    IF NOT FOUND THEN
+        -- A new statement: the one above may have waited for the transaction that opened it.
+        RETURN (SELECT -b.id FROM holdfast.batch b WHERE b.parent_job = p_parent AND b.name = p_name);
+    END IF;
+    INSERT INTO holdfast.batch_delta (batch_id) VALUES (v_id);              -- a batch without members ends as well
+    IF v_outer IS NOT NULL THEN
+        INSERT INTO holdfast.batch_delta (batch_id, inner_open) VALUES (v_outer, 1);
+    END IF;
+    RETURN v_id;
+END $function$;
+comment on function holdfast.open_batch_v1(bigint,text,bigint,jsonb,jsonb,jsonb) is 'The id of the new batch; negative: an earlier attempt of the parent has opened it, with its members. Members join in the same transaction.';
+
 -- [function] holdfast.park_failed_v1(text,integer,text,smallint,bigint,integer,jsonb,interval)
 CREATE OR REPLACE FUNCTION holdfast.park_failed_v1(p_projection text, p_model integer, p_stream text, p_partition smallint, p_position bigint, p_attempts integer, p_error jsonb, p_retry_in interval)
  RETURNS void
@@ -2810,17 +3216,17 @@ BEGIN
 END $function$;
 comment on function holdfast.pause_projection_v1(text,text) is 'When it returns nothing more is applied, by nobody. NULL: there is no such projection; false: it was paused.';
 
--- [function] holdfast.pause_queue_v1(text,text)
-CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text)
+-- [function] holdfast.pause_queue_v1(text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text, p_by text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE sql
 AS $function$
     WITH done AS (
-        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason, paused_by) VALUES (p_queue, holdfast.now(), p_reason, p_by)
         ON CONFLICT DO NOTHING RETURNING queue
     ) SELECT EXISTS (SELECT FROM done)
 $function$;
-comment on function holdfast.pause_queue_v1(text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
+comment on function holdfast.pause_queue_v1(text,text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
 
 -- [function] holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.payload_v1(p_jobs bigint[], p_leases bigint[], p_queues text[], p_priorities smallint[], p_seqs bigint[], p_attempts smallint[], p_flags smallint[])
@@ -3199,6 +3605,30 @@ BEGIN
 END $function$;
 comment on function holdfast.renew_projectors_v1(bigint[],interval) is 'Renews projectors and those of their leases that run out soon; one that has run out is not renewed, it is claimed anew. Returns who is known.';
 
+-- [function] holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.report_progress_v1(p_leases bigint[], p_jobs bigint[], p_done bigint[], p_totals bigint[], p_messages text[], p_ago_us bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now  timestamptz := holdfast.now();
+    v_live bigint[];
+BEGIN
+    -- A lease that is locked is being ended: what its jobs report now is not worth a wait.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE SKIP LOCKED) AS l;
+    INSERT INTO holdfast.progress AS p (job_id, lease, done, total, message, reported_at)
+    SELECT i.job_id, i.lease, i.done, i.total, i.message, v_now - i.ago_us * interval '1 microsecond'
+    FROM unnest(p_leases, p_jobs, p_done, p_totals, p_messages, p_ago_us) AS i(lease, job_id, done, total, message, ago_us)
+    WHERE holdfast.may_speak_v1(coalesce(v_live, '{}'), i.lease, i.job_id)
+    ORDER BY i.job_id
+    ON CONFLICT (job_id) DO UPDATE SET
+        lease = excluded.lease, done = excluded.done, total = excluded.total, message = excluded.message, reported_at = excluded.reported_at;
+END $function$;
+comment on function holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[]) is 'How far these jobs are, one row each; what a lost lease says is passed over.';
+
 -- [function] holdfast.report_running_v1(bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.report_running_v1(p_worker bigint, p_running bigint[])
  RETURNS void
@@ -3507,6 +3937,34 @@ AS $function$
 $function$;
 comment on function holdfast.room_v1(text) is 'How many more a gate lets through now; NULL: nobody has said, so any number.';
 
+-- [function] holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.save_checkpoints_v1(p_leases bigint[], p_jobs bigint[], p_values jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_live  bigint[];
+    v_saved bigint[];
+BEGIN
+    -- The fence. Locked in one statement; what the leases still hold is read in the next.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE) AS l;
+    WITH saved AS (
+        INSERT INTO holdfast.checkpoint AS c (job_id, lease, value, saved_at)
+        SELECT i.job_id, i.lease, i.value, holdfast.now()
+        FROM unnest(p_leases, p_jobs, p_values) AS i(lease, job_id, value)
+        WHERE NOT holdfast.is_finished_v1(i.job_id) AND holdfast.may_speak_v1(coalesce(v_live, '{}'), i.lease, i.job_id)
+        ORDER BY i.job_id
+        ON CONFLICT (job_id) DO UPDATE SET lease = excluded.lease, value = excluded.value, saved_at = excluded.saved_at
+        RETURNING job_id
+    )
+    SELECT array_agg(s.job_id) INTO v_saved FROM saved s;
+    RETURN ARRAY(SELECT j FROM unnest(p_jobs) AS j WHERE j <> ALL (coalesce(v_saved, '{}')));
+END $function$;
+comment on function holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[]) is 'Keeps where each of these jobs goes on, under the fence of its lease; returns the jobs refused because their lease is lost.';
+
 -- [function] holdfast.seat_simply_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.seat_simply_v1(p_jobs bigint[], OUT queues text[], OUT seated bigint)
  RETURNS record
@@ -3619,6 +4077,69 @@ BEGIN
     RETURN FOUND;
 END $function$;
 comment on function holdfast.set_limit_v1(text,integer) is 'An operator''s capacity for a limit or rate; NULL: as declared. Who has passed already is left alone. False: no such limit.';
+
+-- [function] holdfast.settle_batch_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.settle_batch_v1(p_id bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_batch holdfast.batch;
+BEGIN
+    -- Locked in one statement, folded in the next. Who joins in an open transaction holds it: then it is not over.
+    PERFORM FROM holdfast.batch b WHERE b.id = p_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    WITH gone AS (
+        DELETE FROM holdfast.batch_delta d WHERE d.batch_id = p_id RETURNING d.*
+    ), summed AS (
+        SELECT sum(g.joined) AS joined, sum(g.completed) AS completed, sum(g.failed) AS failed, sum(g.cancelled) AS cancelled,
+               sum(g.reopened) AS reopened, sum(g.inner_open) AS inner_open, sum(g.inner_unwell) AS inner_unwell FROM gone g HAVING count(*) > 0
+    )
+    UPDATE holdfast.batch b SET
+        members = b.members + s.joined, completed = b.completed + s.completed, failed = b.failed + s.failed,
+        cancelled = b.cancelled + s.cancelled, reopened = b.reopened + s.reopened,
+        inner_open = b.inner_open + s.inner_open, inner_unwell = b.inner_unwell + s.inner_unwell
+    FROM summed s WHERE b.id = p_id RETURNING b.* INTO v_batch;
+    IF NOT FOUND OR v_batch.finished_at IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF v_batch.members - v_batch.completed - v_batch.failed - v_batch.cancelled + v_batch.reopened + v_batch.inner_open = 0 THEN
+        PERFORM holdfast.end_batch_v1(v_batch);
+        RETURN true;
+    END IF;
+    IF v_batch.cancelled_at IS NOT NULL THEN
+        PERFORM holdfast.cancel_members_v1(p_id, v_batch.cancel_reason);            -- who joined while it was being cancelled
+    END IF;
+    RETURN false;
+END $function$;
+comment on function holdfast.settle_batch_v1(bigint) is 'Folds the deltas of one batch, unless somebody holds it, and ends it if nothing is open; true: it has ended.';
+
+-- [function] holdfast.settle_batches_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.settle_batches_v1(p_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_id    bigint;
+    v_ended integer := 0;
+BEGIN
+    FOR v_id IN
+        SELECT DISTINCT d.batch_id FROM (SELECT x.batch_id FROM holdfast.batch_delta x ORDER BY x.id LIMIT p_most) AS d ORDER BY d.batch_id
+    LOOP
+        BEGIN
+            v_ended := v_ended + holdfast.settle_batch_v1(v_id)::integer;
+        EXCEPTION
+            WHEN OTHERS THEN                                -- one batch at fault must not hold up the others
+                RAISE WARNING 'batch % could not be settled: %', v_id, SQLERRM;
+        END;
+    END LOOP;
+    RETURN v_ended;
+END $function$;
+comment on function holdfast.settle_batches_v1(integer) is 'Folds the deltas of batches, one batch at a time, and ends those of which nothing is open; returns how many ended.';
 
 -- [function] holdfast.settled_v1()
 CREATE OR REPLACE FUNCTION holdfast.settled_v1()
@@ -3898,12 +4419,17 @@ BEGIN
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
     DELETE FROM holdfast.lease_exit e WHERE NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease);
+    DELETE FROM holdfast.batch b WHERE b.id IN (
+        SELECT x.id FROM holdfast.batch x
+        WHERE x.finished_at IS NOT NULL AND x.id < (SELECT s.lowest_id FROM holdfast.storage s)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.batch_id = x.id)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_delta d WHERE d.batch_id = x.id) LIMIT p_most FOR UPDATE SKIP LOCKED);
     -- No path leaves a slot behind; should one ever, it must not close its gate for good.
     DELETE FROM holdfast.slot s WHERE holdfast.is_finished_v1(s.job_id);
     DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
     RETURN v_total;
 END $function$;
-comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, batches whose members are gone, old minutes of counters.';
 
 -- [function] holdfast.switch_model_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.switch_model_v1(p_projection text, p_model integer)
@@ -4033,6 +4559,20 @@ BEGIN
 END $function$;
 comment on function holdfast.take_stream_v1(text,bigint,integer) is 'Makes room for p_count events in a stream that stands at the expected version (0: does not exist, NULL: any). No base: it does not, and nothing was changed.';
 
+-- [function] holdfast.tell_batches_v1(bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves smallint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO holdfast.batch_delta (batch_id, completed, failed, cancelled, reopened)
+    SELECT m.batch_id, count(*) FILTER (WHERE i.move = 1), count(*) FILTER (WHERE i.move = 2),
+           count(*) FILTER (WHERE i.move = 3), count(*) FILTER (WHERE i.move = 21)
+    FROM unnest(p_jobs, p_moves) AS i(job_id, move) JOIN holdfast.batch_member m ON m.job_id = i.job_id
+    WHERE i.move IN (1, 2, 3, 21) GROUP BY m.batch_id;
+END $function$;
+comment on function holdfast.tell_batches_v1(bigint[],smallint[]) is 'The endings of members, a row a batch and transaction. Retries, snoozes and rescues leave a member open.';
+
 -- [function] holdfast.tell_company_v1(bigint[],bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
  RETURNS void
@@ -4041,6 +4581,7 @@ CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bi
  SET jit TO 'off'
 AS $function$
 BEGIN
+    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
     -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
     IF 10 > ALL (p_moves) THEN
         DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
@@ -4288,6 +4829,27 @@ BEGIN
     END IF;
 END $function$;
 comment on function holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[]) is 'Locks the streams in the order given (callers sort them by name), then inserts in the order of the events. refused_by: the stream whose expected version does not hold; the caller must undo the others.';
+
+-- [function] holdfast.write_log_v1(bigint[],bigint[],smallint[],integer[],bigint[],smallint[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.write_log_v1(p_jobs bigint[], p_leases bigint[], p_attempts smallint[], p_numbers integer[], p_ago_us bigint[], p_levels smallint[], p_loggers text[], p_messages text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now   timestamptz := holdfast.now();
+    v_today timestamptz := date_trunc('day', v_now, 'UTC');
+BEGIN
+    IF to_regclass('holdfast.log_' || to_char(v_today AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
+        PERFORM holdfast.make_log_partitions_v1();
+    END IF;
+    -- Lines that waited over midnight for the server are told to the new day: the old one's partition may be gone.
+    INSERT INTO holdfast.job_log (job_id, lease, attempt, number, at, level, logger, message)
+    SELECT i.job_id, i.lease, i.attempt, i.number, greatest(v_now - i.ago_us * interval '1 microsecond', v_today), i.level, i.logger, i.message
+    FROM unnest(p_jobs, p_leases, p_attempts, p_numbers, p_ago_us, p_levels, p_loggers, p_messages)
+         AS i(job_id, lease, attempt, number, ago_us, level, logger, message);
+END $function$;
+comment on function holdfast.write_log_v1(bigint[],bigint[],smallint[],integer[],bigint[],smallint[],text[],text[]) is 'Many log lines of many jobs in one statement.';
 
 -- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)

@@ -2,8 +2,13 @@
 -- Promise: where each of these jobs stands and what it is, in one snapshot.
 select j.id, j.task, j.queue, p.place as state, j.priority, j.args::text as args, p.attempt, j.max_attempts, j.timeout_seconds,
        holdfast.id_time(j.id) as enqueued_at, p.due_at, p.started_at, p.finished_at, p.worker, p.result::text as result,
-       p.error::text as error, j.unique_key, p.cancel_requested
+       p.error::text as error, j.unique_key, p.cancel_requested,
+       case when g.job_id is not null then jsonb_build_object(
+           'done', g.done, 'total', g.total, 'message', g.message, 'reported_at', g.reported_at)::text end as progress,
+       m.batch_id as batch
 from holdfast.places_v1($1::bigint[]) p join holdfast.every_job j on j.id = p.job_id
+left join holdfast.progress g on g.job_id = p.job_id
+left join holdfast.batch_member m on m.job_id = p.job_id
 where j.id = any($1::bigint[])
 order by j.id desc
 
@@ -69,7 +74,7 @@ select job_id, place from holdfast.places_v1($1::bigint[])
 
 -- name: pause_queue
 -- Promise: no claim looks into the queue from now on; false: it was paused already.
-select holdfast.pause_queue_v1($1::text, $2::text)
+select holdfast.pause_queue_v1($1::text, $2::text, $3::text)
 
 -- name: resume_queue
 -- Promise: claims look into the queue again; false: it was not paused.
@@ -90,7 +95,7 @@ where w.state = 'live' or w.ended_at > holdfast.now() - make_interval(secs => $1
 order by w.id
 
 -- name: left_to_run
--- Promise: what a drained worker of these queues still has to wait for: ready jobs, those before gates that open within $2 seconds, and retries due by then.
+-- Promise: what a drained worker of these queues still has to wait for: ready jobs, those before gates that open within $2 seconds, retries due by then, and batches not settled.
 select (select count(*) from (select from holdfast.blocked b where b.queue = any($1::text[])
             and not exists (select from holdfast.queue_pause p where p.queue = b.queue)
             and case split_part(b.gate, ':', 1)
@@ -103,7 +108,8 @@ select (select count(*) from (select from holdfast.blocked b where b.queue = any
        + (select count(*) from (select from holdfast.ready r where r.queue = any($1::text[])
             and not exists (select from holdfast.queue_pause p where p.queue = r.queue) limit 1) as x) as ready,
        (select count(*) from (select from holdfast.scheduled s where s.queue = any($1::text[]) and s.attempt > 1
-            and s.due_at <= holdfast.now() + make_interval(secs => $2::double precision) limit 1) as x) as retries
+            and s.due_at <= holdfast.now() + make_interval(secs => $2::double precision) limit 1) as x) as retries,
+       exists (select from holdfast.batch_delta) as settling
 
 -- name: backlog
 -- Promise: how many jobs of these queues are ready, counted up to $2.

@@ -14,7 +14,7 @@ from holdfast.db import Database, load_statements
 from holdfast.jobs.asking import Asking
 from holdfast.jobs.claim_order import ClaimOrder
 from holdfast.jobs.new_job import COMPANY, GATED
-from holdfast.jobs.records import Batch, Claimed, Finished, Left
+from holdfast.jobs.records import Answer, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _WORKER_SHIFT = 36
@@ -54,7 +54,7 @@ class HotPath:
         """Whether leases wait for a call that ends them."""
         return bool(self._over)
 
-    async def work(self, finished: Sequence[Finished], limit: int, *, again: bool = False) -> Batch:
+    async def work(self, finished: Sequence[Finished], limit: int, *, again: bool = False) -> Answer:
         """Write what has finished and claim up to ``limit`` jobs, in one commit.
 
         ``again``: an earlier call with some of these had no answer. On an error nothing is forgotten: call again.
@@ -156,9 +156,9 @@ class HotPath:
         self.asking.end()
         self.order.distrust_hints()
 
-    def _read(self, rows: Iterable[Any]) -> Batch:
+    def _read(self, rows: Iterable[Any]) -> Answer:
         now = monotonic()
-        batch = Batch([], [], dead=False)
+        batch = Answer([], [], dead=False)
         # The server joins payloads by hashing; the order of the claim is restored here.
         for row in sorted(rows, key=_claim_order):
             kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace = row

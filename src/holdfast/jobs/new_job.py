@@ -82,6 +82,11 @@ def unique_columns(jobs: Sequence[NewJob]) -> tuple[Any, ...]:
     )
 
 
+def wanted_at_once(jobs: Sequence[NewJob]) -> set[str]:
+    """Queues to ring for once more at the commit: who was busy when the job was inserted may be idle by then (F21)."""
+    return {job.queue for job in jobs if job.delay_us is None and job.due_at is None}
+
+
 def one_row(job: NewJob, job_id: int) -> tuple[Any, ...]:
     """The eleven parameters of ``enqueue_one``."""
     return (

@@ -9,12 +9,14 @@ from typing import Any
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, HeldConnection, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
+from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns, wanted_at_once
 
-_SQL = load_statements("holdfast.jobs", "enqueue.sql")
+_SQL = {**load_statements("holdfast.jobs", "enqueue.sql"), **load_statements("holdfast.jobs", "batches.sql")}
 _MOST_TOGETHER = 1000
 _BULK = 10_000
+_INTO_A_BATCH = 5_000
 _REPEAT_FOR_SECONDS = 25.0
 _WORTH_REPEATING = (Fault.CONNECTION_LOST, Fault.NOT_THERE_YET, Fault.CONTENDED)
 
@@ -64,6 +66,19 @@ class Producer:
             keyed = any(job.unique_key is not None for job in part)
             ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, on=self._database)
         return ids
+
+    async def enqueue_into(self, into: Into, jobs: Sequence[NewJob]) -> list[JobId]:
+        """Store jobs as members of a batch, five thousand a statement. Raises ``IllegalMove`` when it has ended."""
+        ids: list[JobId] = []
+        for start in range(0, len(jobs), _INTO_A_BATCH):
+            part = jobs[start : start + _INTO_A_BATCH]
+            ids += await self._send("enqueue_into", part, on=self._database, first=(into.batch, into.beside))
+        return ids
+
+    @property
+    def database(self) -> Database:
+        """Where it enqueues."""
+        return self._database
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
         """Wait for what is on its way; after the deadline its callers are told that it is unknown."""
@@ -129,7 +144,12 @@ class Producer:
                     answer.set_result(job_id)
 
     async def _send(
-        self, name: str, jobs: Sequence[NewJob], *, on: Database | HeldConnection | None = None
+        self,
+        name: str,
+        jobs: Sequence[NewJob],
+        *,
+        on: Database | HeldConnection | None = None,
+        first: tuple[Any, ...] = (),
     ) -> list[JobId]:
         """One statement, repeated with the same ids while nobody knows whether it was committed.
 
@@ -138,8 +158,8 @@ class Producer:
         """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
-        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else columns(jobs, ids)
-        if name == "enqueue_keyed":
+        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else (*first, *columns(jobs, ids))
+        if name in ("enqueue_keyed", "enqueue_into"):
             params += unique_columns(jobs)
         fetchval = (on or self._held).fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
@@ -148,8 +168,9 @@ class Producer:
                 stored = await fetchval(_SQL[name], *params)
                 if name == "enqueue_one":
                     return [JobId(stored)]
-                return [JobId(new, existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
+                return [JobId(abs(new), existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
             except DRIVER_ERRORS as error:
+                raise_if_over(error)
                 fault = classify(error)
                 if fault is Fault.REPEATED and unsure and await self._all_exist(ids):
                     return [JobId(job_id) for job_id in ids]
@@ -165,28 +186,25 @@ class Producer:
         return len(await self._database.fetch(_SQL["which_exist"], list(ids))) == len(ids)
 
 
-async def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+async def enqueue_on(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """Enqueue in the transaction of a connection that the caller owns; both commit or neither does."""
     adopted = adopt(connection)
-    rows = await adopted.fetch(*_on_connection(jobs))
-    adopted.at_commit(_SQL["ring"], _wanted_at_once(jobs))
+    rows = await adopted.fetch(*_on_connection(jobs, into))
+    adopted.at_commit(_SQL["ring"], wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 
-def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """The same on a connection without await, without an event loop."""
     adopted = adopt(connection)
-    rows = adopted.fetch_sync(*_on_connection(jobs))
-    adopted.at_commit(_SQL["ring"], _wanted_at_once(jobs))
+    rows = adopted.fetch_sync(*_on_connection(jobs, into))
+    adopted.at_commit(_SQL["ring"], wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 
-def _wanted_at_once(jobs: Sequence[NewJob]) -> set[str]:
-    """Queues to ring for once more at the commit: who was busy when the job was inserted may be idle by then (F21)."""
-    return {job.queue for job in jobs if job.delay_us is None and job.due_at is None}
-
-
-def _on_connection(jobs: Sequence[NewJob]) -> tuple[Statement, tuple[Any, ...]]:
+def _on_connection(jobs: Sequence[NewJob], into: Into | None) -> tuple[Statement, tuple[Any, ...]]:
+    if into is not None:
+        return _SQL["enqueue_into"], (into.batch, into.beside, *columns(jobs, None), *unique_columns(jobs))
     if any(job.unique_key is not None for job in jobs):
         return _SQL["enqueue_keyed_told"], columns(jobs, None) + unique_columns(jobs)
     return _SQL["enqueue"], columns(jobs, None)

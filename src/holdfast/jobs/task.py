@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
+from holdfast.db import Database
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
+from holdfast.jobs.batches import Batch, Into, call_text
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.effects import effects_suppressed
 from holdfast.jobs.job import Job, JobTransaction
@@ -50,6 +52,30 @@ class Host(Protocol):
         ...
 
 
+class AppHome:
+    """A batch is stored from an application."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def run(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        """Run on the database of the running event loop."""
+        self._require_database()
+        return await work((await self._host.producer()).database)
+
+    def run_sync(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        """Run for a caller without an event loop."""
+        self._require_database()
+        return self._host.run_sync(lambda producer: work(producer.database))
+
+    def _require_database(self) -> None:
+        if self._host.interception is not None:
+            raise ConfigurationError(
+                "jobs run inline here, one by one: there are no batches",
+                remedy="test it on a database: the fixture holdfast_database, and app.drain()",
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a job of a task is to be stored. ``None`` means: as the task says."""
@@ -64,13 +90,25 @@ class Options:
     lane: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A task with its arguments, checked, and not enqueued: what a batch calls back."""
+
+    job: NewJob
+
+    def as_text(self) -> str:
+        """As it is kept until its batch ends."""
+        return call_text(self.job)
+
+
 class Request(Generic[P, R]):
     """A task together with options, or with a connection of the caller's: what ``enqueue`` is called on."""
 
-    def __init__(self, task: Task[P, R], options: Options, connection: Any = None) -> None:
+    def __init__(self, task: Task[P, R], options: Options, connection: Any = None, into: Into | None = None) -> None:
         self._task = task
         self._options = options
         self._connection = connection
+        self._into = into
 
     @property
     def registered(self) -> Task[P, R]:
@@ -129,7 +167,7 @@ class Request(Generic[P, R]):
             "timeout_seconds": timeout_seconds,
         }
         chosen = {name: value for name, value in changes.items() if value is not None}
-        return Request(self._task, replace(self._options, **chosen), self._connection)
+        return Request(self._task, replace(self._options, **chosen), self._connection, self._into)
 
     def using(self, connection: Any) -> Request[P, R]:
         """Enqueue in the transaction of this connection: with it, or not at all.
@@ -139,14 +177,39 @@ class Request(Generic[P, R]):
         """
         if isinstance(connection, JobTransaction):
             connection = connection.connection
-        return Request(self._task, self._options, connection)
+        return Request(self._task, self._options, connection, self._into)
+
+    def into(self, batch: int | Batch | Job) -> Request[P, R]:
+        """Enqueue into a batch that has not ended: its id, the batch itself, or the running job whose batch it is.
+
+        From inside a member that is always possible: the batch does not end before the member.
+        """
+        if isinstance(batch, Job):
+            return Request(self._task, self._options, self._connection, Into(beside=batch.id))
+        batch_id = batch.id if isinstance(batch, Batch) else batch
+        if batch_id is None:
+            raise ConfigurationError(
+                "this batch is not stored yet", remedy="use batch.add(…) inside its `with` block, into(…) after it"
+            )
+        return Request(self._task, self._options, self._connection, Into(batch=batch_id))
+
+    def with_args(self, *args: P.args, **kwargs: P.kwargs) -> Call:
+        """The task with these arguments, not enqueued: for ``app.batch(on_success=report.with_args("october"))``."""
+        return Call(self._new(args, kwargs))
+
+    def with_calls(self, calls: Iterable[Any]) -> list[Call]:
+        """Many such calls: tuples or lists of positional arguments, or dicts of named ones."""
+        return [Call(self._new_call(call)) for call in calls]
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store one job and return its id. Raises ``ArgumentsInvalid``; then nothing was inserted."""
         job = self._new(args, kwargs)
         if self._goes_elsewhere:
             return (await self._enqueue_elsewhere([job]))[0]
-        return await (await self._task.host.producer()).enqueue(job)
+        producer = await self._task.host.producer()
+        if self._into is not None:
+            return (await producer.enqueue_into(self._into, [job]))[0]
+        return await producer.enqueue(job)
 
     async def enqueue_many(self, calls: Iterable[Any]) -> list[JobId]:
         """Store many jobs in one statement; ids in the order of ``calls``.
@@ -158,13 +221,17 @@ class Request(Generic[P, R]):
             return []
         if self._goes_elsewhere:
             return await self._enqueue_elsewhere(jobs)
-        return await (await self._task.host.producer()).enqueue_many(jobs)
+        producer = await self._task.host.producer()
+        return await (producer.enqueue_into(self._into, jobs) if self._into else producer.enqueue_many(jobs))
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """``enqueue`` for callers without an event loop: scripts, Flask, Django, threads."""
         job = self._new(args, kwargs)
         if self._goes_elsewhere:
             return self._enqueue_elsewhere_sync([job])[0]
+        into = self._into
+        if into is not None:
+            return self._task.host.run_sync(lambda producer: producer.enqueue_into(into, [job]))[0]
         return self._task.host.run_sync(lambda producer: producer.enqueue(job))
 
     def enqueue_many_sync(self, calls: Iterable[Any]) -> list[JobId]:
@@ -174,7 +241,10 @@ class Request(Generic[P, R]):
             return []
         if self._goes_elsewhere:
             return self._enqueue_elsewhere_sync(jobs)
-        return self._task.host.run_sync(lambda producer: producer.enqueue_many(jobs))
+        into = self._into
+        return self._task.host.run_sync(
+            lambda producer: producer.enqueue_into(into, jobs) if into else producer.enqueue_many(jobs)
+        )
 
     @property
     def _goes_elsewhere(self) -> bool:
@@ -188,7 +258,7 @@ class Request(Generic[P, R]):
         interception = self._task.host.interception
         if interception is not None:
             return await interception.take(self._task, jobs, self._connection)
-        return await enqueue_on(self._connection, jobs)
+        return await enqueue_on(self._connection, jobs, self._into)
 
     def _enqueue_elsewhere_sync(self, jobs: Sequence[NewJob]) -> list[JobId]:
         if effects_suppressed():
@@ -196,7 +266,7 @@ class Request(Generic[P, R]):
         interception = self._task.host.interception
         if interception is not None:
             return interception.take_sync(self._task, jobs, self._connection)
-        return enqueue_on_sync(self._connection, jobs)
+        return enqueue_on_sync(self._connection, jobs, self._into)
 
     def _new_call(self, call: Any) -> NewJob:
         if isinstance(call, Mapping):

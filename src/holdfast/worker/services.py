@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
-from holdfast.jobs import Gatekeeper, HotPath, Job, Keeper, Promoter
+from holdfast.jobs import Batches, Gatekeeper, HotPath, Job, Jobs, Keeper, Promoter
 from holdfast.worker.background import Background
 from holdfast.worker.options import WorkerOptions
 from holdfast.worker.pump import Pump
@@ -15,10 +15,11 @@ from holdfast.worker.runners import Runners
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
+_SETTLE_EVERY_SECONDS = 1.0
 
 
 class Services:
-    """Promotion, gates, watermarks, cancel requests, reports, housekeeping."""
+    """Promotion, gates, watermarks, cancel requests, batches, reports, housekeeping."""
 
     def __init__(
         self,
@@ -40,9 +41,11 @@ class Services:
         self._promoter = Promoter(database)
         self._gatekeeper = Gatekeeper(database)
         self._gates = asyncio.Event()
-        self._keeper = Keeper(database, retention_days=options.retention_days)
+        self._keeper = Keeper(database, retention_days=options.retention_days, job_log_days=options.job_log_days)
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
+        self._batches = Batches(database, Jobs(database))
+        self._member_ended = asyncio.Event()
         self._reported: set[int] = set()
         self._tidied_at = monotonic()
         self._channel: str | None = None
@@ -63,6 +66,7 @@ class Services:
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
         background.every(0.0, self._open_gates, name="gates")
         background.every(0.0, self._look_for_cancels, name="cancel requests")
+        background.every(0.0, self._settle_batches, name="batches")
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
@@ -136,6 +140,23 @@ class Services:
                 await self._cancels.wait()
         except TimeoutError:
             pass
+        return 0.0
+
+    def member_ended(self) -> None:
+        """A member of a batch has ended here; it may have been the last one."""
+        self._member_ended.set()
+
+    async def _settle_batches(self) -> float:
+        """End batches as soon as a last member has; those whose members end elsewhere within a second."""
+        try:
+            async with asyncio.timeout(_SETTLE_EVERY_SECONDS):
+                await self._member_ended.wait()
+                self._member_ended.clear()
+                await self._pump.settled()
+        except TimeoutError:
+            pass
+        while await self._batches.settle():
+            pass  # a batch that ended may have been the last of the one around it
         return 0.0
 
     async def _report(self) -> None:

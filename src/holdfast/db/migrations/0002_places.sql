@@ -243,7 +243,8 @@ COMMENT ON TABLE holdfast.cancel_request IS 'Somebody wants this job not to run;
 CREATE TABLE holdfast.queue_pause (
     queue     text        PRIMARY KEY COLLATE "C",
     paused_at timestamptz NOT NULL,
-    reason    text
+    reason    text,
+    paused_by text
 );
 COMMENT ON TABLE holdfast.queue_pause IS 'Queues that no claim looks into.';
 

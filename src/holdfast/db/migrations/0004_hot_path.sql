@@ -8,6 +8,7 @@
 CREATE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 BEGIN
+    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
     -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
     IF 10 > ALL (p_moves) THEN
         DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);

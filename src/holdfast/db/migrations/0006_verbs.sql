@@ -66,12 +66,13 @@ BEGIN
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
+    PERFORM holdfast.cancel_children_v1(p_jobs, p_reason);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
                                    WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
     FROM unnest(p_jobs) AS i(id);
 END $$;
 COMMENT ON FUNCTION holdfast.cancel_v1 IS
-    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart. What they opened is cancelled with them.';
 
 CREATE FUNCTION holdfast.stand_again_v1(p_job bigint, p_queue text, p_priority smallint, p_attempt smallint, p_flags smallint) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
@@ -136,10 +137,10 @@ END $$;
 COMMENT ON FUNCTION holdfast.retry_v1 IS
     'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
 
-CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text) RETURNS boolean
+CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text, p_by text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
     WITH done AS (
-        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason, paused_by) VALUES (p_queue, holdfast.now(), p_reason, p_by)
         ON CONFLICT DO NOTHING RETURNING queue
     ) SELECT EXISTS (SELECT FROM done)
 $$;

@@ -227,6 +227,18 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.detach_statements_v1 IS 'What is left to do to detach a partition, outside of a transaction; an interrupted detach is finalized first.';
 
+CREATE FUNCTION holdfast.forget_company_v1(p_outcomes text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint', 'batch_member', 'batch_callback'] LOOP
+        EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
+                        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION holdfast.forget_company_v1 IS 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
+
 CREATE FUNCTION holdfast.drop_detached_v1(p_name text) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '2s' AS $$
 DECLARE
@@ -242,10 +254,7 @@ BEGIN
         'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
          WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
     GET DIAGNOSTICS v_kept = ROW_COUNT;
-    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
-    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    PERFORM holdfast.forget_company_v1('outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $$;
@@ -280,12 +289,17 @@ BEGIN
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
     DELETE FROM holdfast.lease_exit e WHERE NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease);
+    DELETE FROM holdfast.batch b WHERE b.id IN (
+        SELECT x.id FROM holdfast.batch x
+        WHERE x.finished_at IS NOT NULL AND x.id < (SELECT s.lowest_id FROM holdfast.storage s)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.batch_id = x.id)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_delta d WHERE d.batch_id = x.id) LIMIT p_most FOR UPDATE SKIP LOCKED);
     -- No path leaves a slot behind; should one ever, it must not close its gate for good.
     DELETE FROM holdfast.slot s WHERE holdfast.is_finished_v1(s.job_id);
     DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
     RETURN v_total;
 END $$;
-COMMENT ON FUNCTION holdfast.sweep_v1 IS 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+COMMENT ON FUNCTION holdfast.sweep_v1 IS 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, batches whose members are gone, old minutes of counters.';
 
 CREATE FUNCTION holdfast.room_v1(p_gate text) RETURNS bigint
 LANGUAGE sql STABLE AS $$

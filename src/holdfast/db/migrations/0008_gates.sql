@@ -365,7 +365,7 @@ DECLARE
     v_stops text[];
     v_turn  record;
 BEGIN
-    is_mine := pg_try_advisory_xact_lock(1212577, 0);
+    is_mine := pg_try_advisory_xact_lock(1212574, 0);
     IF NOT is_mine THEN
         RETURN;
     END IF;
