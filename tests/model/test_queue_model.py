@@ -212,7 +212,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs[job_id]
         last = len(self.model.leases[lease].jobs) == 1
         done = [lease] if ends and last else []
-        company = [job_id] if job.flags & BATCHED else None
+        company = [job_id] if job.gates or job.flags & BATCHED else None
         refused = self.server.run(
             self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt, company=company)
         )
