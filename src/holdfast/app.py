@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
+from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
+from holdfast.events import projections as projecting
 from holdfast.jobs import (
     AppHome,
     Batch,
@@ -32,7 +34,7 @@ from holdfast.jobs import (
 )
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
-from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
+from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +59,7 @@ class Rooms:
     jobs: Jobs
     queues: Queues
     limits: LimitConsole
+    events: EventLog
 
 
 class Holdfast:
@@ -70,6 +73,8 @@ class Holdfast:
         self, database_url: str | None = None, *, direct_url: str | None = None, settings: Settings | None = None
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
+        self.event_types = EventTypes()
+        self._services: list[Callable[[], Service]] = [TickerService]
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
@@ -77,6 +82,10 @@ class Holdfast:
         self.interception: Interception | None = None
         self._portal = Portal()
         self._around: list[Callable[[], AbstractContextManager[Any]]] = []
+        self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
+        self.projection, self.trigger = declared.projection, declared.trigger
+        self.outbox, self.feed = declared.outbox, declared.feed
+        self._services.append(declared.service)
 
     @property
     def settings(self) -> Settings:
@@ -130,6 +139,32 @@ class Holdfast:
             AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
         )
 
+    @property
+    def projections(self) -> projecting.Projections:
+        """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
+        return projecting.Projections(self._here().database)
+
+    @property
+    def events(self) -> EventLog:
+        """The event log: append, read, follow, order."""
+        return self._here().events
+
+    @overload
+    def event(self, cls: type[T], /) -> type[T]: ...
+    @overload
+    def event(
+        self, *, name: str | None = None, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None
+    ) -> Callable[[type[T]], type[T]]: ...
+    def event(self, *classes: type[Any], **options: Any) -> Any:
+        """Register a dataclass, msgspec Struct or pydantic model as an event type: ``@app.event`` above it.
+
+        It is stored under ``name`` (the class's own) with schema version ``version``; ``upcasters[n]`` lifts stored
+        data of version n to n + 1. Raises ``ConfigurationError`` for a name that is taken and a chain with a hole.
+        """
+        if not classes:
+            return lambda cls: self.event_types.register(cls, **options)
+        return self.event_types.register(classes[0])
+
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
     @overload
@@ -156,6 +191,10 @@ class Holdfast:
         if not handlers:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
+
+    def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
+        """The projections of these names, or all. Raises ``ProjectionUnknown``."""
+        return self._projections.select(names)
 
     def around(self, enter: Callable[[], AbstractContextManager[Any]]) -> None:
         """Run every handler, of tasks registered before and after, inside ``with enter():``; the last one is outermost.
@@ -188,8 +227,9 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
+                events = EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes)
                 self._rooms[loop] = Rooms(
-                    database, Producer(database), Jobs(database), Queues(database), LimitConsole(database)
+                    database, Producer(database), Jobs(database), Queues(database), LimitConsole(database), events
                 )
         return self
 
@@ -250,7 +290,8 @@ class Holdfast:
                 limits=limits_of(self.settings),
                 max_losses=options.max_losses,
             )
-        return Worker(database, self.tasks, lifeline, options)
+        services = [make() for make in self._services]
+        return Worker(database, self.tasks, lifeline, options, services)
 
     async def drain(
         self, queues: Sequence[str] | None = None, *, concurrency: int | None = None, horizon_seconds: float = 300.0
@@ -270,6 +311,9 @@ class Holdfast:
             await migrate(connection)
         finally:
             await connection.close()
+
+    async def _projections_console(self) -> projecting.Projections:
+        return projecting.Projections((await self.open()).database)
 
     def _register(  # noqa: PLR0913 - the options of ``task``
         self,

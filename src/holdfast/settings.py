@@ -120,6 +120,9 @@ class Settings(BaseModel):
         description="quietest log line of a job that is kept: debug, info, warning, error or off",
     )
     job_log_days: PositiveInt = Field(default=7, description="days that log lines of jobs are kept")
+    event_max_bytes: PositiveInt = Field(
+        default=1_000_000, description="largest data and metadata of an event in bytes, as JSON"
+    )
     result_max_bytes: PositiveInt = Field(default=1_000_000, description="largest result in bytes, as JSON")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="quietest level that is written: debug, info, warning or error"

@@ -6,6 +6,7 @@ from holdfast.jobs.batches import Batch, Batches, BatchInfo
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
+from holdfast.jobs.effects import effects_suppressed, without_effects
 from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder, log_capture
@@ -23,6 +24,7 @@ from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.storable import why_unstorable
 from holdfast.jobs.surroundings import surrounded
 from holdfast.jobs.task import AppHome, Call, Host, Interception, Request, Task
 from holdfast.jobs.unique import Unique
@@ -90,6 +92,7 @@ __all__ = [
     "current_job",
     "declare_partition_days",
     "declare_tasks",
+    "effects_suppressed",
     "encode_error",
     "enqueue_on",
     "enqueue_on_sync",
@@ -103,5 +106,7 @@ __all__ = [
     "seconds_of",
     "span",
     "surrounded",
+    "why_unstorable",
+    "without_effects",
     "worker_of",
 ]

@@ -12,6 +12,7 @@ from holdfast.db import Database
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.batches import Batch, Into, call_text
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.effects import effects_suppressed
 from holdfast.jobs.job import Job, JobTransaction
 from holdfast.jobs.limits import GateNames, Limit, Rate, declared_gates
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
@@ -247,16 +248,21 @@ class Request(Generic[P, R]):
 
     @property
     def _goes_elsewhere(self) -> bool:
-        """Whether jobs go to a connection of the caller's or to a test, not through the application's producer."""
-        return self._connection is not None or self._task.host.interception is not None
+        """Whether jobs go to a connection of the caller's, to a test or nowhere, not through the app's producer."""
+        elsewhere = self._connection is not None or self._task.host.interception is not None
+        return elsewhere or effects_suppressed()
 
     async def _enqueue_elsewhere(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        if effects_suppressed():
+            return [JobId(0) for _ in jobs]
         interception = self._task.host.interception
         if interception is not None:
             return await interception.take(self._task, jobs, self._connection)
         return await enqueue_on(self._connection, jobs, self._into)
 
     def _enqueue_elsewhere_sync(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        if effects_suppressed():
+            return [JobId(0) for _ in jobs]
         interception = self._task.host.interception
         if interception is not None:
             return interception.take_sync(self._task, jobs, self._connection)

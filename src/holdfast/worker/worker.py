@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -41,6 +41,7 @@ from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pump import Pump
 from holdfast.worker.returning import Returning
 from holdfast.worker.runners import Runners
+from holdfast.worker.service import Service, ServiceGroup
 from holdfast.worker.services import Services
 
 log = get_logger("worker")
@@ -59,8 +60,14 @@ class Worker:
     """One worker of one process. ``run`` serves until ``stop``, until the queues are drained, or until it is lost."""
 
     def __init__(
-        self, database: Database, tasks: Mapping[str, Task[..., Any]], lifeline: Lifeline, options: WorkerOptions
+        self,
+        database: Database,
+        tasks: Mapping[str, Task[..., Any]],
+        lifeline: Lifeline,
+        options: WorkerOptions,
+        services: Sequence[Service] = (),
     ) -> None:
+        """``services`` are of higher floors; they run for as long as the worker does."""
         self.options = options
         self.report = Report()
         self.id = 0
@@ -70,6 +77,7 @@ class Worker:
         self._listener = Listener(database)
         self._reports: Reports | None = None
         self._background = Background()
+        self._services = ServiceGroup(services)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -83,7 +91,7 @@ class Worker:
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
-        self._services: Services | None = None
+        self._beside: Services | None = None
         self._settling_since: float | None = None
         self._returning: Returning | None = None
 
@@ -135,7 +143,7 @@ class Worker:
             on_refused=self._refused,
         )
         services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
-        self._services = services
+        self._beside = services
         await self._listener.start()
         await services.start(self._background)
         self._runners.start()
@@ -151,6 +159,9 @@ class Worker:
             unsure=self._add_all,
         )
         self._returning.start()
+        await self._services.start(
+            self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
+        )
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
         return self._pump
 
@@ -224,6 +235,7 @@ class Worker:
         begun_at = monotonic()
         emit("worker.stopping", worker=self.id, running=len(self._runners.running))
         pump.claiming = False
+        self._services.stop()
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
             job.stopping = True
@@ -254,13 +266,16 @@ class Worker:
             pump.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
 
     async def _until_quiet(self, seconds: float, *, hurry: bool = True) -> None:
-        """Wait until nothing runs, at most so long; a second signal cuts the wait short."""
+        """Wait until neither a job nor a service runs, at most so long; a second signal cuts the wait short."""
         give_up_at = monotonic() + seconds
-        # Three conditions at once, and once in a worker's life: looking is simpler than being told.
-        while self._runners.running and monotonic() < give_up_at and not (hurry and self._hurry.is_set()):  # noqa: ASYNC110
+        # Several conditions at once, and once in a worker's life: looking is simpler than being told.
+        while monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
+            if not self._runners.running and self._services.stopped:
+                return
             await asyncio.sleep(0.01)
 
     async def _close(self) -> None:
+        await self._services.close(1.0)
         if self._returning is not None:
             await self._returning.close(_RETURNING_SECONDS)
         await self._background.close(1.0)
@@ -314,8 +329,8 @@ class Worker:
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
         if self._pump is None:
             return
-        if claimed.flags & BATCHED and self._services is not None:
-            self._services.member_ended()
+        if claimed.flags & BATCHED and self._beside is not None:
+            self._beside.member_ended()
         if ending is None:
             self._pump.freed()
             return
