@@ -43,9 +43,7 @@ class Shape:
 SHAPES = (
     Shape("plain drain", "drain", None, {}),
     Shape(f"drain under a limit of {CAPACITY}", "drain", 0.8, {"limits": [Limit("all", CAPACITY)]}),
-    Shape(
-        f"drain of {KEYS} lanes", "drain", 0.5, {}, lambda request, n: request.options(lane=f"lane-{n % KEYS}")
-    ),
+    Shape(f"drain of {KEYS} lanes", "drain", 0.5, {}, lambda request, n: request.options(lane=f"lane-{n % KEYS}")),
     Shape("plain enqueue", "enqueue", None, {}),
     Shape("unique enqueue", "enqueue", 0.7, {}, lambda request, n: request.options(unique=f"key-{n}")),
 )

@@ -58,8 +58,8 @@ class Rooms:
     producer: Producer
     jobs: Jobs
     queues: Queues
-    limits: LimitConsole
     events: EventLog
+    limits: LimitConsole
 
 
 class Holdfast:
@@ -110,6 +110,32 @@ class Holdfast:
         return self._here().queues
 
     @property
+    def projections(self) -> projecting.Projections:
+        """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
+        return projecting.Projections(self._here().database)
+
+    @property
+    def events(self) -> EventLog:
+        """The event log: append, read, follow, order."""
+        return self._here().events
+
+    @overload
+    def event(self, cls: type[T], /) -> type[T]: ...
+    @overload
+    def event(
+        self, *, name: str | None = None, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None
+    ) -> Callable[[type[T]], type[T]]: ...
+    def event(self, *classes: type[Any], **options: Any) -> Any:
+        """Register a dataclass, msgspec Struct or pydantic model as an event type: ``@app.event`` above it.
+
+        It is stored under ``name`` (the class's own) with schema version ``version``; ``upcasters[n]`` lifts stored
+        data of version n to n + 1. Raises ``ConfigurationError`` for a name that is taken and a chain with a hole.
+        """
+        if not classes:
+            return lambda cls: self.event_types.register(cls, **options)
+        return self.event_types.register(classes[0])
+
+    @property
     def limits(self) -> LimitConsole:
         """Limits and rates: show, set, reset."""
         return self._here().limits
@@ -138,32 +164,6 @@ class Holdfast:
         return Batch(
             AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
         )
-
-    @property
-    def projections(self) -> projecting.Projections:
-        """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
-        return projecting.Projections(self._here().database)
-
-    @property
-    def events(self) -> EventLog:
-        """The event log: append, read, follow, order."""
-        return self._here().events
-
-    @overload
-    def event(self, cls: type[T], /) -> type[T]: ...
-    @overload
-    def event(
-        self, *, name: str | None = None, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None
-    ) -> Callable[[type[T]], type[T]]: ...
-    def event(self, *classes: type[Any], **options: Any) -> Any:
-        """Register a dataclass, msgspec Struct or pydantic model as an event type: ``@app.event`` above it.
-
-        It is stored under ``name`` (the class's own) with schema version ``version``; ``upcasters[n]`` lifts stored
-        data of version n to n + 1. Raises ``ConfigurationError`` for a name that is taken and a chain with a hole.
-        """
-        if not classes:
-            return lambda cls: self.event_types.register(cls, **options)
-        return self.event_types.register(classes[0])
 
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
@@ -227,9 +227,13 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                events = EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes)
                 self._rooms[loop] = Rooms(
-                    database, Producer(database), Jobs(database), Queues(database), LimitConsole(database), events
+                    database,
+                    Producer(database),
+                    Jobs(database),
+                    Queues(database),
+                    EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
+                    LimitConsole(database),
                 )
         return self
 

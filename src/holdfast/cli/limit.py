@@ -11,8 +11,8 @@ from rich.text import Text
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
-from holdfast.cli.screen import number, screen, span, table
-from holdfast.jobs import LimitInfo
+from holdfast.cli.screen import number, screen, table
+from holdfast.jobs import LimitInfo, span
 
 limits = typer.Typer(name="limit", no_args_is_help=True, help="List, set, reset.")
 

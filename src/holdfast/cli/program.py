@@ -69,9 +69,9 @@ program.command(
 program.add_typer(jobs)
 program.add_typer(batches)
 program.add_typer(queues)
-program.add_typer(limits)
 program.add_typer(events)
 program.add_typer(projections)
+program.add_typer(limits)
 program.add_typer(schema)
 
 

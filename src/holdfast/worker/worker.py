@@ -77,7 +77,7 @@ class Worker:
         self._listener = Listener(database)
         self._reports: Reports | None = None
         self._background = Background()
-        self._services = ServiceGroup(services)
+        self._hosted = ServiceGroup(services)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -159,7 +159,7 @@ class Worker:
             unsure=self._add_all,
         )
         self._returning.start()
-        await self._services.start(
+        await self._hosted.start(
             self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
         )
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
@@ -235,7 +235,7 @@ class Worker:
         begun_at = monotonic()
         emit("worker.stopping", worker=self.id, running=len(self._runners.running))
         pump.claiming = False
-        self._services.stop()
+        self._hosted.stop()
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
             job.stopping = True
@@ -270,12 +270,12 @@ class Worker:
         give_up_at = monotonic() + seconds
         # Several conditions at once, and once in a worker's life: looking is simpler than being told.
         while monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
-            if not self._runners.running and self._services.stopped:
+            if not self._runners.running and self._hosted.stopped:
                 return
             await asyncio.sleep(0.01)
 
     async def _close(self) -> None:
-        await self._services.close(1.0)
+        await self._hosted.close(1.0)
         if self._returning is not None:
             await self._returning.close(_RETURNING_SECONDS)
         await self._background.close(1.0)
