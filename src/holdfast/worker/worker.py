@@ -91,7 +91,7 @@ class Worker:
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
-        self._beside: Services | None = None
+        self._services: Services | None = None
         self._settling_since: float | None = None
         self._returning: Returning | None = None
 
@@ -143,7 +143,7 @@ class Worker:
             on_refused=self._refused,
         )
         services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
-        self._beside = services
+        self._services = services
         await self._listener.start()
         await services.start(self._background)
         self._runners.start()
@@ -329,8 +329,8 @@ class Worker:
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
         if self._pump is None:
             return
-        if claimed.flags & BATCHED and self._beside is not None:
-            self._beside.member_ended()
+        if claimed.flags & BATCHED and self._services is not None:
+            self._services.member_ended()
         if ending is None:
             self._pump.freed()
             return
