@@ -14,6 +14,8 @@ from rich.table import Table
 from holdfast.clock import now
 from holdfast.jobs import span
 
+__all__ = ["Screen", "ago", "number", "plain", "screen", "span", "table"]
+
 _PIPE_WIDTH = 240
 """Columns of output that nobody looks at: wide enough that nothing is folded."""
 

@@ -16,6 +16,7 @@ import msgspec
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, BatchNotFound, ConfigurationError, IllegalMove, TimedOut
+from holdfast.jobs.effects import effects_suppressed
 from holdfast.jobs.ids import IdSupply
 from holdfast.jobs.new_job import JobId, NewJob, columns, unique_columns, wanted_at_once
 
@@ -112,7 +113,7 @@ class Batch:
         return self
 
     async def __aexit__(self, kind: object, *_rest: object) -> None:
-        if kind is not None:
+        if kind is not None or effects_suppressed():
             return
         if self._connection is not None:
             await self._store_on(self._connection)
@@ -123,7 +124,7 @@ class Batch:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        if kind is not None:
+        if kind is not None or effects_suppressed():
             return
         if self._connection is not None:
             self._store_on_sync(self._connection)
