@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
-from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
+from holdfast.jobs import Interception, Job, Jobs, Portal, Producer, Queues, Retry, Task, surrounded
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
@@ -58,7 +59,9 @@ class Holdfast:
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self.interception: Interception | None = None
         self._portal = Portal()
+        self._around: list[Callable[[], AbstractContextManager[Any]]] = []
 
     @property
     def settings(self) -> Settings:
@@ -127,6 +130,15 @@ class Holdfast:
         if not handlers:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
+
+    def around(self, enter: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Run every handler, of tasks registered before and after, inside ``with enter():``; the last one is outermost.
+
+        For what a framework needs around work: Flask's ``app_context``, Django's connections.
+        """
+        self._around.append(enter)
+        for task in self.tasks.values():
+            task.handler = surrounded(task.handler, enter)
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
@@ -259,6 +271,8 @@ class Holdfast:
             timeout_seconds=timeout_seconds,
             transactional=transactional,
         )
+        for enter in self._around:
+            task.handler = surrounded(task.handler, enter)
         self.tasks[name] = task
         return task
 

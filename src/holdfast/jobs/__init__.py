@@ -5,8 +5,8 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
-from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
@@ -17,7 +17,8 @@ from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.storable import why_unstorable
-from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.surroundings import surrounded
+from holdfast.jobs.task import Host, Interception, Request, Task
 
 __all__ = [
     "BATCHED",
@@ -35,6 +36,7 @@ __all__ = [
     "GiveUp",
     "Host",
     "HotPath",
+    "Interception",
     "Job",
     "JobId",
     "JobInfo",
@@ -56,6 +58,7 @@ __all__ = [
     "Snooze",
     "Task",
     "Verb",
+    "as_current",
     "audit",
     "current_job",
     "declare_partition_days",
@@ -65,10 +68,12 @@ __all__ = [
     "enqueue_on_sync",
     "error_text",
     "job_holder",
+    "leave_apart",
     "legal_verbs",
     "rescue",
     "result_text",
     "seconds_of",
+    "surrounded",
     "why_unstorable",
     "worker_of",
 ]
