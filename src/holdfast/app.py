@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overloa
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
+from holdfast.events import projections as projecting
 from holdfast.jobs import Interception, Job, Jobs, Portal, Producer, Queues, Retry, Task, surrounded
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
@@ -62,6 +63,10 @@ class Holdfast:
         self.interception: Interception | None = None
         self._portal = Portal()
         self._around: list[Callable[[], AbstractContextManager[Any]]] = []
+        self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
+        self.projection, self.trigger = declared.projection, declared.trigger
+        self.outbox, self.feed = declared.outbox, declared.feed
+        self._services.append(declared.service)
 
     @property
     def settings(self) -> Settings:
@@ -84,6 +89,11 @@ class Holdfast:
     def queues(self) -> Queues:
         """Queues: depth, pause, resume."""
         return self._here().queues
+
+    @property
+    def projections(self) -> projecting.Projections:
+        """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
+        return projecting.Projections(self._here().database)
 
     @property
     def events(self) -> EventLog:
@@ -130,6 +140,10 @@ class Holdfast:
         if not handlers:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
+
+    def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
+        """The projections of these names, or all. Raises ``ProjectionUnknown``."""
+        return self._projections.select(names)
 
     def around(self, enter: Callable[[], AbstractContextManager[Any]]) -> None:
         """Run every handler, of tasks registered before and after, inside ``with enter():``; the last one is outermost.
@@ -245,6 +259,9 @@ class Holdfast:
             await migrate(connection)
         finally:
             await connection.close()
+
+    async def _projections_console(self) -> projecting.Projections:
+        return projecting.Projections((await self.open()).database)
 
     def _register(
         self,

@@ -14,6 +14,10 @@ HoldfastError
 │   ├── JobNotFound         no job of that id
 │   ├── JobFailed           a job that was waited for failed
 │   └── IllegalMove         the verb is not legal in the job's place
+├── ProjectionError
+│   ├── ProjectionUnknown   no projection of that name
+│   ├── PartitionTaken      fixed partitions belong to another process that lives
+│   └── RebuildRefused      there is nothing to rebuild, to switch to or to go back to
 ├── EventError
 │   ├── EventsInvalid       what was to be appended is empty, mixed, too large or no JSON; nothing was sent
 │   ├── EventTypeUnknown    no class is registered for a type, or its schema version is newer than the class
@@ -141,6 +145,35 @@ class IllegalMove(JobError):
     code = "illegal_move"
     exit_status = 3
     http_status = 409
+
+
+class ProjectionError(HoldfastError):
+    """Something about one projection."""
+
+    code = "projection"
+    http_status = 409
+
+
+class ProjectionUnknown(ProjectionError):
+    """No projection of that name is known to the database, or to the application."""
+
+    code = "projection_unknown"
+    exit_status = 3
+    http_status = 404
+
+
+class PartitionTaken(ProjectionError):
+    """Another process that lives serves these fixed partitions, or serves the projection in another way."""
+
+    code = "partition_taken"
+    exit_status = 3
+
+
+class RebuildRefused(ProjectionError):
+    """There is nothing to rebuild, to switch to or to go back to, or it is not ready."""
+
+    code = "rebuild_refused"
+    exit_status = 3
 
 
 class EventError(HoldfastError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from holdfast.events import projections
 from holdfast.events.appending import AppendingInTransaction, AppendOptions
 from holdfast.events.conditions import Condition, Decision, Match
 from holdfast.events.event import Append, Appended, Event, ExpectedVersion, RecordedEvent, Winner
 from holdfast.events.log import EventLog, LogState
+from holdfast.events.projections import Delivery
 from holdfast.events.reading import Page, Scope, event_of
 from holdfast.events.snapshots import Snapshot, Snapshots
 from holdfast.events.ticker import Holder, Tick, Ticker, TickerService
@@ -18,6 +20,7 @@ __all__ = [
     "AppendingInTransaction",
     "Condition",
     "Decision",
+    "Delivery",
     "Event",
     "EventLog",
     "EventType",
@@ -37,4 +40,5 @@ __all__ = [
     "Upcaster",
     "Winner",
     "event_of",
+    "projections",
 ]

@@ -67,6 +67,15 @@ class EventTypes:
         self._by_name[kind.name] = self._by_class[cls] = kind
         return cls
 
+    def name_of(self, cls: type) -> str:
+        """The type under which instances of a class are stored. Raises ``ConfigurationError`` if it is unregistered."""
+        kind = self._by_class.get(cls)
+        if kind is None:
+            raise ConfigurationError(
+                f"{cls.__name__} is not registered as an event type", remedy="write @app.event above the class"
+            )
+        return kind.name
+
     def dump(self, value: Any) -> tuple[str | None, int, str]:
         """(type, schema version, JSON text) of a value; no type for what is not an instance of a registered class.
 

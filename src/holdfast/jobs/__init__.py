@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.effects import effects_suppressed, without_effects
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
@@ -63,6 +64,7 @@ __all__ = [
     "current_job",
     "declare_partition_days",
     "declare_tasks",
+    "effects_suppressed",
     "encode_error",
     "enqueue_on",
     "enqueue_on_sync",
@@ -75,5 +77,6 @@ __all__ = [
     "seconds_of",
     "surrounded",
     "why_unstorable",
+    "without_effects",
     "worker_of",
 ]
