@@ -185,6 +185,7 @@ class Holdfast:
         rooms = self._rooms.pop(asyncio.get_running_loop(), None)
         if rooms is not None:
             await rooms.producer.close(deadline_seconds)
+            await rooms.events.close()
             await rooms.database.close(deadline_seconds)
         await asyncio.to_thread(self._portal.close, self.close)
 
