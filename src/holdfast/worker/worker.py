@@ -122,9 +122,6 @@ class Worker:
         await services.start(self._background)
         self._runners.start()
         self._background.start(self._pump.run(), name="pump")
-        await self._services.start(
-            self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
-        )
         self._returning = Returning(
             self._database,
             self._hot,
@@ -135,6 +132,9 @@ class Worker:
             unsure=self._add_all,
         )
         self._returning.start()
+        await self._services.start(
+            self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
+        )
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
         return self._pump
 
