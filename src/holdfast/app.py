@@ -13,7 +13,25 @@ from holdfast.db import Database, MigrationState, embedded, migrate, migration_s
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
-from holdfast.jobs import Interception, Job, Jobs, Portal, Producer, Queues, Retry, Task, surrounded
+from holdfast.jobs import (
+    AppHome,
+    Batch,
+    Batches,
+    Call,
+    Interception,
+    Job,
+    Jobs,
+    Limit,
+    LimitConsole,
+    Portal,
+    Producer,
+    Queues,
+    Rate,
+    Retry,
+    Task,
+    agree,
+    surrounded,
+)
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
@@ -41,6 +59,7 @@ class Rooms:
     jobs: Jobs
     queues: Queues
     events: EventLog
+    limits: LimitConsole
 
 
 class Holdfast:
@@ -116,6 +135,36 @@ class Holdfast:
             return lambda cls: self.event_types.register(cls, **options)
         return self.event_types.register(classes[0])
 
+    @property
+    def limits(self) -> LimitConsole:
+        """Limits and rates: show, set, reset."""
+        return self._here().limits
+
+    @property
+    def batches(self) -> Batches:
+        """Batches: show, list, wait, cancel."""
+        rooms = self._here()
+        return Batches(rooms.database, rooms.jobs)
+
+    def batch(
+        self,
+        name: str | None = None,
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Jobs with one end: ``async with app.batch(on_success=report.with_args()) as batch: batch.add(resize, 42)``.
+
+        They are stored when the block ends, all or none; an error in the block stores nothing. When the last member
+        has ended, ``on_success`` is enqueued if all completed, otherwise ``on_failure``, and ``on_finish`` either way.
+        ``using``: a connection whose transaction it all belongs to. A plain ``with`` does for callers without a loop.
+        """
+        return Batch(
+            AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
+        )
+
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
     @overload
@@ -130,6 +179,8 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> TaskDecorator: ...
     def task(self, *handlers: Callable[..., Any], **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", retry=Retry(max_attempts=3))``.
@@ -176,8 +227,14 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                events = EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes)
-                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database), events)
+                self._rooms[loop] = Rooms(
+                    database,
+                    Producer(database),
+                    Jobs(database),
+                    Queues(database),
+                    EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
+                    LimitConsole(database),
+                )
         return self
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
@@ -263,7 +320,7 @@ class Holdfast:
     async def _projections_console(self) -> projecting.Projections:
         return projecting.Projections((await self.open()).database)
 
-    def _register(
+    def _register(  # noqa: PLR0913 - the options of ``task``
         self,
         handler: Callable[..., Any],
         *,
@@ -273,6 +330,8 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> Task[..., Any]:
         name = name or handler.__name__
         if name in self.tasks:
@@ -288,7 +347,10 @@ class Holdfast:
             priority=priority,
             timeout_seconds=timeout_seconds,
             transactional=transactional,
+            limits=limits,
+            rate=rate,
         )
+        agree(self.tasks.values(), task)
         for enter in self._around:
             task.handler = surrounded(task.handler, enter)
         self.tasks[name] = task
@@ -341,6 +403,8 @@ def worker_options(
         silence_seconds=settings.silence_seconds,
         max_losses=settings.max_losses,
         retention_days=settings.retention_days,
+        job_log_level=settings.job_log_level,
+        job_log_days=settings.job_log_days,
         drain=drain,
         drain_horizon_seconds=horizon_seconds,
     )
