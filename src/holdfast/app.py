@@ -14,16 +14,24 @@ from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
 from holdfast.jobs import (
+    AppHome,
+    Batch,
+    Batches,
+    Call,
     Execution,
     Interception,
     Job,
     Jobs,
+    Limit,
+    LimitConsole,
     Portal,
     Producer,
     Queues,
+    Rate,
     Retry,
     Signature,
     Task,
+    agree,
     surrounded,
 )
 from holdfast.leases import Limits
@@ -53,6 +61,7 @@ class Rooms:
     jobs: Jobs
     queues: Queues
     events: EventLog
+    limits: LimitConsole
 
 
 class Holdfast:
@@ -128,6 +137,36 @@ class Holdfast:
             return lambda cls: self.event_types.register(cls, **options)
         return self.event_types.register(classes[0])
 
+    @property
+    def limits(self) -> LimitConsole:
+        """Limits and rates: show, set, reset."""
+        return self._here().limits
+
+    @property
+    def batches(self) -> Batches:
+        """Batches: show, list, wait, cancel."""
+        rooms = self._here()
+        return Batches(rooms.database, rooms.jobs)
+
+    def batch(
+        self,
+        name: str | None = None,
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Jobs with one end: ``async with app.batch(on_success=report.with_args()) as batch: batch.add(resize, 42)``.
+
+        They are stored when the block ends, all or none; an error in the block stores nothing. When the last member
+        has ended, ``on_success`` is enqueued if all completed, otherwise ``on_failure``, and ``on_finish`` either way.
+        ``using``: a connection whose transaction it all belongs to. A plain ``with`` does for callers without a loop.
+        """
+        return Batch(
+            AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
+        )
+
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
     @overload
@@ -146,6 +185,8 @@ class Holdfast:
         executor: str | None = None,
         memory_limit_mib: int | None = None,
         executor_options: Mapping[str, Any] | None = None,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> TaskDecorator: ...
     def task(self, *handlers: Callable[..., Any], **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", retry=Retry(max_attempts=3))``.
@@ -193,9 +234,14 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                jobs = Jobs(database, self._signature_of)
-                events = EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes)
-                self._rooms[loop] = Rooms(database, Producer(database), jobs, Queues(database), events)
+                self._rooms[loop] = Rooms(
+                    database,
+                    Producer(database),
+                    Jobs(database, self._signature_of),
+                    Queues(database),
+                    EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
+                    LimitConsole(database),
+                )
         return self
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
@@ -203,6 +249,7 @@ class Holdfast:
         rooms = self._rooms.pop(asyncio.get_running_loop(), None)
         if rooms is not None:
             await rooms.producer.close(deadline_seconds)
+            await rooms.events.close()
             await rooms.database.close(deadline_seconds)
         await asyncio.to_thread(self._portal.close, self.close)
 
@@ -289,6 +336,8 @@ class Holdfast:
         retry: Retry | None = None,
         priority: int = 5,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
         **execution: Any,
     ) -> Task[..., Any]:
         name = name or handler.__name__
@@ -305,7 +354,10 @@ class Holdfast:
             priority=priority,
             transactional=transactional,
             execution=Execution(**execution),
+            limits=limits,
+            rate=rate,
         )
+        agree(self.tasks.values(), task)
         for enter in self._around:
             task.handler = surrounded(task.handler, enter)
         self.tasks[name] = task
@@ -364,6 +416,8 @@ def worker_options(
         thread_grace_seconds=settings.thread_grace_seconds,
         dask_address=settings.dask_address,
         aws_batch=_aws_batch_options(settings),
+        job_log_level=settings.job_log_level,
+        job_log_days=settings.job_log_days,
         drain=drain,
         drain_horizon_seconds=horizon_seconds,
     )

@@ -14,8 +14,8 @@ from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl
 from holdfast.cli.queue_screen import queue_table, worker_table
-from holdfast.cli.screen import number, screen, span
-from holdfast.jobs import QueueInfo
+from holdfast.cli.screen import number, screen
+from holdfast.jobs import QueueInfo, span
 
 _UNHEALTHY = 5
 _LATE_SECONDS = 60.0

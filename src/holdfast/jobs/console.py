@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,11 +21,16 @@ from holdfast.errors import (
     TaskUnknown,
     TimedOut,
 )
+from holdfast.jobs.batches import page_of
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.filter import JobFilter
+from holdfast.jobs.log_lines import LogLine
+from holdfast.jobs.log_reading import LogReader
+from holdfast.jobs.reports import Progress
 from holdfast.jobs.selection import Found, Selection
 from holdfast.jobs.signature import Signature
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.why import Why, why_job
 from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
@@ -58,6 +63,8 @@ class JobInfo:
     error: dict[str, Any] | None
     unique_key: str | None
     cancel_requested: bool
+    progress: Progress | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class QueueInfo:
     ready_is_exact: bool
     oldest_seconds: float | None
     scheduled: int
+    blocked: int
     running: int
     paused_at: datetime | None
     pause_reason: str | None
@@ -147,6 +155,44 @@ class Jobs:
         ]
         return sorted(events, key=lambda event: event["at"])
 
+    async def why(self, job_id: int) -> Why:
+        """Why a job does not run (or does, or has): every reason, with its owner. Raises ``JobNotFound``."""
+        found = await why_job(self._database, job_id)
+        if found is None:
+            raise _unknown(job_id)
+        return found
+
+    async def logs(self, job_id: int, *, limit: int = 1_000) -> Sequence[LogLine]:
+        """The first log lines of a job, in the order they were said. Raises ``JobNotFound``."""
+        lines = await LogReader(self._database, job_id).more(limit)
+        if not lines and await self._state(job_id) is None:
+            raise _unknown(job_id)
+        return lines
+
+    async def follow_logs(self, job_id: int) -> AsyncIterator[LogLine]:
+        """Log lines of a job as they come, until it has ended. Raises ``JobNotFound``."""
+
+        async def has_ended() -> bool:
+            return await self._state(job_id) in FINAL
+
+        if await self._state(job_id) is None:
+            raise _unknown(job_id)
+        async for line in LogReader(self._database, job_id).follow(has_ended):
+            yield line
+
+    async def children(self, job_id: int) -> AsyncIterator[JobInfo]:
+        """The jobs of the batches that a job opened, or was called back for, with their results; read in portions."""
+        async for info in self.pages("children", job_id):
+            yield info
+
+    async def pages(self, what: str, owner: int) -> AsyncIterator[JobInfo]:
+        """The ``members`` of a batch or the ``children`` of a job, oldest id first."""
+        after = 0
+        while ids := await page_of(self._database, what, owner, after):
+            after = ids[-1]
+            for info in reversed(await self._show(ids)):
+                yield info
+
     async def enqueue_by_name(
         self,
         task: str,
@@ -156,16 +202,24 @@ class Jobs:
         priority: int | None = None,
         run_in: float | str | timedelta | None = None,
         unique: str | None = None,
+        lane: str | None = None,
     ) -> int:
         """Enqueue without the application's code: what a worker declared about the task counts, its signature does not.
 
-        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``.
+        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``, and
+        ``ConfigurationError`` when only the application can work out the key of a limit.
         """
         delay = None if run_in is None else seconds_of(run_in)
         text = msgspec.json.encode(args).decode()
         try:
-            stored = await self._database.fetchval(_SQL["enqueue_by_name"], task, text, queue, priority, delay, unique)
+            stored = await self._database.fetchval(
+                _SQL["enqueue_by_name"], task, text, queue, priority, delay, unique, lane
+            )
         except DRIVER_ERRORS as error:
+            if getattr(error, "sqlstate", None) == "HF007":
+                raise ConfigurationError(
+                    _first_line(error), remedy="enqueue it with --app, or declare the limit by the name of an argument"
+                ) from None
             if getattr(error, "sqlstate", None) == "HF005":
                 raise TaskUnknown(
                     _first_line(error), remedy="start a worker of the application once, or name the queue"
@@ -209,7 +263,9 @@ class Jobs:
     async def reschedule(
         self, *job_ids: int, run_in: float | str | timedelta | None = None, run_at: datetime | None = None
     ) -> dict[int, str]:
-        """Let waiting jobs be due at another time; now or earlier makes them ready.
+        """Let waiting jobs be due at another time; now or earlier makes them ready, or leaves them before their gates.
+
+        Those put off give up what they hold of lanes and limits, and come anew when they are due.
 
         The answer per job: ``moved``, or the place it stands in and stays in, ``held`` by an open transaction,
         ``unknown``. Raises ``ConfigurationError`` unless exactly one time is given.
@@ -224,7 +280,10 @@ class Jobs:
         )
 
     async def prioritize(self, *job_ids: int, priority: int) -> dict[int, str]:
-        """Give waiting jobs another priority, 0 first, 9 last, at the end of it. Answers as ``reschedule``."""
+        """Give waiting jobs another priority, 0 first, 9 last, at the end of it. Answers as ``reschedule``.
+
+        Before a limit it counts as if they had come with it; a lane keeps the order in which jobs came.
+        """
         if not 0 <= priority <= 9:
             raise ConfigurationError(f"priority is a number from 0 (first) to 9 (last), not {priority}")
         return await self._try(
@@ -345,6 +404,7 @@ class Jobs:
                     "args": _json(row["args"]),
                     "result": _json(row["result"]),
                     "error": _json(row["error"]),
+                    "progress": row["progress"] and msgspec.json.decode(row["progress"], type=Progress),
                 }
             )
             for row in rows
@@ -385,9 +445,9 @@ class Queues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pause(self, queue: str, *, reason: str | None = None) -> bool:
-        """Claim nothing more from a queue; what runs, runs on. False: it was paused already."""
-        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason))
+    async def pause(self, queue: str, *, reason: str | None = None, by: str | None = None) -> bool:
+        """Claim nothing more from a queue; what runs, runs on. ``by``: who to ask about it. False: it was paused."""
+        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason, by))
         if changed:
             emit("jobs.queue.paused", queue=queue)
         return changed
@@ -403,10 +463,10 @@ class Queues:
         """Live workers, and those that ended within the last ten minutes."""
         return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
 
-    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool]:
-        """Whether these queues hold ready jobs, and whether they hold retries due within the horizon."""
+    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool, bool]:
+        """Whether these queues hold ready jobs, or retries due within the horizon; whether a batch may be ending."""
         row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"]), bool(row["retries"])
+        return bool(row["ready"]), bool(row["retries"]), bool(row["settling"])
 
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""

@@ -15,6 +15,7 @@ class Place(StrEnum):
     """Where a job stands, in the words people see."""
 
     SCHEDULED = "scheduled"  # due later
+    BLOCKED = "blocked"  # waits before a gate: a lane, a limit, a rate
     READY = "ready"  # may be claimed now
     RUNNING = "running"  # leased to a worker
     COMPLETED = "completed"
@@ -26,6 +27,7 @@ class Verb(StrEnum):
     """What moves a job. ``enqueue`` is not among them: it has no place to move from."""
 
     PROMOTE = "promote"  # it is due
+    ADMIT = "admit"  # its gates have room
     CLAIM = "claim"  # a worker takes it under a lease
     COMPLETE = "complete"  # the handler returned
     FAIL = "fail"  # the last attempt failed
@@ -42,6 +44,8 @@ class Verb(StrEnum):
 
 FINAL: Final = frozenset({Place.COMPLETED, Place.FAILED, Place.CANCELLED})
 
+_WAITING: Final = (Place.SCHEDULED, Place.BLOCKED, Place.READY)
+
 GONE: Final = None
 """Where a purge leads: the job stands nowhere, and nothing of it is left."""
 
@@ -49,6 +53,8 @@ _MOVES: Final[dict[tuple[Place, Verb], Place | None]] = {
     (Place.SCHEDULED, Verb.PROMOTE): Place.READY,
     (Place.SCHEDULED, Verb.RETRY): Place.READY,
     (Place.SCHEDULED, Verb.CANCEL): Place.CANCELLED,
+    (Place.BLOCKED, Verb.ADMIT): Place.READY,
+    (Place.BLOCKED, Verb.CANCEL): Place.CANCELLED,
     (Place.READY, Verb.CLAIM): Place.RUNNING,
     (Place.READY, Verb.CANCEL): Place.CANCELLED,
     (Place.RUNNING, Verb.COMPLETE): Place.COMPLETED,
@@ -59,13 +65,18 @@ _MOVES: Final[dict[tuple[Place, Verb], Place | None]] = {
     (Place.RUNNING, Verb.CANCEL): Place.RUNNING,  # asked to stop; how it ends is the handler's answer
     (Place.FAILED, Verb.RETRY): Place.READY,
     (Place.CANCELLED, Verb.RETRY): Place.READY,
-    **{(place, Verb.RESCHEDULE): Place.SCHEDULED for place in (Place.SCHEDULED, Place.READY)},
-    **{(place, Verb.PRIORITIZE): place for place in (Place.SCHEDULED, Place.READY)},
-    **{(place, Verb.EDIT): place for place in (Place.SCHEDULED, Place.READY, Place.FAILED, Place.CANCELLED)},
+    **{(place, Verb.RESCHEDULE): Place.SCHEDULED for place in _WAITING},
+    **{(place, Verb.PRIORITIZE): place for place in _WAITING},
+    **{(place, Verb.EDIT): place for place in (*_WAITING, Place.FAILED, Place.CANCELLED)},
     **{(place, Verb.PURGE): GONE for place in Place if place is not Place.RUNNING},
 }
 
 MOVES: Final = MappingProxyType(_MOVES)
+
+BEFORE_GATES: Final = MappingProxyType(
+    {move: Place.BLOCKED for move, target in MOVES.items() if target is Place.READY and move[0] is not Place.BLOCKED}
+)
+"""Where a job with gates goes instead: whatever makes others ready puts it before its gates."""
 
 
 def legal_verbs(place: Place) -> list[Verb]:

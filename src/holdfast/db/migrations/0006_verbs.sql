@@ -41,38 +41,43 @@ LANGUAGE sql STABLE AS $$
     )
     SELECT j.id,
            CASE WHEN o.state = 1 THEN 'completed' WHEN o.state = 2 THEN 'failed' WHEN o.state = 3 THEN 'cancelled'
-                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
-           coalesce(o.attempt, s.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
+                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN b.job_id IS NOT NULL THEN 'blocked' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
+           coalesce(o.attempt, s.attempt, b.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
            coalesce(h.lease, o.lease), nullif(coalesce(h.lease, o.lease) >> 36, 0), s.due_at,
            coalesce(o.started_at, h.claimed_at), o.finished_at, o.result, o.error, c.job_id IS NOT NULL
     FROM holdfast.every_job j
     LEFT JOIN holdfast.every_outcome o ON o.job_id = j.id AND o.job_id = ANY (p_jobs)
     LEFT JOIN holdfast.scheduled s ON s.job_id = j.id
+    LEFT JOIN holdfast.blocked b ON b.job_id = j.id
     LEFT JOIN held h ON h.job_id = j.id AND o.job_id IS NULL
     LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
     WHERE j.id = ANY (p_jobs)
 $$;
 COMMENT ON FUNCTION holdfast.places_v1 IS
-    'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
+    'Where each job stands, for people. One snapshot: what is neither finished, scheduled, blocked nor leased is ready, so ready needs no index by id.';
 
 CREATE FUNCTION holdfast.take_out_v1(p_jobs bigint[]) RETURNS TABLE (
-    job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamptz)
+    job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamptz, line holdfast.blocked)
 LANGUAGE sql VOLATILE SET jit = off AS $$
     WITH later AS (
         DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
-        RETURNING s.job_id, s.queue, s.priority, s.attempt, s.flags, s.due_at
+        RETURNING s.job_id, s.queue, s.priority, s.attempt, s.flags, s.due_at, NULL::holdfast.blocked
+    ), in_line AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
+        RETURNING b.job_id, b.queue, b.priority, b.attempt, b.flags, NULL::timestamptz, b
     ), soon AS (
         DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.ready x
             WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (p_jobs))
               AND x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
-        RETURNING r.job_id, r.queue, r.priority, r.attempt, r.flags, NULL::timestamptz
+        RETURNING r.job_id, r.queue, r.priority, r.attempt, r.flags, NULL::timestamptz, NULL::holdfast.blocked
     )
-    SELECT * FROM later UNION ALL SELECT * FROM soon
+    SELECT * FROM later UNION ALL SELECT * FROM in_line UNION ALL SELECT * FROM soon
 $$;
 COMMENT ON FUNCTION holdfast.take_out_v1 IS
-    'Takes waiting jobs out of their place; what others hold locked stays there. The caller puts each into a place in the same transaction.';
+    'Takes waiting jobs out of their place; what others hold locked stays there. The caller puts each into a place in the same transaction. due_at: it was scheduled; line: it was blocked, there.';
 
 CREATE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text) RETURNS TABLE (job_id bigint, answer text)
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
@@ -94,17 +99,44 @@ BEGIN
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
+    PERFORM holdfast.cancel_children_v1(p_jobs, p_reason);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
                                    WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
     FROM unnest(p_jobs) AS i(id);
 END $$;
 COMMENT ON FUNCTION holdfast.cancel_v1 IS
-    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart. What they opened is cancelled with them.';
+
+CREATE FUNCTION holdfast.stand_again_v1(p_job bigint, p_queue text, p_priority smallint, p_attempt smallint, p_flags smallint) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF p_flags & 8 <> 0 THEN
+        PERFORM holdfast.line_up_v1(ARRAY[p_job], ARRAY[p_queue], ARRAY[p_priority], ARRAY[p_attempt], ARRAY[p_flags]);
+        PERFORM holdfast.ring_v1(ARRAY[p_queue], 'gates');
+    ELSE
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_job, p_attempt, p_flags);
+    END IF;
+END $$;
+COMMENT ON FUNCTION holdfast.stand_again_v1 IS 'One job is to run as soon as it may: into ready, or before its gates.';
+
+CREATE FUNCTION holdfast.call_gates_v1(p_jobs bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_gates text[] := holdfast.gates_among_v1(p_jobs);
+BEGIN
+    IF cardinality(v_gates) > 0 THEN
+        INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT g, 9223372036854775807, 9223372036854775807 FROM unnest(v_gates) AS g;
+        PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.every_job j WHERE j.id = ANY (p_jobs)), 'gates');
+    END IF;
+END $$;
+COMMENT ON FUNCTION holdfast.call_gates_v1 IS
+    'With this commit somebody looks at the gates of these jobs again: they have freed slots, or were held while others looked. Nobody new stands there, so no mark moves.';
 
 CREATE FUNCTION holdfast.retry_v1(p_job bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 DECLARE
     v_job     holdfast.job;
+    v_due     record;
     v_outcome record;
     v_flags   smallint;
     v_attempt smallint;
@@ -112,10 +144,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1212570, 0);       -- retention decides what is finished under the exclusive side
     SELECT * INTO v_job FROM holdfast.every_job j WHERE j.id = p_job;
     IF NOT FOUND THEN RETURN 'unknown'; END IF;
-    WITH due AS (DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags)
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
+    DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags INTO v_due;
     IF FOUND THEN
+        PERFORM holdfast.stand_again_v1(p_job, v_due.queue, v_due.priority, v_due.attempt, v_due.flags);
         PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
         RETURN 'moved';
     END IF;
@@ -141,8 +172,7 @@ BEGIN
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
     END IF;
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
+    PERFORM holdfast.stand_again_v1(p_job, v_job.queue, v_job.priority, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
     IF v_job.flags & 24 <> 0 THEN
         PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
@@ -186,10 +216,11 @@ BEGIN
     INSERT INTO holdfast.job_edit (job_id, edited_at, reason, args) VALUES (p_job, holdfast.now(), p_reason, v_args);
     UPDATE holdfast.job SET args = p_args WHERE id = p_job;
     UPDATE holdfast.job_kept SET args = p_args WHERE id = p_job;
+    PERFORM holdfast.call_gates_v1(ARRAY[p_job]);           -- whoever looked meanwhile has passed it by
     RETURN 'moved';
 END $$;
 COMMENT ON FUNCTION holdfast.edit_v1 IS
-    'moved: a job that does not run has other arguments from now on. changed: its arguments are not p_from any more. Otherwise nothing changes and the answer is where it stands.';
+    'moved: a job that does not run has other arguments from now on, and the gates and key it had. changed: its arguments are not p_from any more. Otherwise nothing changes and the answer is where it stands.';
 
 CREATE FUNCTION holdfast.prioritize_v1(p_jobs bigint[], p_priority smallint) RETURNS TABLE (job_id bigint, answer text)
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
@@ -203,7 +234,20 @@ BEGIN
         SELECT t.due_at, t.job_id, t.queue, p_priority, t.attempt, t.flags FROM taken t WHERE t.due_at IS NOT NULL
     ), soon AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT t.queue, p_priority, t.job_id, t.attempt, t.flags FROM taken t WHERE t.due_at IS NULL ORDER BY t.job_id
+        SELECT t.queue, p_priority, t.job_id, t.attempt, t.flags FROM taken t
+        WHERE t.due_at IS NULL AND (t.line).gate IS NULL ORDER BY t.job_id
+    ), in_line AS (
+        -- As if it had come with that priority: where the line of a limit counts it (rank_v1) the place in it moves.
+        INSERT INTO holdfast.blocked (gate, rank, seq, job_id, queue, priority, attempt, flags, gates)
+        SELECT (t.line).gate, (t.line).rank + CASE
+                   WHEN (t.line).gate = '' OR starts_with((t.line).gate, 'lane:')
+                        OR position(E'\n' || (t.line).gate || E'\t' IN E'\n' || (t.line).gates) > 0 THEN 0
+                   ELSE (p_priority - t.priority) * 10000 END,
+               (t.line).seq, t.job_id, t.queue, p_priority, t.attempt, t.flags, (t.line).gates
+        FROM taken t WHERE (t.line).gate IS NOT NULL
+        RETURNING gate, rank, seq
+    ), called AS (
+        INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT l.gate, min(l.rank), min(l.seq) FROM in_line l GROUP BY l.gate
     )
     SELECT array_agg(t.job_id) INTO v_moved FROM taken t;
     INSERT INTO holdfast.job_edit (job_id, edited_at, priority)
@@ -213,31 +257,47 @@ BEGIN
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_moved) THEN 'moved' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
 END $$;
 COMMENT ON FUNCTION holdfast.prioritize_v1 IS
-    'Waiting jobs have another priority from now on, and stand at the end of it; for the others nothing changes and the answer is where they stand.';
+    'Waiting jobs have another priority from now on, and stand at the end of it; before a gate they keep the time they came. What one in ready holds of gates it keeps. For the others nothing changes and the answer is where they stand.';
 
 CREATE FUNCTION holdfast.reschedule_v1(p_jobs bigint[], p_due_at timestamptz) RETURNS TABLE (job_id bigint, answer text)
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 DECLARE
     v_now    timestamptz := holdfast.now();
+    v_later  boolean := p_due_at > v_now;
     v_moved  bigint[];
+    v_gated  bigint[];
     v_queues text[];
 BEGIN
     WITH taken AS (SELECT * FROM holdfast.take_out_v1(p_jobs)),
     later AS (
         INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
-        SELECT p_due_at, t.job_id, t.queue, t.priority, t.attempt, t.flags FROM taken t WHERE p_due_at > v_now
-    ), soon AS (
+        SELECT p_due_at, t.job_id, t.queue, t.priority, t.attempt, t.flags FROM taken t WHERE v_later
+    ), soon AS (                                            -- with the slots it has, if it was ready
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t WHERE p_due_at <= v_now ORDER BY t.job_id
+        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t
+        WHERE NOT v_later AND (t.line).gate IS NULL AND (t.flags & 8 = 0 OR t.due_at IS NULL) ORDER BY t.job_id
+    ), in_line AS (                                         -- it is as soon as it may be: the place in line stays
+        INSERT INTO holdfast.blocked SELECT (t.line).* FROM taken t WHERE NOT v_later AND (t.line).gate IS NOT NULL
+    ), lined_up AS (
+        SELECT holdfast.line_up_v1(array_agg(t.job_id ORDER BY t.job_id), array_agg(t.queue ORDER BY t.job_id), array_agg(t.priority ORDER BY t.job_id),
+                                   array_agg(t.attempt ORDER BY t.job_id), array_agg(t.flags ORDER BY t.job_id))
+        FROM taken t WHERE NOT v_later AND t.flags & 8 <> 0 AND t.due_at IS NOT NULL HAVING count(*) > 0
     )
-    SELECT array_agg(t.job_id), array_agg(DISTINCT t.queue) INTO v_moved, v_queues FROM taken t;
+    SELECT array_agg(t.job_id), array_agg(t.job_id) FILTER (WHERE t.flags & 8 <> 0), array_agg(DISTINCT t.queue)
+    INTO v_moved, v_gated, v_queues FROM taken t WHERE (SELECT count(*) FROM lined_up) >= 0;
+    IF v_gated IS NOT NULL THEN
+        IF v_later THEN                                     -- it gives up its turn, also in its lane, and comes anew when it is due
+            DELETE FROM holdfast.slot s WHERE s.job_id = ANY (v_gated);
+        END IF;
+        PERFORM holdfast.call_gates_v1(v_gated);
+    END IF;
     IF v_moved IS NOT NULL AND p_due_at <= v_now + interval '2 seconds' THEN
         PERFORM holdfast.ring_v1(v_queues);
     END IF;
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_moved) THEN 'moved' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
 END $$;
 COMMENT ON FUNCTION holdfast.reschedule_v1 IS
-    'Waiting jobs are due at that moment, and ready if it is past; for the others nothing changes and the answer is where they stand.';
+    'Waiting jobs are due at that moment, and ready or before their gates if it is past. Later: they give up what they hold of gates. For the others nothing changes and the answer is where they stand.';
 
 CREATE FUNCTION holdfast.purge_v1(p_jobs bigint[]) RETURNS TABLE (job_id bigint, answer text)
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
@@ -276,6 +336,7 @@ BEGIN
     IF v_company IS NOT NULL THEN                           -- whoever waits for them need not wait any more
         PERFORM holdfast.tell_company_v1(v_company, array_fill(0::bigint, ARRAY[cardinality(v_company)]),
                                          array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+        PERFORM holdfast.call_gates_v1(v_company);
     END IF;
     PERFORM holdfast.forget_jobs_v1(v_gone);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_gone) THEN 'purged' ELSE holdfast.standing_v1(i.id) END FROM unnest(p_jobs) AS i(id);
@@ -284,10 +345,16 @@ COMMENT ON FUNCTION holdfast.purge_v1 IS
     'Jobs that do not run are gone, with everything about them; the counters keep them. For the others nothing changes and the answer is where they stand.';
 
 CREATE FUNCTION holdfast.forget_jobs_v1(p_jobs bigint[]) RETURNS void
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
     DELETE FROM holdfast.failed_attempt x WHERE x.job_id = ANY (p_jobs);
     DELETE FROM holdfast.loss x WHERE x.job_id = ANY (p_jobs);
     DELETE FROM holdfast.attempt_link x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.progress x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.checkpoint x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.job_log x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.batch_member x WHERE x.job_id = ANY (p_jobs);
+    DELETE FROM holdfast.batch_callback x WHERE x.job_id = ANY (p_jobs);
     DELETE FROM holdfast.job_edit x WHERE x.job_id = ANY (p_jobs);
     DELETE FROM holdfast.cancel_request x WHERE x.job_id = ANY (p_jobs);
     DELETE FROM holdfast.unique_key x WHERE x.ctid = ANY (ARRAY(
@@ -295,14 +362,16 @@ LANGUAGE sql VOLATILE AS $$
             SELECT holdfast.key_hash_v1(j.unique_key) FROM holdfast.every_job j WHERE j.id = ANY (p_jobs) AND j.unique_key IS NOT NULL))
           AND k.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED));
     DELETE FROM holdfast.job x WHERE x.id = ANY (p_jobs);
-    DELETE FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)
-$$;
+    DELETE FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs);
+END $$;
 COMMENT ON FUNCTION holdfast.forget_jobs_v1 IS 'Deletes job rows and every side row of jobs that the caller has taken out of their places.';
 
 CREATE FUNCTION holdfast.lock_place_v1(p_job bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 BEGIN
     PERFORM FROM holdfast.scheduled s WHERE s.job_id = p_job FOR UPDATE SKIP LOCKED;
+    IF FOUND THEN RETURN true; END IF;
+    PERFORM FROM holdfast.blocked b WHERE b.job_id = p_job FOR UPDATE SKIP LOCKED;
     IF FOUND THEN RETURN true; END IF;
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job
         AND (r.queue, r.priority) IN (SELECT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = p_job) FOR UPDATE SKIP LOCKED;
@@ -355,10 +424,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION holdfast.link_attempt_v1 IS 'Keeps under which name an engine runs this attempt, and where it logs; false: the lease is lost.';
 
-CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text) RETURNS boolean
+CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text, p_by text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
     WITH done AS (
-        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason, paused_by) VALUES (p_queue, holdfast.now(), p_reason, p_by)
         ON CONFLICT DO NOTHING RETURNING queue
     ) SELECT EXISTS (SELECT FROM done)
 $$;
@@ -440,6 +509,11 @@ BEGIN
          WHERE 'scheduled' = ANY (p_places) AND s.job_id >= v_from AND s.job_id < v_until
            AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, s.attempt, j.unique_key, j.args, NULL, NULL, s.due_at)
          ORDER BY s.job_id DESC LIMIT p_limit)
+        UNION ALL
+        (SELECT j.id, 'blocked', j.task, NULL FROM holdfast.blocked b JOIN holdfast.every_job j ON j.id = b.job_id
+         WHERE 'blocked' = ANY (p_places) AND b.job_id >= v_from AND b.job_id < v_until
+           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, b.attempt, j.unique_key, j.args, NULL, NULL, NULL)
+         ORDER BY b.job_id DESC LIMIT p_limit)
         UNION ALL
         (SELECT j.id, 'ready', j.task, NULL FROM holdfast.ready r JOIN holdfast.every_job j ON j.id = r.job_id
          WHERE 'ready' = ANY (p_places) AND r.job_id >= v_from AND r.job_id < v_until
