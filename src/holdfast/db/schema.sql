@@ -121,6 +121,28 @@ create table holdfast.migration (
 );
 comment on table holdfast.migration is 'Migrations applied to this schema, with the sha256 of the file each came from.';
 
+-- [table] holdfast.occurrence
+create table holdfast.occurrence (
+    schedule text collate "C" not null,
+    at timestamp with time zone not null,
+    origin text not null,
+    state text not null,
+    because text,
+    detail text,
+    job_id bigint,
+    fingerprint text,
+    decided_at timestamp with time zone not null,
+    constraint occurrence_pkey PRIMARY KEY (schedule, at),
+    constraint occurrence_because_check CHECK ((because = ANY (ARRAY['overlap'::text, 'unchanged'::text, 'missed'::text, 'paused'::text]))),
+    constraint occurrence_check CHECK (((state = 'started'::text) = (job_id IS NOT NULL))),
+    constraint occurrence_check1 CHECK (((state = 'skipped'::text) = (because IS NOT NULL))),
+    constraint occurrence_origin_check CHECK ((origin = ANY (ARRAY['due'::text, 'trigger'::text, 'backfill'::text]))),
+    constraint occurrence_state_check CHECK ((state = ANY (ARRAY['started'::text, 'waiting'::text, 'skipped'::text])))
+);
+CREATE INDEX occurrence_started ON holdfast.occurrence USING btree (schedule, at) WHERE (job_id IS NOT NULL);
+CREATE INDEX occurrence_waiting ON holdfast.occurrence USING btree (schedule, at) WHERE (state = 'waiting'::text);
+comment on table holdfast.occurrence is 'What became of every due moment: a job, a wait for the job before it, or skipped and because of what. One row per moment, so at most one job.';
+
 -- [table] holdfast.outcome
 create table holdfast.outcome (
     job_id bigint not null,
@@ -175,6 +197,32 @@ with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autov
 CREATE UNIQUE INDEX ready_keyed ON holdfast.ready USING btree (job_id) WHERE (((flags)::integer & 2) <> 0);
 CREATE UNIQUE INDEX ready_order ON holdfast.ready USING btree (queue, priority, seq);
 comment on table holdfast.ready is 'May be claimed now, in the order (queue, priority, seq). flags as in job, and 4 = suspected of killing its worker.';
+
+-- [table] holdfast.schedule
+create table holdfast.schedule (
+    name text collate "C" not null,
+    source text not null,
+    declared jsonb not null,
+    edited jsonb default '{}'::jsonb not null,
+    plan jsonb generated always as ((declared || edited)) stored not null,
+    version bigint default 1 not null,
+    anchor_at timestamp with time zone not null,
+    next_at timestamp with time zone,
+    due_at timestamp with time zone,
+    last_at timestamp with time zone,
+    probing_until timestamp with time zone,
+    paused_at timestamp with time zone,
+    pause_reason text,
+    withdrawn_at timestamp with time zone,
+    declared_at timestamp with time zone not null,
+    constraint schedule_pkey PRIMARY KEY (name),
+    constraint schedule_check CHECK (((next_at IS NULL) = (due_at IS NULL)))
+);
+CREATE INDEX schedule_due ON holdfast.schedule USING btree (due_at) WHERE ((paused_at IS NULL) AND (withdrawn_at IS NULL));
+comment on table holdfast.schedule is 'When to enqueue which job. plan = what the code declared, with what people edited over it. next_at is the next occurrence, due_at the same with its jitter.';
+comment on column holdfast.schedule.source is 'The module that declared it: whoever starts a worker of that module without declaring it withdraws it.';
+comment on column holdfast.schedule.version is 'Counts changes of the plan: a decision made from an older one is refused.';
+comment on column holdfast.schedule.probing_until is 'Somebody asks the source until then; others leave it to them. Saves questions, decides nothing.';
 
 -- [table] holdfast.scheduled
 create table holdfast.scheduled (
@@ -405,6 +453,30 @@ AS $function$
 $function$;
 comment on function holdfast.audit_v1() is 'The conservation law: every job that stands in no place or in more than one. Empty is well.';
 
+-- [function] holdfast.backfill_v1(text,timestamp with time zone[])
+CREATE OR REPLACE FUNCTION holdfast.backfill_v1(p_name text, p_ats timestamp with time zone[])
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_made     holdfast.occurrence;
+    v_at       timestamptz;
+BEGIN
+    SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    FOREACH v_at IN ARRAY p_ats LOOP
+        -- What has, or waits for, its job is done already; what is still to come comes by itself.
+        CONTINUE WHEN v_at >= v_schedule.next_at OR EXISTS (
+            SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.at = v_at AND o.state <> 'skipped');
+        v_made := holdfast.decide_occurrence_v1(
+            p_name, v_schedule.plan, v_at, 'backfill', CASE v_schedule.plan ->> 'overlap' WHEN 'allow' THEN 'allow' ELSE 'queue' END, NULL, NULL);
+        DELETE FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.at = v_at;
+        INSERT INTO holdfast.occurrence SELECT (v_made).*;
+        RETURN NEXT v_made;
+    END LOOP;
+END $function$;
+comment on function holdfast.backfill_v1(text,timestamp with time zone[]) is 'Jobs for past moments that have none: at once where overlap is allowed, otherwise one after the other. Moments that have a job are left out, so it may be repeated.';
+
 -- [function] holdfast.beat_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.beat_v1(p_worker bigint)
  RETURNS boolean
@@ -453,6 +525,25 @@ BEGIN
     FROM unnest(p_jobs) AS i(id);
 END $function$;
 comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+
+-- [function] holdfast.change_schedule_v1(text,bigint,jsonb,timestamp with time zone,timestamp with time zone,boolean,timestamp with time zone[],text)
+CREATE OR REPLACE FUNCTION holdfast.change_schedule_v1(p_name text, p_version bigint, p_edited jsonb, p_next timestamp with time zone, p_due timestamp with time zone, p_resume boolean, p_paused timestamp with time zone[], p_detail text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM FROM holdfast.schedule s WHERE s.name = p_name AND s.version = p_version FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO holdfast.occurrence (schedule, at, origin, state, because, detail, decided_at)
+    SELECT p_name, m.at, 'due', 'skipped', 'paused', p_detail, holdfast.now() FROM unnest(p_paused) AS m(at) ON CONFLICT DO NOTHING;
+    UPDATE holdfast.schedule s SET edited = p_edited, version = s.version + 1, next_at = p_next, due_at = p_due,
+           paused_at = CASE WHEN p_resume THEN NULL ELSE s.paused_at END, pause_reason = CASE WHEN p_resume THEN NULL ELSE s.pause_reason END
+    WHERE s.name = p_name;
+    RETURN true;
+END $function$;
+comment on function holdfast.change_schedule_v1(text,bigint,jsonb,timestamp with time zone,timestamp with time zone,boolean,timestamp with time zone[],text) is 'An edit of the plan, or the end of a pause with the occurrences that it swallowed. False: the schedule was changed since it was read, so look again.';
 
 -- [function] holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.claim_v1(p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
@@ -549,6 +640,39 @@ AS $function$
 $function$;
 comment on function holdfast.count_held_v1(bigint[],bigint[],bigint[]) is 'How many of these jobs are named by these locked leases: by hashing, since comparing every pair costs 60 ms for 500.';
 
+-- [function] holdfast.decide_occurrence_v1(text,jsonb,timestamp with time zone,text,text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.decide_occurrence_v1(p_name text, p_plan jsonb, p_at timestamp with time zone, p_origin text, p_overlap text, p_fingerprint text, p_detail text)
+ RETURNS holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_seen  timestamptz;
+    v_busy  record;
+    v_made  holdfast.occurrence;
+BEGIN
+    v_made := ROW(p_name, p_at, p_origin, 'started', NULL, p_detail, NULL, p_fingerprint, holdfast.now());
+    v_seen := holdfast.unchanged_since_v1(p_name, p_fingerprint);
+    IF p_overlap <> 'allow' THEN
+        SELECT * INTO v_busy FROM holdfast.unfinished_job_of_v1(p_name);
+    END IF;
+    IF v_seen IS NOT NULL THEN
+        v_made.state := 'skipped';
+        v_made.because := 'unchanged';
+        v_made.detail := format('the source is as it was at %s', to_char(v_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
+    ELSIF v_busy.job_id IS NOT NULL AND p_overlap = 'skip' THEN
+        v_made.state := 'skipped';
+        v_made.because := 'overlap';
+        v_made.detail := format('job %s of %s has not ended', v_busy.job_id, to_char(v_busy.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
+    ELSIF p_overlap = 'queue' AND (v_busy.job_id IS NOT NULL
+            OR EXISTS (SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.state = 'waiting')) THEN
+        v_made.state := 'waiting';
+    ELSE
+        v_made.job_id := holdfast.enqueue_occurrence_v1(p_plan, p_at);
+    END IF;
+    RETURN v_made;
+END $function$;
+comment on function holdfast.decide_occurrence_v1(text,jsonb,timestamp with time zone,text,text,text,text) is 'What becomes of one occurrence of a schedule that the caller has locked: a job, a wait, or skipped because the source is unchanged or a job is on its way.';
+
 -- [function] holdfast.declare_dead_v1(bigint,text)
 CREATE OR REPLACE FUNCTION holdfast.declare_dead_v1(p_worker bigint, p_reason text)
  RETURNS boolean
@@ -564,6 +688,24 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.declare_dead_v1(bigint,text) is 'True: the worker is dead from now on, it claims nothing more. False: a claim of it is in flight, ask again.';
+
+-- [function] holdfast.declare_schedule_v1(text,bigint,text,jsonb,timestamp with time zone,timestamp with time zone,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.declare_schedule_v1(p_name text, p_version bigint, p_source text, p_declared jsonb, p_anchor timestamp with time zone, p_next timestamp with time zone, p_due timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF p_version IS NULL THEN
+        INSERT INTO holdfast.schedule (name, source, declared, anchor_at, next_at, due_at, declared_at)
+        VALUES (p_name, p_source, p_declared, p_anchor, p_next, p_due, holdfast.now()) ON CONFLICT DO NOTHING;
+        RETURN FOUND;
+    END IF;
+    UPDATE holdfast.schedule s SET source = p_source, declared = p_declared, version = s.version + 1, next_at = p_next,
+           due_at = p_due, withdrawn_at = NULL, declared_at = holdfast.now()
+    WHERE s.name = p_name AND s.version = p_version;
+    RETURN FOUND;
+END $function$;
+comment on function holdfast.declare_schedule_v1(text,bigint,text,jsonb,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What the code says from now on. False: somebody else declared or changed it since it was read, so look again.';
 
 -- [function] holdfast.detach_statements_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.detach_statements_v1(p_name text)
@@ -651,6 +793,20 @@ BEGIN
     RETURN v_kept;
 END $function$;
 comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.due_schedules_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.due_schedules_v1(p_probes text[])
+ RETURNS TABLE(name text, version bigint, plan jsonb, anchor_at timestamp with time zone, next_at timestamp with time zone, due_at timestamp with time zone, seen_at timestamp with time zone)
+ LANGUAGE sql
+AS $function$
+    SELECT s.name, s.version, s.plan, s.anchor_at, s.next_at, s.due_at, n.seen_at
+    FROM (SELECT holdfast.now() AS seen_at) AS n, holdfast.schedule s
+    WHERE s.due_at <= n.seen_at AND s.paused_at IS NULL AND s.withdrawn_at IS NULL
+      AND (s.plan -> 'probe' IS NULL OR s.name = ANY (p_probes))
+      AND (s.probing_until IS NULL OR s.probing_until <= n.seen_at)
+    ORDER BY s.due_at
+$function$;
+comment on function holdfast.due_schedules_v1(text[]) is 'Schedules with an occurrence to decide about, but for those whose probe this process does not have or somebody else is asking.';
 
 -- [function] holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[])
@@ -775,6 +931,20 @@ BEGIN
     RETURN v_answer;
 END $function$;
 comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_v1, for jobs with unique keys: where an unfinished job holds the key, its id is returned and nothing is inserted.';
+
+-- [function] holdfast.enqueue_occurrence_v1(jsonb,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.enqueue_occurrence_v1(p_plan jsonb, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    SELECT holdfast.enqueue(
+        p_plan ->> 'task',
+        p_plan -> 'args' || CASE WHEN p_plan ? 'occurrence_argument'
+                                 THEN jsonb_build_object(p_plan ->> 'occurrence_argument', to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+                                 ELSE '{}' END,
+        queue => p_plan ->> 'queue', priority => (p_plan ->> 'priority')::integer)
+$function$;
+comment on function holdfast.enqueue_occurrence_v1(jsonb,timestamp with time zone) is 'The job of one occurrence, as the plan says; told which moment it is for if its task takes that argument.';
 
 -- [function] holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.enqueue_one_v1(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint, p_delay_us bigint, p_due_at timestamp with time zone, p_max_attempts smallint, p_timeout real, p_trace jsonb)
@@ -978,6 +1148,39 @@ BEGIN
 END $function$;
 comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted.';
 
+-- [function] holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text)
+CREATE OR REPLACE FUNCTION holdfast.fire_v1(p_name text, p_version bigint, p_expected timestamp with time zone, p_ats timestamp with time zone[], p_run boolean[], p_details text[], p_next timestamp with time zone, p_due timestamp with time zone, p_fingerprint text)
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_now      timestamptz;
+    v_made     holdfast.occurrence;
+BEGIN
+    -- Whoever locks the row as it was read decides about these occurrences; everybody else finds it locked or advanced.
+    SELECT * INTO v_schedule FROM holdfast.schedule s
+    WHERE s.name = p_name AND s.version = p_version AND s.next_at = p_expected
+      AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED;
+    v_now := holdfast.now();
+    IF NOT FOUND OR v_schedule.due_at > v_now THEN
+        RETURN;                                             -- somebody else was first, or the clock was set back
+    END IF;
+    FOR v_at IN 1 .. cardinality(p_ats) LOOP
+        IF p_run[v_at] THEN
+            v_made := holdfast.decide_occurrence_v1(
+                p_name, v_schedule.plan, p_ats[v_at], 'due', v_schedule.plan ->> 'overlap', p_fingerprint, p_details[v_at]);
+        ELSE
+            v_made := ROW(p_name, p_ats[v_at], 'due', 'skipped', 'missed', p_details[v_at], NULL, NULL, v_now);
+        END IF;
+        INSERT INTO holdfast.occurrence SELECT (v_made).*;
+        RETURN NEXT v_made;
+    END LOOP;
+    UPDATE holdfast.schedule SET next_at = p_next, due_at = p_due, last_at = p_ats[cardinality(p_ats)], probing_until = NULL
+    WHERE name = p_name;
+END $function$;
+comment on function holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text) is 'Decides about the occurrences of a due schedule and advances it, in one transaction. Nothing comes back when somebody else did, or when the plan has changed since.';
+
 -- [function] holdfast.fold_v1()
 CREATE OR REPLACE FUNCTION holdfast.fold_v1()
  RETURNS boolean
@@ -1027,6 +1230,19 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.fold_v1() is 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
+
+-- [function] holdfast.forget_occurrences_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.forget_occurrences_v1(p_after interval)
+ RETURNS integer
+ LANGUAGE sql
+AS $function$
+    WITH gone AS (
+        DELETE FROM holdfast.occurrence o WHERE o.decided_at < holdfast.now() - p_after AND o.state <> 'waiting'
+          AND o.at < (SELECT max(x.at) FROM holdfast.occurrence x WHERE x.schedule = o.schedule AND x.job_id IS NOT NULL)
+        RETURNING 1
+    ) SELECT count(*)::integer FROM gone
+$function$;
+comment on function holdfast.forget_occurrences_v1(interval) is 'Deletes what was decided so long ago, but the last occurrence that had a job, and what came after it.';
 
 -- [function] holdfast.forget_workers_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
@@ -1273,6 +1489,16 @@ BEGIN
 END $function$;
 comment on function holdfast.marks_v1(text[],smallint[],bigint[],bigint,text[]) is 'The settled watermark: below a mark no row of (queue, priority) exists or can ever appear, so that claims need not wade through dead index entries.';
 
+-- [function] holdfast.next_due_seconds_v1()
+CREATE OR REPLACE FUNCTION holdfast.next_due_seconds_v1()
+ RETURNS double precision
+ LANGUAGE sql
+AS $function$
+    SELECT extract(epoch FROM min(s.due_at) - holdfast.now())::double precision FROM holdfast.schedule s
+    WHERE s.due_at > holdfast.now() AND s.paused_at IS NULL AND s.withdrawn_at IS NULL
+$function$;
+comment on function holdfast.next_due_seconds_v1() is 'How long until something is due that is not due yet.';
+
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
  RETURNS timestamp with time zone
@@ -1310,6 +1536,22 @@ AS $function$
     ) SELECT EXISTS (SELECT FROM done)
 $function$;
 comment on function holdfast.pause_queue_v1(text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
+
+-- [function] holdfast.pause_schedule_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_schedule_v1(p_name text, p_reason text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_paused boolean;
+BEGIN
+    SELECT s.paused_at IS NOT NULL INTO v_paused FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF v_paused IS NULL THEN RETURN 'unknown'; END IF;
+    IF v_paused THEN RETURN 'already'; END IF;
+    UPDATE holdfast.schedule SET paused_at = holdfast.now(), pause_reason = p_reason WHERE name = p_name;
+    RETURN 'paused';
+END $function$;
+comment on function holdfast.pause_schedule_v1(text,text) is 'Nothing of it is due from now on; jobs that exist run on. Answers paused, already or unknown.';
 
 -- [function] holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.payload_v1(p_jobs bigint[], p_leases bigint[], p_queues text[], p_priorities smallint[], p_seqs bigint[], p_attempts smallint[], p_flags smallint[])
@@ -1708,6 +1950,28 @@ BEGIN
 END $function$;
 comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
 
+-- [function] holdfast.start_waiting_v1()
+CREATE OR REPLACE FUNCTION holdfast.start_waiting_v1()
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_name     text;
+BEGIN
+    FOR v_name IN SELECT DISTINCT o.schedule FROM holdfast.occurrence o WHERE o.state = 'waiting' LOOP
+        SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = v_name FOR UPDATE SKIP LOCKED;
+        IF FOUND AND (SELECT u.job_id FROM holdfast.unfinished_job_of_v1(v_name) u) IS NULL THEN
+            RETURN QUERY
+            UPDATE holdfast.occurrence o SET state = 'started', job_id = holdfast.enqueue_occurrence_v1(v_schedule.plan, o.at)
+            WHERE o.schedule = v_name AND o.at = (
+                SELECT min(x.at) FROM holdfast.occurrence x WHERE x.schedule = v_name AND x.state = 'waiting')
+            RETURNING o.*;
+        END IF;
+    END LOOP;
+END $function$;
+comment on function holdfast.start_waiting_v1() is 'Of every schedule that queues its occurrences, the oldest one waiting gets its job once the job before it has ended.';
+
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  RETURNS integer
@@ -1766,6 +2030,73 @@ BEGIN
 END $function$;
 comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
 
+-- [function] holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision)
+CREATE OR REPLACE FUNCTION holdfast.take_probe_v1(p_name text, p_version bigint, p_next timestamp with time zone, p_seconds double precision)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_now timestamptz := holdfast.now();
+BEGIN
+    PERFORM FROM holdfast.schedule s WHERE s.name = p_name AND s.version = p_version AND s.next_at = p_next
+        AND (s.probing_until IS NULL OR s.probing_until <= v_now) FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE holdfast.schedule SET probing_until = v_now + make_interval(secs => p_seconds) WHERE name = p_name;
+    RETURN true;
+END $function$;
+comment on function holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision) is 'True: the caller asks the source of this occurrence, and others leave it alone for so long.';
+
+-- [function] holdfast.trigger_schedule_v1(text,boolean,text)
+CREATE OR REPLACE FUNCTION holdfast.trigger_schedule_v1(p_name text, p_force boolean, p_detail text)
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_made     holdfast.occurrence;
+BEGIN
+    SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- The source is not asked: somebody wants it to run.
+    v_made := holdfast.decide_occurrence_v1(
+        p_name, v_schedule.plan, holdfast.now(), 'trigger', CASE WHEN p_force THEN 'allow' ELSE v_schedule.plan ->> 'overlap' END, NULL, p_detail);
+    INSERT INTO holdfast.occurrence SELECT (v_made).*;
+    RETURN NEXT v_made;
+END $function$;
+comment on function holdfast.trigger_schedule_v1(text,boolean,text) is 'One occurrence now, whatever the timetable and the probe say; the overlap policy counts unless forced. Nothing comes back when there is no such schedule.';
+
+-- [function] holdfast.unchanged_since_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.unchanged_since_v1(p_schedule text, p_fingerprint text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT o.at FROM (
+        SELECT x.job_id, x.at, x.fingerprint FROM holdfast.occurrence x WHERE x.schedule = p_schedule AND x.job_id IS NOT NULL
+        ORDER BY x.at DESC LIMIT 1) AS o
+    WHERE o.fingerprint = p_fingerprint
+      AND NOT EXISTS (SELECT FROM holdfast.every_outcome e WHERE e.job_id = o.job_id AND e.state <> 1)
+$function$;
+comment on function holdfast.unchanged_since_v1(text,text) is 'The occurrence whose job saw this very source and did not fail; null: the source changed, or its job failed.';
+
+-- [function] holdfast.unfinished_job_of_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.unfinished_job_of_v1(p_schedule text, OUT job_id bigint, OUT at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT o.job_id, o.at FROM (
+        SELECT x.job_id, x.at FROM holdfast.occurrence x WHERE x.schedule = p_schedule AND x.job_id IS NOT NULL
+        ORDER BY x.at DESC LIMIT 100) AS o
+    WHERE NOT holdfast.is_finished_v1(o.job_id) AND EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = o.job_id)
+    ORDER BY o.at DESC LIMIT 1
+$function$;
+comment on function holdfast.unfinished_job_of_v1(text) is 'The newest job of the schedule that has not ended. A job that retention dropped has ended.';
+
 -- [function] holdfast.unknown_leases_v1(bigint,bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.unknown_leases_v1(p_worker bigint, p_from bigint, p_known bigint[])
  RETURNS SETOF bigint
@@ -1776,6 +2107,17 @@ AS $function$
     WHERE l.id >= greatest(p_from, p_worker << 36) AND l.id < (p_worker + 1) << 36 AND l.id <> ALL (p_known)
 $function$;
 comment on function holdfast.unknown_leases_v1(bigint,bigint,bigint[]) is 'Leases of a live worker that it does not know of: the answer of a claim was lost.';
+
+-- [function] holdfast.withdraw_schedules_v1(text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.withdraw_schedules_v1(p_sources text[], p_declared text[])
+ RETURNS SETOF text
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.schedule s SET withdrawn_at = holdfast.now(), version = s.version + 1
+    WHERE s.source = ANY (p_sources) AND s.name <> ALL (p_declared) AND s.withdrawn_at IS NULL
+    RETURNING s.name
+$function$;
+comment on function holdfast.withdraw_schedules_v1(text[],text[]) is 'Schedules whose module is still there but no longer declares them are due no more.';
 
 -- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
