@@ -13,7 +13,7 @@ from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
 from holdfast.leases import Limits
 from holdfast.settings import Settings, load_settings
-from holdfast.worker import Lifeline, Report, ThreadLifeline, Worker, WorkerOptions
+from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +50,7 @@ class Holdfast:
         self, database_url: str | None = None, *, direct_url: str | None = None, settings: Settings | None = None
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
+        self._services: list[Callable[[], Service]] = []
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
@@ -185,7 +186,8 @@ class Holdfast:
                 limits=limits_of(self.settings),
                 max_losses=options.max_losses,
             )
-        return Worker(database, self.tasks, lifeline, options)
+        services = [make() for make in self._services]
+        return Worker(database, self.tasks, lifeline, options, services)
 
     async def drain(
         self, queues: Sequence[str] | None = None, *, concurrency: int | None = None, horizon_seconds: float = 300.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.worker.lifeline import Lifeline, ThreadLifeline
 from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pipe import PipeLifeline
+from holdfast.worker.service import Service, Surroundings
 from holdfast.worker.supervisor import Supervisor, SupervisorOptions
 from holdfast.worker.worker import Worker
 
@@ -13,8 +14,10 @@ __all__ = [
     "Lifeline",
     "PipeLifeline",
     "Report",
+    "Service",
     "Supervisor",
     "SupervisorOptions",
+    "Surroundings",
     "ThreadLifeline",
     "Worker",
     "WorkerOptions",

@@ -56,6 +56,8 @@ class Pump:
         self._left: list[Left] = []
         self._again = False
         self._stir = asyncio.Event()
+        # One call at a time: at the end of a worker `flush` writes while `run` may still wait for an answer.
+        self._call = asyncio.Lock()
         self._first_result_at = 0.0
         self.claiming = True
         self.found_nothing = asyncio.Event()
@@ -66,8 +68,8 @@ class Pump:
 
     @property
     def unwritten(self) -> int:
-        """Endings that are not durable yet."""
-        return len(self._finished) + len(self._left)
+        """Endings that are not durable yet, those of a call on its way among them."""
+        return self._taken_count - self._written_count
 
     def add(self, ending: Finished | Left) -> None:
         """Take an ending; it is written with the next call."""
@@ -88,9 +90,10 @@ class Pump:
 
     def drop(self) -> None:
         """Forget every ending: the leases are lost, and all of them would be refused."""
+        dropped = len(self._finished) + len(self._left)
         self._finished.clear()
         self._left.clear()
-        self._wrote(self._taken_count - self._written_count)
+        self._wrote(dropped)
 
     async def settled(self) -> None:
         """Returns once as many endings have been written as there are by now."""
@@ -130,9 +133,12 @@ class Pump:
             pause = min(pause * 2, 1.0)
 
     async def flush(self, deadline_seconds: float) -> bool:
-        """Write everything that has ended, and end the leases. False: it could not be done in time."""
+        """Write everything that has ended, and end the leases. False: it could not be done in time.
+
+        A call that is on its way is waited for first: what it claims has to be given back as well.
+        """
         give_up_at = monotonic() + deadline_seconds
-        while self.unwritten or self._hot.owes_ends:
+        while self._call.locked() or self.unwritten or self._hot.owes_ends:
             left = give_up_at - monotonic()
             if left <= 0:
                 return False
@@ -175,24 +181,23 @@ class Pump:
             self.found_nothing.set()
             await self._wait(self._idleness.pause_seconds())
             return
-        finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
         asked_at = monotonic()
-        try:
-            batch = await self._hot.work(finished, room, again=self._again)
-        except BaseException as error:
-            if finished and classify(error) in _ROW_AT_FAULT:
-                self._finished = finished + self._finished
-                await self._write_finished()
-                return
-            self._keep(finished)
-            raise
-        self._again = False
-        self._answered(batch, finished)
-        if self.claiming:
-            self._runners.feed(batch.claimed)
-        else:  # told to stop while the claim was on its way
-            for claimed in batch.claimed:
-                self.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
+        async with self._call:
+            finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
+            try:
+                batch = await self._hot.work(finished, room, again=self._again)
+            except BaseException as error:
+                at_fault = bool(finished) and classify(error) in _ROW_AT_FAULT
+                self._keep(finished, again=self._again or not at_fault)
+                if not at_fault:
+                    raise
+                batch = None
+            else:
+                self._again = False
+                self._answered(batch, finished)
+        if batch is None:
+            await self._write_finished()
+            return
         self._prefetch.answered(len(finished), monotonic() - asked_at)
         if batch.claimed:
             self.found_nothing.clear()
@@ -211,20 +216,26 @@ class Pump:
         if batch.dead:
             self.claiming = False
             self._on_dead()
+        if self.claiming:
+            self._runners.feed(batch.claimed)
+        else:  # told to stop while the claim was on its way
+            for claimed in batch.claimed:
+                self.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
 
     async def _write_finished(self, *, end_leases: bool = False) -> None:
         """Write endings without claiming: the runners are busy, or a row among them was at fault."""
-        if not self._finished and not (end_leases and self._hot.owes_ends):
-            return
-        finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
         asked_at = monotonic()
-        try:
-            await self._finish(finished)
-        except BaseException:
-            self._keep(finished)
-            raise
-        self._again = False
-        self._wrote(len(finished))
+        async with self._call:
+            if not self._finished and not (end_leases and self._hot.owes_ends):
+                return
+            finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
+            try:
+                await self._finish(finished)
+            except BaseException:
+                self._keep(finished)
+                raise
+            self._again = False
+            self._wrote(len(finished))
         self._prefetch.answered(len(finished), monotonic() - asked_at)
 
     async def _finish(self, finished: Sequence[Finished]) -> None:
@@ -254,24 +265,25 @@ class Pump:
                 self._on_refused(job_id)
 
     async def _write_left(self) -> None:
-        left, self._left = self._left[:_MOST_TOGETHER], self._left[_MOST_TOGETHER:]
-        if not left:
-            return
-        try:
-            refused = await self._hot.leave(left)
-        except BaseException:
-            self._left = left + self._left
-            raise
-        self._wrote(len(left))
+        async with self._call:
+            left, self._left = self._left[:_MOST_TOGETHER], self._left[_MOST_TOGETHER:]
+            if not left:
+                return
+            try:
+                refused = await self._hot.leave(left)
+            except BaseException:
+                self._left = left + self._left
+                raise
+            self._wrote(len(left))
         if any(item.delay_seconds > 0 for item in left):
             self.on_postponed()
         for job_id in refused:
             self._on_refused(job_id)
 
-    def _keep(self, finished: list[Finished]) -> None:
-        """The answer was lost: keep the endings; from now on what is mine already counts as accepted."""
+    def _keep(self, finished: list[Finished], *, again: bool = True) -> None:
+        """Keep the endings of a call that failed; if its answer was lost, what is mine already counts as accepted."""
         self._finished = finished + self._finished
-        self._again = True
+        self._again = again
 
     def _flush_in(self) -> float:
         """Seconds until results have waited long enough for each other."""

@@ -8,7 +8,7 @@ Everything it awaits at the end has a deadline: nothing a handler does, and noth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +24,7 @@ from holdfast.worker.lifeline import Lifeline
 from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pump import Pump
 from holdfast.worker.runners import Runners
+from holdfast.worker.service import Service, ServiceGroup
 from holdfast.worker.services import Services
 
 log = get_logger("worker")
@@ -37,8 +38,14 @@ class Worker:
     """One worker of one process. ``run`` serves until ``stop``, until the queues are drained, or until it is lost."""
 
     def __init__(
-        self, database: Database, tasks: Mapping[str, Task[..., Any]], lifeline: Lifeline, options: WorkerOptions
+        self,
+        database: Database,
+        tasks: Mapping[str, Task[..., Any]],
+        lifeline: Lifeline,
+        options: WorkerOptions,
+        services: Sequence[Service] = (),
     ) -> None:
+        """``services`` are of higher floors; they run for as long as the worker does."""
         self.options = options
         self.report = Report()
         self.id = 0
@@ -47,6 +54,7 @@ class Worker:
         self._lifeline = lifeline
         self._listener = Listener(database)
         self._background = Background()
+        self._services = ServiceGroup(services)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -111,6 +119,9 @@ class Worker:
         await services.start(self._background)
         self._runners.start()
         self._background.start(self._pump.run(), name="pump")
+        await self._services.start(
+            self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
+        )
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
         return self._pump
 
@@ -171,6 +182,7 @@ class Worker:
         begun_at = monotonic()
         emit("worker.stopping", worker=self.id, running=len(self._runners.running))
         pump.claiming = False
+        self._services.stop()
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
             job.stopping = True
@@ -199,13 +211,16 @@ class Worker:
             pump.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
 
     async def _until_quiet(self, seconds: float, *, hurry: bool = True) -> None:
-        """Wait until nothing runs, at most so long; a second signal cuts the wait short."""
+        """Wait until neither a job nor a service runs, at most so long; a second signal cuts the wait short."""
         give_up_at = monotonic() + seconds
-        # Three conditions at once, and once in a worker's life: looking is simpler than being told.
-        while self._runners.running and monotonic() < give_up_at and not (hurry and self._hurry.is_set()):  # noqa: ASYNC110
+        # Several conditions at once, and once in a worker's life: looking is simpler than being told.
+        while monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
+            if not self._runners.running and self._services.stopped:
+                return
             await asyncio.sleep(0.01)
 
     async def _close(self) -> None:
+        await self._services.close(1.0)
         await self._background.close(1.0)
         await self._runners.close(1.0)
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -60,6 +60,34 @@ async def test_a_handler_that_waits_too_long_is_interrupted_and_its_job_goes_bac
     assert await outsider.fetchval("SELECT count(*) FROM holdfast.lease") == 0
 
 
+async def test_the_end_waits_for_a_write_that_is_on_its_way(app: Holdfast, outsider: Any) -> None:
+    running = asyncio.Event()
+
+    @app.task
+    async def work() -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    async def a_write_waits() -> bool:
+        blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'holdfast.lease_exit'::regclass"
+        return bool(await outsider.fetchval(blocked))
+
+    job_id = await work.enqueue()
+    worker = make_worker(app, shutdown_soft_seconds=0.1, shutdown_hard_seconds=5.0)
+    serving = asyncio.create_task(worker.run())
+    await asyncio.wait_for(running.wait(), 10)
+    slow = outsider.transaction()
+    await slow.start()
+    await outsider.execute("LOCK TABLE holdfast.lease_exit IN EXCLUSIVE MODE")
+    worker.stop()
+    await eventually(a_write_waits)
+    await slow.rollback()
+    report = await asyncio.wait_for(serving, 15)
+    assert (report.interrupted, report.exit_status) == (1, 8)
+    assert await app.jobs.history(job_id) == []
+    assert await outsider.fetchval("SELECT count(*) FROM holdfast.lease") == 0
+
+
 async def test_a_thread_that_does_not_stop_is_left_behind_and_its_late_result_is_refused(
     app: Holdfast, outsider: Any
 ) -> None:
