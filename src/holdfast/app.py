@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
 from holdfast.leases import Limits
+from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
 
@@ -37,6 +38,7 @@ class Rooms:
     producer: Producer
     jobs: Jobs
     queues: Queues
+    schedules: Schedules
 
 
 class Holdfast:
@@ -50,7 +52,8 @@ class Holdfast:
         self, database_url: str | None = None, *, direct_url: str | None = None, settings: Settings | None = None
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
-        self._services: list[Callable[[], Service]] = []
+        self._services: list[Callable[[], Service]] = [self._scheduler]
+        self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
@@ -79,6 +82,11 @@ class Holdfast:
         """Queues: depth, pause, resume."""
         return self._here().queues
 
+    @property
+    def schedules(self) -> Schedules:
+        """Schedules: list, show, next, trigger, pause, resume, edit, backfill."""
+        return self._here().schedules
+
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
     @overload
@@ -104,6 +112,24 @@ class Holdfast:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
 
+    def schedule(
+        self, cron: str | None = None, *, task_options: Mapping[str, Any] | None = None, **when: Unpack[ScheduleOptions]
+    ) -> TaskDecorator:
+        """Enqueue a task again and again: ``@app.schedule("0 7 * * mon-fri", timezone="Europe/Zurich")``.
+
+        ``cron`` has five fields, or six with the seconds first; or say ``every="15m"``. A function becomes a task, with
+        ``task_options`` as ``app.task`` takes them; a task (``@app.task`` below) stays what it is. A parameter
+        ``occurrence: datetime`` is given the moment that the job is for. See ``ScheduleOptions`` for the policies.
+        Raises ``ConfigurationError`` for what cannot be.
+        """
+
+        def declare(handler: Any) -> Any:
+            task = handler if isinstance(handler, Task) else self._register(handler, **(task_options or {}))
+            self._declarations.add(task, cron, **when)
+            return task
+
+        return declare
+
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
         if name in self.tasks:
@@ -126,7 +152,9 @@ class Holdfast:
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
-                self._rooms[loop] = Rooms(database, Producer(database), Jobs(database), Queues(database))
+                self._rooms[loop] = Rooms(
+                    database, Producer(database), Jobs(database), Queues(database), Schedules(database)
+                )
         return self
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
@@ -236,6 +264,9 @@ class Holdfast:
         )
         self.tasks[name] = task
         return task
+
+    def _scheduler(self) -> Service:
+        return Scheduler(self._declarations, retention_days=self.settings.retention_days)
 
     def _here(self) -> Rooms:
         rooms = self._rooms.get(asyncio.get_running_loop())

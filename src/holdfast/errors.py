@@ -14,6 +14,7 @@ HoldfastError
 │   ├── JobNotFound         no job of that id
 │   ├── JobFailed           a job that was waited for failed
 │   └── IllegalMove         the verb is not legal in the job's place
+├── ScheduleUnknown         no schedule of that name
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
@@ -132,6 +133,14 @@ class IllegalMove(JobError):
     code = "illegal_move"
     exit_status = 3
     http_status = 409
+
+
+class ScheduleUnknown(HoldfastError):
+    """No schedule of that name is in the database."""
+
+    code = "schedule_unknown"
+    exit_status = 3
+    http_status = 404
 
 
 class LeaseLost(HoldfastError):

@@ -53,6 +53,11 @@ class Signature:
                 remedy="use plain types, dataclasses or pydantic models for parameters",
             ) from error
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters, in their order."""
+        return tuple(self._names)
+
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """The JSON text of a call's arguments. Raises ``ArgumentsInvalid`` when they do not fit."""
         try:

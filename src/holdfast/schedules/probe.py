@@ -67,7 +67,7 @@ class FileProbe:
 
 
 async def fingerprint_of(probe: Probe, timeout_seconds: float) -> str | None:
-    """Ask, within the time; plain functions are asked in a thread. Raises what the probe raises, or ``TimeoutError``."""
+    """Ask, within the time; plain functions in a thread. Raises what the probe raises, or ``TimeoutError``."""
     async with asyncio.timeout(timeout_seconds):
         told: Any
         if inspect.iscoroutinefunction(probe):
