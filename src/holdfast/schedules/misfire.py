@@ -39,8 +39,10 @@ def decide(plan: Plan, timetable: Timetable, next_at: datetime, due_at: datetime
     later, more = latest(timetable, next_at, now, max(_MOST_LOOKED_AT, plan.misfire_limit))
     owed = [next_at, *later]
     grace = timedelta(seconds=plan.grace_seconds)
-    missed = [at for at in owed if now - (due_at if at == next_at else at) > grace]
-    in_time = [at for at in owed if at not in set(missed)]
+    missed, in_time = [], []
+    for at in owed:
+        late = now - (due_at if at == next_at else at) > grace
+        (missed if late else in_time).append(at)
     verdicts = [*_missed(plan, missed, in_time, now), *(Verdict(at, runs=True) for at in in_time)]
     if more:
         told = f"{verdicts[0].detail or 'late'}; so was every one before {_clock(later[0])}"
