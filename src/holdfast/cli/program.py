@@ -14,6 +14,7 @@ from holdfast.cli.db import schema
 from holdfast.cli.job import jobs
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.queue import queues
+from holdfast.cli.schedule import schedules
 from holdfast.cli.screen import screen
 from holdfast.cli.start import down, up
 from holdfast.cli.status import status
@@ -64,6 +65,7 @@ program.command(
 )(status)
 program.add_typer(jobs)
 program.add_typer(queues)
+program.add_typer(schedules)
 program.add_typer(schema)
 
 

@@ -646,24 +646,25 @@ CREATE OR REPLACE FUNCTION holdfast.decide_occurrence_v1(p_name text, p_plan jso
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    v_seen  timestamptz;
-    v_busy  record;
-    v_made  holdfast.occurrence;
+    v_seen    timestamptz;
+    v_busy    bigint;
+    v_busy_at timestamptz;
+    v_made    holdfast.occurrence;
 BEGIN
     v_made := ROW(p_name, p_at, p_origin, 'started', NULL, p_detail, NULL, p_fingerprint, holdfast.now());
     v_seen := holdfast.unchanged_since_v1(p_name, p_fingerprint);
     IF p_overlap <> 'allow' THEN
-        SELECT * INTO v_busy FROM holdfast.unfinished_job_of_v1(p_name);
+        SELECT u.job_id, u.at INTO v_busy, v_busy_at FROM holdfast.unfinished_job_of_v1(p_name) u;
     END IF;
     IF v_seen IS NOT NULL THEN
         v_made.state := 'skipped';
         v_made.because := 'unchanged';
         v_made.detail := format('the source is as it was at %s', to_char(v_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
-    ELSIF v_busy.job_id IS NOT NULL AND p_overlap = 'skip' THEN
+    ELSIF v_busy IS NOT NULL AND p_overlap = 'skip' THEN
         v_made.state := 'skipped';
         v_made.because := 'overlap';
-        v_made.detail := format('job %s of %s has not ended', v_busy.job_id, to_char(v_busy.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
-    ELSIF p_overlap = 'queue' AND (v_busy.job_id IS NOT NULL
+        v_made.detail := format('job %s of %s has not ended', v_busy, to_char(v_busy_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
+    ELSIF p_overlap = 'queue' AND (v_busy IS NOT NULL
             OR EXISTS (SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.state = 'waiting')) THEN
         v_made.state := 'waiting';
     ELSE
@@ -802,7 +803,7 @@ AS $function$
     SELECT s.name, s.version, s.plan, s.anchor_at, s.next_at, s.due_at, n.seen_at
     FROM (SELECT holdfast.now() AS seen_at) AS n, holdfast.schedule s
     WHERE s.due_at <= n.seen_at AND s.paused_at IS NULL AND s.withdrawn_at IS NULL
-      AND (s.plan -> 'probe' IS NULL OR s.name = ANY (p_probes))
+      AND (s.plan ->> 'probe' IS NULL OR s.name = ANY (p_probes))
       AND (s.probing_until IS NULL OR s.probing_until <= n.seen_at)
     ORDER BY s.due_at
 $function$;
@@ -939,7 +940,7 @@ CREATE OR REPLACE FUNCTION holdfast.enqueue_occurrence_v1(p_plan jsonb, p_at tim
 AS $function$
     SELECT holdfast.enqueue(
         p_plan ->> 'task',
-        p_plan -> 'args' || CASE WHEN p_plan ? 'occurrence_argument'
+        p_plan -> 'args' || CASE WHEN p_plan ->> 'occurrence_argument' IS NOT NULL
                                  THEN jsonb_build_object(p_plan ->> 'occurrence_argument', to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
                                  ELSE '{}' END,
         queue => p_plan ->> 'queue', priority => (p_plan ->> 'priority')::integer)
@@ -1166,12 +1167,13 @@ BEGIN
     IF NOT FOUND OR v_schedule.due_at > v_now THEN
         RETURN;                                             -- somebody else was first, or the clock was set back
     END IF;
-    FOR v_at IN 1 .. cardinality(p_ats) LOOP
-        IF p_run[v_at] THEN
+    FOR v_n IN 1 .. cardinality(p_ats) LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.at = p_ats[v_n]);
+        IF p_run[v_n] THEN
             v_made := holdfast.decide_occurrence_v1(
-                p_name, v_schedule.plan, p_ats[v_at], 'due', v_schedule.plan ->> 'overlap', p_fingerprint, p_details[v_at]);
+                p_name, v_schedule.plan, p_ats[v_n], 'due', v_schedule.plan ->> 'overlap', p_fingerprint, p_details[v_n]);
         ELSE
-            v_made := ROW(p_name, p_ats[v_at], 'due', 'skipped', 'missed', p_details[v_at], NULL, NULL, v_now);
+            v_made := ROW(p_name, p_ats[v_n], 'due', 'skipped', 'missed', p_details[v_n], NULL, NULL, v_now);
         END IF;
         INSERT INTO holdfast.occurrence SELECT (v_made).*;
         RETURN NEXT v_made;
@@ -1960,7 +1962,8 @@ DECLARE
     v_name     text;
 BEGIN
     FOR v_name IN SELECT DISTINCT o.schedule FROM holdfast.occurrence o WHERE o.state = 'waiting' LOOP
-        SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = v_name FOR UPDATE SKIP LOCKED;
+        SELECT * INTO v_schedule FROM holdfast.schedule s
+        WHERE s.name = v_name AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED;
         IF FOUND AND (SELECT u.job_id FROM holdfast.unfinished_job_of_v1(v_name) u) IS NULL THEN
             RETURN QUERY
             UPDATE holdfast.occurrence o SET state = 'started', job_id = holdfast.enqueue_occurrence_v1(v_schedule.plan, o.at)
@@ -2077,6 +2080,7 @@ CREATE OR REPLACE FUNCTION holdfast.unchanged_since_v1(p_schedule text, p_finger
 AS $function$
     SELECT o.at FROM (
         SELECT x.job_id, x.at, x.fingerprint FROM holdfast.occurrence x WHERE x.schedule = p_schedule AND x.job_id IS NOT NULL
+          AND x.fingerprint IS NOT NULL
         ORDER BY x.at DESC LIMIT 1) AS o
     WHERE o.fingerprint = p_fingerprint
       AND NOT EXISTS (SELECT FROM holdfast.every_outcome e WHERE e.job_id = o.job_id AND e.state <> 1)

@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from holdfast import Holdfast
+from holdfast.schedules.stored import SQL
 
 MoveClock = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture
 def move_clock(app: Holdfast, outsider: Any) -> MoveClock:
-    """``await move_clock("3 hours")``: the database's clock shows so much more than the real one, for everybody."""
+    """``await move_clock("3 hours")``: the database's clock shows so much more than it is, for everybody."""
 
     async def move(offset: str) -> None:
         name = await outsider.fetchval("SELECT current_database()")
         await outsider.execute(f"ALTER DATABASE {name} SET holdfast.clock_offset = '{offset}'")
         await outsider.execute(f"SET holdfast.clock_offset = '{offset}'")
+        await app.database.fetchval(SQL["now"], pool="control")  # the session made in advance is used up
         for pool in (app.database.control, app.database.user):
             await pool.expire_connections()
 
@@ -32,7 +34,9 @@ def decided(outsider: Any) -> Callable[[str], Awaitable[list[tuple[str, str | No
     """State and reason of every occurrence of a schedule, oldest first."""
 
     async def read(name: str) -> list[tuple[str, str | None]]:
-        rows = await outsider.fetch("SELECT state, because FROM holdfast.occurrence WHERE schedule = $1 ORDER BY at", name)
+        rows = await outsider.fetch(
+            "SELECT state, because FROM holdfast.occurrence WHERE schedule = $1 ORDER BY at", name
+        )
         return [(row["state"], row["because"]) for row in rows]
 
     return read

@@ -145,7 +145,9 @@ def test_a_time_of_day_happens_once_a_day_in_every_zone(zone: str, minute: int, 
     """Against a clock that is watched minute by minute."""
     place = ZoneInfo(zone)
     cron = Cron(f"{minute} {hour} * * *", zone)
-    found = [at for at in islice(occurrences(cron, start - timedelta(minutes=1)), 2) if at < start + timedelta(hours=30)]
+    found = [
+        at for at in islice(occurrences(cron, start - timedelta(minutes=1)), 2) if at < start + timedelta(hours=30)
+    ]
 
     seen: dict[object, datetime] = {}
     for at in minutes_between(start - timedelta(hours=3), 33):

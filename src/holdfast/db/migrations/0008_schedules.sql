@@ -147,24 +147,25 @@ CREATE FUNCTION holdfast.decide_occurrence_v1(
 ) RETURNS holdfast.occurrence
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    v_seen  timestamptz;
-    v_busy  record;
-    v_made  holdfast.occurrence;
+    v_seen    timestamptz;
+    v_busy    bigint;
+    v_busy_at timestamptz;
+    v_made    holdfast.occurrence;
 BEGIN
     v_made := ROW(p_name, p_at, p_origin, 'started', NULL, p_detail, NULL, p_fingerprint, holdfast.now());
     v_seen := holdfast.unchanged_since_v1(p_name, p_fingerprint);
     IF p_overlap <> 'allow' THEN
-        SELECT * INTO v_busy FROM holdfast.unfinished_job_of_v1(p_name);
+        SELECT u.job_id, u.at INTO v_busy, v_busy_at FROM holdfast.unfinished_job_of_v1(p_name) u;
     END IF;
     IF v_seen IS NOT NULL THEN
         v_made.state := 'skipped';
         v_made.because := 'unchanged';
         v_made.detail := format('the source is as it was at %s', to_char(v_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
-    ELSIF v_busy.job_id IS NOT NULL AND p_overlap = 'skip' THEN
+    ELSIF v_busy IS NOT NULL AND p_overlap = 'skip' THEN
         v_made.state := 'skipped';
         v_made.because := 'overlap';
-        v_made.detail := format('job %s of %s has not ended', v_busy.job_id, to_char(v_busy.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
-    ELSIF p_overlap = 'queue' AND (v_busy.job_id IS NOT NULL
+        v_made.detail := format('job %s of %s has not ended', v_busy, to_char(v_busy_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
+    ELSIF p_overlap = 'queue' AND (v_busy IS NOT NULL
             OR EXISTS (SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.state = 'waiting')) THEN
         v_made.state := 'waiting';
     ELSE
