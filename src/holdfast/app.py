@@ -10,9 +10,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack,
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
-from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task
+from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task, declare_tasks
 from holdfast.leases import Limits
-from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules
+from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
 
@@ -226,6 +226,12 @@ class Holdfast:
         """
         await self.open()
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
+
+    async def declare(self) -> None:
+        """Tell the database about tasks and schedules; a worker does so when it starts. Opens the application."""
+        await self.open()
+        await declare_tasks(self.database, self.tasks.values())
+        await declare_schedules(self.database, self._declarations)
 
     async def migrate(self) -> None:
         """Bring the schema up to date; opens the application, which it would otherwise refuse without a schema."""

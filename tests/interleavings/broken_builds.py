@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.interleavings import lease_schedules as lease
+from tests.interleavings import occurrence_schedules as occurrence
 from tests.interleavings import queue_schedules as queue
 from tests.interleavings.stage import Mutation, Schedule
 
@@ -137,6 +138,38 @@ SHARED_LEASES_FOR_ALL = Mutation(
     ),
 )
 
+_DECIDER = "AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED"
+_ONE_ROW_A_MOMENT = (
+    (
+        "fire_v1",
+        "CONTINUE WHEN EXISTS (SELECT FROM holdfast.occurrence",
+        "CONTINUE WHEN false AND EXISTS (SELECT FROM holdfast.occurrence",
+    ),
+    ("fire_v1", "INSERT INTO holdfast.occurrence SELECT (v_made).*;", ""),
+)
+DECISION_WITHOUT_LOCK = Mutation(
+    "the job is enqueued in one transaction, the schedule advanced in another",
+    (("fire_v1", _DECIDER, ""), ("fire_v1", "WHERE name = p_name;", "WHERE false;"), *_ONE_ROW_A_MOMENT),
+)
+DECISION_WITHOUT_READING = Mutation(
+    "a decision is taken whatever the schedule stands at",
+    (("fire_v1", "s.version = p_version AND s.next_at = p_expected", "true"), *_ONE_ROW_A_MOMENT),
+)
+DECISION_WITHOUT_CLOCK = Mutation(
+    "a decision does not ask the clock again", (("fire_v1", "NOT FOUND OR v_schedule.due_at > v_now", "NOT FOUND"),)
+)
+DECISION_WITHOUT_VERSION = Mutation(
+    "a decision from an older plan is taken", (("fire_v1", "s.version = p_version AND", ""),)
+)
+TRIGGER_WITHOUT_LOCK = Mutation(
+    "a trigger looks for overlap without holding the schedule",
+    (("trigger_schedule_v1", "s.name = p_name FOR UPDATE", "s.name = p_name"),),
+)
+BACKFILL_WITHOUT_LOCK = Mutation(
+    "a backfill looks for jobs without holding the schedule",
+    (("backfill_v1", "s.name = p_name FOR UPDATE", "s.name = p_name"),),
+)
+
 CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (RESCUE_IN_ONE_STATEMENT, lease.completion_commits_while_a_rescue_looks),
     (RESCUE_IN_ONE_STATEMENT, lease.exit_commits_while_a_rescue_looks),
@@ -164,4 +197,11 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (KEYS_IN_ORDER_OF_THE_INPUT, queue.overlapping_keys_in_opposite_order),
     (KEY_IN_ONE_STATEMENT, queue.first_enqueues_of_one_key_at_once),
     (SHARED_LEASES_FOR_ALL, queue.many_transactional_completions),
+    (DECISION_WITHOUT_LOCK, occurrence.two_decisions_at_once),
+    (DECISION_WITHOUT_LOCK, occurrence.decision_after_another),
+    (DECISION_WITHOUT_READING, occurrence.decision_after_another),
+    (DECISION_WITHOUT_CLOCK, occurrence.decision_in_the_past),
+    (DECISION_WITHOUT_VERSION, occurrence.decision_from_an_older_plan),
+    (TRIGGER_WITHOUT_LOCK, occurrence.trigger_beside_a_decision),
+    (BACKFILL_WITHOUT_LOCK, occurrence.two_backfills_at_once),
 )

@@ -8,6 +8,7 @@ import pytest
 
 from tests.interleavings.broken_builds import CAUGHT_BY
 from tests.interleavings.lease_schedules import LEASE_SCHEDULES
+from tests.interleavings.occurrence_schedules import OCCURRENCE_SCHEDULES
 from tests.interleavings.queue_schedules import QUEUE_SCHEDULES
 from tests.interleavings.stage import Mutation, Schedule, Stage
 
@@ -18,7 +19,9 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
         yield stage
 
 
-@pytest.mark.parametrize("schedule", [*LEASE_SCHEDULES, *QUEUE_SCHEDULES], ids=lambda schedule: schedule.__name__)
+@pytest.mark.parametrize(
+    "schedule", [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *OCCURRENCE_SCHEDULES], ids=lambda schedule: schedule.__name__
+)
 async def test_nothing_is_lost_doubled_or_held_up(stage: Stage, schedule: Schedule) -> None:
     await schedule(stage)
 

@@ -209,8 +209,8 @@ def edit(
         "Jobs for past occurrences that have none. Shows what it would do, and asks.",
         "holdfast schedule backfill daily_figures --since 2026-11-01 --until 2026-11-07 --preview",
         "holdfast schedule backfill daily_figures --since 2026-11-01 --until 2026-11-07T12:00 --yes",
-        more="Moments without an offset are on the wall clock of the schedule's zone; a day is its midnight. They run one "
-        "after the other unless the schedule allows overlap. May be repeated: who has a job gets no other.",
+        more="Moments without an offset are on the wall clock of the schedule's zone; a day is its midnight. They run "
+        "one after the other unless the schedule allows overlap. May be repeated: who has a job gets no other.",
     )
 )
 def backfill(

@@ -38,7 +38,7 @@ def up(
     serves = ", ".join(duty.queues or settings.queues)
     _tell("worker", f"{where}: queues {serves}, {duty.concurrency or settings.concurrency} jobs at a time")
     screen.say("Ctrl-C ends the worker.")
-    status = supervise(command, settings, drain=False)
+    status = supervise(command, settings)
     if settings.database_url is None:
         screen.say("The embedded server runs on for other terminals; holdfast down ends it.")
     raise typer.Exit(status)

@@ -17,6 +17,7 @@ from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, database_now, work_done
 
 __all__ = [
     "FINAL",
@@ -26,6 +27,7 @@ __all__ = [
     "SUSPECT",
     "Batch",
     "Claimed",
+    "ErrorGroup",
     "Exit",
     "Finished",
     "GiveUp",
@@ -45,15 +47,19 @@ __all__ = [
     "Producer",
     "Promoter",
     "QueueInfo",
+    "QueueLeft",
     "Queues",
     "Request",
     "Retry",
     "RetryAfter",
     "Snooze",
     "Task",
+    "TaskWork",
     "Verb",
+    "WorkDone",
     "audit",
     "current_job",
+    "database_now",
     "declare_partition_days",
     "declare_tasks",
     "encode_error",
@@ -65,5 +71,6 @@ __all__ = [
     "rescue",
     "result_text",
     "seconds_of",
+    "work_done",
     "worker_of",
 ]

@@ -242,10 +242,10 @@ class Queues:
         """Live workers, and those that ended within the last ten minutes."""
         return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
 
-    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool]:
-        """Whether these queues hold ready jobs, and whether they hold retries due within the horizon."""
+    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> bool:
+        """Whether these queues hold ready jobs, retries due within the horizon, or jobs of workers that look dead."""
         row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"]), bool(row["retries"])
+        return bool(row["ready"] or row["retries"] or row["left_behind"])
 
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""

@@ -105,7 +105,7 @@ class Declarations:
 
 
 async def declare_schedules(database: Database, declarations: Declarations) -> None:
-    """Have the database follow the code: what is new or changed holds from now on, what is no longer there is withdrawn.
+    """Have the database follow the code: what is new or changed holds from now on, what is gone is withdrawn.
 
     What people edited stays over it. Any number of processes may do this at once.
     """

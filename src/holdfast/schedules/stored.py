@@ -55,7 +55,7 @@ class Stored:
         if not anew and (plan.timing == self.plan.timing or (self.due_at is not None and self.due_at <= self.seen_at)):
             return self.next_at, self.due_at
         # Not before what has been decided about, should the clock have been set back.
-        since = self.seen_at if self.last_at is None else max(self.seen_at, self.last_at)
+        since = max(self.seen_at, self.last_at or self.anchor_at)
         return first_moments(plan, self.anchor_at, since)
 
 

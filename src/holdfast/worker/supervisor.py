@@ -44,6 +44,8 @@ class SupervisorOptions:
     rescue: Rescue | None = None
     restart: bool = True
     """False: a worker that exits by itself is done (drain); one that a signal killed is started again all the same."""
+    max_runtime_seconds: float | None = None
+    """After so long the worker is stopped in order, as by a signal."""
     shutdown_hard_seconds: float = 25.0
     hung_limit_seconds: float = 600.0
     healthy_seconds: float = 60.0
@@ -66,6 +68,9 @@ class Supervisor:
         self._stop_signals = 0
         self._ward: _Ward | None = None
         self._registered_once = False
+        self.workers: list[int] = []
+        """The numbers under which its worker process was known, one a life."""
+        self.out_of_time = False
         self._crashes = 0
         self._burials: set[asyncio.Task[None]] = set()
 
@@ -75,6 +80,8 @@ class Supervisor:
 
     async def _main(self) -> int:
         self._listen_to_signals()
+        if self._options.max_runtime_seconds is not None:
+            asyncio.get_running_loop().call_later(self._options.max_runtime_seconds, self._run_out)
         opening = asyncio.create_task(self._open_station(), name="holdfast-supervisor-open")
         try:
             return await self._keep_running()
@@ -93,7 +100,9 @@ class Supervisor:
                 ward.child.signal(signal.SIGTERM)
             status = await ward.outlive()
             self._ward = None
-            self._registered_once |= ward.registered
+            if ward.number is not None:
+                self._registered_once = True
+                self.workers.append(ward.number)
             self._bury(ward)
             if self._is_final(status):
                 return status if status >= 0 else 128 - status
@@ -168,6 +177,12 @@ class Supervisor:
         elif self._ward is not None:
             self._ward.child.signal(signal.SIGTERM)
 
+    def _run_out(self) -> None:
+        if not self._stopping.is_set():
+            self.out_of_time = True
+            log.info("its time of %g s is over: it stops in order", self._options.max_runtime_seconds)
+            self._stop()
+
     def _forward(self, number: int) -> None:
         # Before it said hello it has no handlers yet, and would die of it.
         if self._ward is not None and self._ward.said_hello:
@@ -196,9 +211,10 @@ class _Ward:
         self.child = Child(options.child, options.environment, self._hear)
 
     @property
-    def registered(self) -> bool:
-        """Whether it ever had a number."""
-        return self._liveness is not None and self._liveness.registered
+    def number(self) -> int | None:
+        """The number under which it was known, if it ever had one."""
+        liveness = self._liveness
+        return liveness.worker if liveness is not None and liveness.registered else None
 
     def reason(self, status: int) -> str:
         """Why it ended, for people."""

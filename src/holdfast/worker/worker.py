@@ -168,11 +168,10 @@ class Worker:
             pump.found_nothing.clear()
             if not self._runners.quiet or pump.unwritten:
                 continue
-            row = await self._left_to_run()
-            if not any(row):
+            if not await self._left_to_run():
                 return
 
-    async def _left_to_run(self) -> tuple[bool, bool]:
+    async def _left_to_run(self) -> bool:
         return await Queues(self._database).left_to_run(
             self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
         )

@@ -16,7 +16,7 @@ MoveClock = Callable[[str], Awaitable[None]]
 
 @pytest.fixture
 def move_clock(app: Holdfast, outsider: Any) -> MoveClock:
-    """``await move_clock("3 hours")``: the database's clock shows so much more than it is, for everybody."""
+    """From now on the database's clock shows so much more than it is, for everybody."""
 
     async def move(offset: str) -> None:
         name = await outsider.fetchval("SELECT current_database()")

@@ -296,6 +296,7 @@ BEGIN
     INSERT INTO holdfast.occurrence (schedule, at, origin, state, because, detail, decided_at)
     SELECT p_name, m.at, 'due', 'skipped', 'paused', p_detail, holdfast.now() FROM unnest(p_paused) AS m(at) ON CONFLICT DO NOTHING;
     UPDATE holdfast.schedule s SET edited = p_edited, version = s.version + 1, next_at = p_next, due_at = p_due,
+           last_at = greatest(s.last_at, (SELECT max(m.at) FROM unnest(p_paused) AS m(at))),
            paused_at = CASE WHEN p_resume THEN NULL ELSE s.paused_at END, pause_reason = CASE WHEN p_resume THEN NULL ELSE s.pause_reason END
     WHERE s.name = p_name;
     RETURN true;

@@ -1,0 +1,124 @@
+"""``holdfast worker --drain``: run what is there, queue after queue if asked, say what became of it, and end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from holdfast.cli.connection import bare_database
+from holdfast.cli.drain_summary import markdown, say
+from holdfast.cli.screen import screen
+from holdfast.cli.worker_process import Duty
+from holdfast.clock import monotonic
+from holdfast.db import DRIVER_ERRORS
+from holdfast.errors import DatabaseUnavailable
+from holdfast.jobs import WorkDone, database_now, work_done
+from holdfast.settings import Settings
+from holdfast.telemetry import get_logger
+from holdfast.worker import Supervisor, SupervisorOptions
+
+log = get_logger("cli")
+
+_FAILED = 1
+_INTERRUPTED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class DrainOrder:
+    """How a drain is to be done, beside what every worker is told."""
+
+    sequential: bool = False
+    max_runtime_seconds: float | None = None
+    summary: Path | None = None
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How it went: the workers that took part, and why it ended before its time if it did."""
+
+    workers: list[int]
+    status: int
+    ended_early: str | None
+
+
+class Drain:
+    """One drain: a supervised worker for all queues at once, or one for each queue after the other."""
+
+    def __init__(self, settings: Settings, order: DrainOrder) -> None:
+        self._settings = settings
+        self._order = order
+        self._began_at = monotonic()
+
+    def run(self, duty: Duty, options: SupervisorOptions, command: Sequence[str]) -> int:
+        """Drain, write the summary, and return the exit status: 0 all well, 1 jobs failed, 8 ended before its time."""
+        queues = duty.queues or self._settings.queues
+        began_at = asyncio.run(_now(self._settings))
+        drained = self._drain(queues, options, command)
+        if drained.status not in (0, _FAILED, _INTERRUPTED):
+            return drained.status  # a setting, an import: it never began
+        try:
+            done = asyncio.run(_read(self._settings, drained.workers, queues, began_at))
+        except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
+            log.error("the summary cannot be read: %s", error)  # noqa: TRY400 - what it says is enough
+            return drained.status or _INTERRUPTED
+        status = _FAILED if done.failed else drained.status
+        self._tell(done, drained.ended_early)
+        return status
+
+    def _drain(self, queues: Sequence[str], options: SupervisorOptions, command: Sequence[str]) -> Drained:
+        turns = [[queue] for queue in queues] if self._order.sequential else [list(queues)]
+        workers: list[int] = []
+        status, early = 0, None
+        for turn in turns:
+            left = self._seconds_left()
+            if left is not None and left <= 0:
+                return Drained(workers, _INTERRUPTED, self._out_of_time())
+            # The last --queues counts: it is this turn's.
+            child = [*command, f"--queues={','.join(turn)}"]
+            supervisor = Supervisor(dataclasses.replace(options, child=child, max_runtime_seconds=left))
+            ended = supervisor.run()
+            workers += supervisor.workers
+            if ended not in (0, _FAILED):
+                status = _INTERRUPTED if ended > 128 else ended
+                early = self._out_of_time() if supervisor.out_of_time else "it was stopped"
+                break
+        return Drained(workers, status, early)
+
+    def _seconds_left(self) -> float | None:
+        limit = self._order.max_runtime_seconds
+        return None if limit is None else limit - (monotonic() - self._began_at)
+
+    def _out_of_time(self) -> str:
+        return f"its time of {self._order.max_runtime_seconds:g} s was over"
+
+    def _tell(self, done: WorkDone, ended_early: str | None) -> None:
+        if self._order.as_json:
+            screen.json({**_as_data(done), "ended_early": ended_early})
+        else:
+            say(done, ended_early)
+        if self._order.summary is not None:
+            try:
+                with self._order.summary.open("a", encoding="utf-8") as file:
+                    file.write(markdown(done, ended_early))
+            except OSError as error:
+                screen.error(f"the summary cannot be written: {error}", "name another file with --summary")
+
+
+def _as_data(done: WorkDone) -> dict[str, object]:
+    counts = {"completed": done.completed, "failed": done.failed, "cancelled": done.cancelled}
+    return {**counts, **dataclasses.asdict(done)}
+
+
+async def _now(settings: Settings) -> datetime:
+    async with bare_database(settings, deadline_seconds=30.0) as database:
+        return await database_now(database)
+
+
+async def _read(settings: Settings, workers: Sequence[int], queues: Sequence[str], began_at: datetime) -> WorkDone:
+    async with bare_database(settings, deadline_seconds=30.0) as database:
+        return await work_done(database, workers, queues, began_at)
