@@ -69,6 +69,14 @@ SYSTEMS: Mapping[str, System] = MappingProxyType(
                 jobs_per_second=4000,
             ),
             System(
+                "taskiq",
+                "taskiq",
+                environment="taskiq",
+                store="redis",
+                lacks={"enqueue_bulk": NO_BULK},
+                jobs_per_second=3000,
+            ),
+            System(
                 "celery",
                 "celery",
                 environment="celery",

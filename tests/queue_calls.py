@@ -86,6 +86,7 @@ class QueueCalls:
         done: Sequence[int] = (),
         again: bool = False,
         attempt: int = 1,
+        company: Sequence[int] | None = None,
     ) -> list[int]:
         """Returns the refused jobs."""
         count = len(jobs)
@@ -94,7 +95,7 @@ class QueueCalls:
             await self.value(
                 "finish_v1",
                 *([lease] * count, list(jobs), [state] * count, [attempt] * count, [1000] * count, [1000] * count),
-                *(None, errors, [QUEUE], [1] * count, list(done), again),
+                *(None, errors, [QUEUE], [1] * count, list(done), again, company and list(company)),
             )
         )
 

@@ -53,7 +53,7 @@ _TABLE: Final = (
     Event("schedules.occurrence.started", _INFO, "an occurrence has its job"),
     Event("schedules.occurrence.waiting", _INFO, "an occurrence waits for the job before it to end"),
     Event("schedules.occurrence.skipped", _INFO, "an occurrence has no job: overlap, or an unchanged source"),
-    Event("schedules.occurrence.missed", _WARNING, "an occurrence has no job: nobody was there when it was due"),
+    Event("schedules.occurrence.missed", _WARNING, "occurrences have no job: nobody was there when they were due"),
     Event("worker.started", _INFO, "a worker is registered and claims"),
     Event("worker.stopping", _INFO, "a worker claims nothing more and lets its jobs finish"),
     Event("worker.stopped", _INFO, "a worker has handed everything back and is gone"),

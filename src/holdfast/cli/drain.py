@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from holdfast.cli.connection import bare_database
@@ -16,7 +15,7 @@ from holdfast.cli.worker_process import Duty
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS
 from holdfast.errors import DatabaseUnavailable
-from holdfast.jobs import WorkDone, database_now, work_done
+from holdfast.jobs import WorkDone, work_done
 from holdfast.settings import Settings
 from holdfast.telemetry import get_logger
 from holdfast.worker import Supervisor, SupervisorOptions
@@ -57,16 +56,15 @@ class Drain:
     def run(self, duty: Duty, options: SupervisorOptions, command: Sequence[str]) -> int:
         """Drain, write the summary, and return the exit status: 0 all well, 1 jobs failed, 8 ended before its time."""
         queues = duty.queues or self._settings.queues
-        began_at = asyncio.run(_now(self._settings))
         drained = self._drain(queues, options, command)
-        if drained.status not in (0, _FAILED, _INTERRUPTED):
-            return drained.status  # a setting, an import: it never began
+        if not drained.workers:
+            return drained.status  # a setting, an import, no database, no time: it never began
         try:
-            done = asyncio.run(_read(self._settings, drained.workers, queues, began_at))
+            done = asyncio.run(self._read(drained.workers, queues))
         except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
             log.error("the summary cannot be read: %s", error)  # noqa: TRY400 - what it says is enough
             return drained.status or _INTERRUPTED
-        status = _FAILED if done.failed else drained.status
+        status = _FAILED if done.failed else drained.status  # a worker that broke has status 1 without failed jobs
         self._tell(done, drained.ended_early)
         return status
 
@@ -83,11 +81,15 @@ class Drain:
             supervisor = Supervisor(dataclasses.replace(options, child=child, max_runtime_seconds=left))
             ended = supervisor.run()
             workers += supervisor.workers
-            if ended not in (0, _FAILED):
-                status = _INTERRUPTED if ended > 128 else ended
+            status = max(status, _INTERRUPTED if ended > 128 else ended)
+            if supervisor.stopped or ended not in (0, _FAILED):
                 early = self._out_of_time() if supervisor.out_of_time else "it was stopped"
                 break
         return Drained(workers, status, early)
+
+    async def _read(self, workers: Sequence[int], queues: Sequence[str]) -> WorkDone:
+        async with bare_database(self._settings, deadline_seconds=30.0) as database:
+            return await work_done(database, workers, queues, seconds=monotonic() - self._began_at)
 
     def _seconds_left(self) -> float | None:
         limit = self._order.max_runtime_seconds
@@ -112,13 +114,3 @@ class Drain:
 def _as_data(done: WorkDone) -> dict[str, object]:
     counts = {"completed": done.completed, "failed": done.failed, "cancelled": done.cancelled}
     return {**counts, **dataclasses.asdict(done)}
-
-
-async def _now(settings: Settings) -> datetime:
-    async with bare_database(settings, deadline_seconds=30.0) as database:
-        return await database_now(database)
-
-
-async def _read(settings: Settings, workers: Sequence[int], queues: Sequence[str], began_at: datetime) -> WorkDone:
-    async with bare_database(settings, deadline_seconds=30.0) as database:
-        return await work_done(database, workers, queues, began_at)

@@ -58,7 +58,7 @@ create table holdfast.job (
 partition by RANGE (id);
 comment on table holdfast.job is 'One request for a task, written once. No default partition: retention detaches concurrently.';
 comment on column holdfast.job.priority is '0 runs first, 9 last; every level is probed in every claim';
-comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
 
 -- [table] holdfast.job_kept
 create table holdfast.job_kept (
@@ -78,7 +78,7 @@ create table holdfast.job_kept (
     constraint job_timeout_seconds_check CHECK ((timeout_seconds > (0)::double precision))
 );
 comment on column holdfast.job_kept.priority is '0 runs first, 9 last; every level is probed in every claim';
-comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
 
 -- [table] holdfast.lease
 create table holdfast.lease (
@@ -464,6 +464,9 @@ DECLARE
     v_at       timestamptz;
 BEGIN
     SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     FOREACH v_at IN ARRAY p_ats LOOP
         -- What has, or waits for, its job is done already; what is still to come comes by itself.
         CONTINUE WHEN v_at >= v_schedule.next_at OR EXISTS (
@@ -539,6 +542,7 @@ BEGIN
     INSERT INTO holdfast.occurrence (schedule, at, origin, state, because, detail, decided_at)
     SELECT p_name, m.at, 'due', 'skipped', 'paused', p_detail, holdfast.now() FROM unnest(p_paused) AS m(at) ON CONFLICT DO NOTHING;
     UPDATE holdfast.schedule s SET edited = p_edited, version = s.version + 1, next_at = p_next, due_at = p_due,
+           last_at = greatest(s.last_at, (SELECT max(m.at) FROM unnest(p_paused) AS m(at))),
            paused_at = CASE WHEN p_resume THEN NULL ELSE s.paused_at END, pause_reason = CASE WHEN p_resume THEN NULL ELSE s.pause_reason END
     WHERE s.name = p_name;
     RETURN true;
@@ -562,12 +566,20 @@ DECLARE
     v_attempts   smallint[];
     v_flags      smallint[];
     v_alone      boolean;
+    v_places     tid[];
 BEGIN
-    -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
-    IF NOT EXISTS (
-        SELECT FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
-        WHERE EXISTS (SELECT FROM holdfast.ready x WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark)
-    ) THEN
+    SELECT array_agg(r.place) INTO v_places FROM (
+        SELECT f.place
+        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
+        CROSS JOIN LATERAL (
+            SELECT x.ctid AS place FROM holdfast.ready x
+            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
+              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
+            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
+        ) AS f
+        LIMIT p_limit) AS r;
+    IF v_places IS NULL THEN
+        -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
         IF NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live') THEN
             kind := 2;
             RETURN NEXT;
@@ -580,27 +592,14 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    WITH found AS MATERIALIZED (
-        SELECT r.place
-        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
-        CROSS JOIN LATERAL (
-            SELECT x.ctid AS place FROM holdfast.ready x
-            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
-              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
-            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
-        ) AS r
-        LIMIT p_limit
-    ), taken AS (
-        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (ARRAY(SELECT f.place FROM found f))
+    WITH taken AS (
+        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (v_places)
         RETURNING x.queue, x.priority, x.seq, x.job_id, x.attempt, x.flags
     )
     SELECT array_agg(t.job_id), array_agg(t.queue), array_agg(t.priority), array_agg(t.seq), array_agg(t.attempt), array_agg(t.flags),
            bool_or(t.flags & 5 <> 0)
     INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags, v_alone
     FROM (SELECT * FROM taken ORDER BY taken.priority, taken.seq) AS t;
-    IF v_jobs IS NULL THEN
-        RETURN;
-    END IF;
     IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = ANY (v_jobs)) THEN
         SELECT s.jobs, s.queues, s.priorities, s.seqs, s.attempts, s.flags
         INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags
@@ -623,9 +622,31 @@ BEGIN
         v_leases := array_fill(p_lease, ARRAY[cardinality(v_jobs)]);
         INSERT INTO holdfast.lease (id, job_ids, claimed_at) VALUES (p_lease, v_jobs, holdfast.now());
     END IF;
-    RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+    IF cardinality(v_jobs) > 1 THEN
+        RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+        RETURN;
+    END IF;
+    -- One job: a kept plan that prunes when it starts. Planning a statement for it would take longer than all the rest.
+    kind := 0; job_id := v_jobs[1]; lease := v_leases[1]; queue := v_queues[1]; priority := v_priorities[1]; seq := v_seqs[1];
+    attempt := v_attempts[1]; flags := v_flags[1];
+    SELECT j.task, j.args, j.max_attempts, j.timeout_seconds, j.trace INTO task, args, max_attempts, timeout_seconds, trace
+    FROM (SELECT * FROM holdfast.job x WHERE x.id = claim_v1.job_id
+          UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = claim_v1.job_id LIMIT 1) AS j;
+    RETURN NEXT;
 END $function$;
 comment on function holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[]) is 'Takes up to p_limit ready jobs, in the order of the given (queue, priority, mark) triples, into leases of this worker. kind 0: a job; kind 2: this worker was declared dead.';
+
+-- [function] holdfast.company_among_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.company_among_v1(p_jobs bigint[])
+ RETURNS bigint[]
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT array_agg(j.id) FROM (
+        SELECT x.id FROM holdfast.job x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0
+        UNION ALL SELECT x.id FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0) AS j
+$function$;
+comment on function holdfast.company_among_v1(bigint[]) is 'Those of the jobs that have company, or NULL. Off the hot path, where flags are not at hand.';
 
 -- [function] holdfast.count_held_v1(bigint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.count_held_v1(p_live bigint[], p_leases bigint[], p_jobs bigint[])
@@ -815,7 +836,8 @@ CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigi
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    v_now timestamptz := holdfast.now();
+    v_now     timestamptz := holdfast.now();
+    v_company bigint[] := holdfast.company_among_v1(p_jobs);
 BEGIN
     PERFORM holdfast.write_outcome_v1(i.job_id, p_lease, 3::smallint, i.attempt, v_now,
         jsonb_build_object('type', 'Cancelled', 'message', coalesce(c.reason, 'cancelled on request')))
@@ -823,6 +845,10 @@ BEGIN
     LEFT JOIN holdfast.cancel_request c ON c.job_id = i.job_id;
     INSERT INTO holdfast.tally_delta (queue, cancelled) SELECT q, count(*) FROM unnest(p_queues) AS q GROUP BY q;
     DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs);
+    IF v_company IS NOT NULL THEN
+        PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
+                                         array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+    END IF;
 END $function$;
 comment on function holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[]) is 'Ends jobs that nobody runs any more as cancelled. The caller has taken them out of their place.';
 
@@ -1041,8 +1067,8 @@ AS $function$
 $function$;
 comment on function holdfast.expired_partitions_v1(interval) is 'Partitions all of whose jobs are older than what is kept, oldest first.';
 
--- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[])
-CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[])
+-- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_company bigint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -1073,13 +1099,16 @@ BEGIN
         END IF;
         INSERT INTO holdfast.tally_delta (queue, completed, failed, cancelled, took_us)
         VALUES (p_queues[v_job.queue_at], (v_job.state = 1)::integer, (v_job.state = 2)::integer, (v_job.state = 3)::integer, v_job.took_us);
+        IF v_job.job_id = ANY (p_company) THEN
+            PERFORM holdfast.tell_company_v1(ARRAY[v_job.job_id], ARRAY[v_job.lease], ARRAY[v_job.state]);
+        END IF;
     END LOOP;
     RETURN v_refused;
 END $function$;
-comment on function holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[]) is 'As finish_v1, job by job, for batches of which some may be finished already, lost, or older than the oldest partition.';
+comment on function holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[]) is 'As finish_v1, job by job, for batches of which some may be finished already, lost, or older than the oldest partition.';
 
--- [function] holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text)
-CREATE OR REPLACE FUNCTION holdfast.finish_solo_v1(p_lease bigint, p_job bigint, p_attempt smallint, p_took_us bigint, p_result jsonb, p_queue text)
+-- [function] holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text,smallint)
+CREATE OR REPLACE FUNCTION holdfast.finish_solo_v1(p_lease bigint, p_job bigint, p_attempt smallint, p_took_us bigint, p_result jsonb, p_queue text, p_flags smallint DEFAULT 0)
  RETURNS boolean
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1100,12 +1129,15 @@ BEGIN
         VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result);
     END IF;
     INSERT INTO holdfast.tally_delta (queue, completed, took_us) VALUES (p_queue, 1, p_took_us);
+    IF p_flags & 24 <> 0 THEN
+        PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[p_lease], ARRAY[1::smallint]);
+    END IF;
     RETURN true;
 END $function$;
-comment on function holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text) is 'Last statement of a job''s own transaction: fence, outcome and end of the solo lease are one with the effects. False: the lease is lost, roll back.';
+comment on function holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text,smallint) is 'Last statement of a job''s own transaction: fence, outcome and end of the solo lease are one with the effects. False: the lease is lost, roll back.';
 
--- [function] holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean)
-CREATE OR REPLACE FUNCTION holdfast.finish_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean)
+-- [function] holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[])
+CREATE OR REPLACE FUNCTION holdfast.finish_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_company bigint[] DEFAULT NULL::bigint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1137,9 +1169,13 @@ BEGIN
         SELECT p_queues[i.queue_at], count(*) FILTER (WHERE i.state = 1), count(*) FILTER (WHERE i.state = 2),
                count(*) FILTER (WHERE i.state = 3), sum(i.took_us)
         FROM unnest(p_queue_at, p_states, p_took_us) AS i(queue_at, state, took_us) GROUP BY i.queue_at;
+        IF p_company IS NOT NULL THEN
+            PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg(i.state))
+            FROM unnest(p_leases, p_jobs, p_states) AS i(lease, job_id, state) WHERE i.job_id = ANY (p_company);
+        END IF;
     ELSE
         v_refused := holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
-                                                  p_results, p_errors, p_queues, p_queue_at);
+                                                  p_results, p_errors, p_queues, p_queue_at, p_company);
     END IF;
     IF EXISTS (SELECT FROM holdfast.cancel_request) THEN
         DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs) AND holdfast.is_finished_v1(c.job_id);
@@ -1147,7 +1183,7 @@ BEGIN
     PERFORM holdfast.end_leases_v1(p_done);
     RETURN coalesce(v_refused, '{}');
 END $function$;
-comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted.';
+comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[]) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted. p_company: those with company, NULL for none.';
 
 -- [function] holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text)
 CREATE OR REPLACE FUNCTION holdfast.fire_v1(p_name text, p_version bigint, p_expected timestamp with time zone, p_ats timestamp with time zone[], p_run boolean[], p_details text[], p_next timestamp with time zone, p_due timestamp with time zone, p_fingerprint text)
@@ -1405,6 +1441,12 @@ BEGIN
         FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
              AS i(job_id, delay_us, queue, priority, attempt, flags)
         WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        IF EXISTS (SELECT FROM unnest(p_flags) AS f WHERE f & 24 <> 0) THEN
+            PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg((10 + i.move)::smallint))
+            FROM unnest(p_leases, p_jobs, p_moves, p_flags) AS i(lease, job_id, move, flags)
+            WHERE i.flags & 24 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
+            HAVING count(*) > 0;
+        END IF;
         IF cardinality(v_cancel) > 0 THEN
             PERFORM holdfast.end_cancelled_v1(i.lease, array_agg(i.job_id), array_agg(i.queue), array_agg(i.attempt))
             FROM unnest(p_leases, p_jobs, p_queues, p_attempts) AS i(lease, job_id, queue, attempt)
@@ -1421,6 +1463,27 @@ BEGIN
     RETURN coalesce(v_refused, '{}');
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
+
+-- [function] holdfast.left_behind_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.left_behind_v1(p_queues text[])
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM holdfast.lease l
+        LEFT JOIN holdfast.worker w ON w.id = l.id >> 36
+        LEFT JOIN holdfast.worker_beat b ON b.worker = w.id
+        CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id)
+        JOIN holdfast.every_job j ON j.id = h.job_id
+        WHERE (w.state IS DISTINCT FROM 'live' OR b.beaten_at < holdfast.now() - interval '5 seconds'
+               OR w.has_session AND NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_locks k
+                   WHERE k.locktype = 'advisory' AND k.classid = 1212568 AND k.objid = w.id::oid AND k.objsubid = 2 AND k.granted
+                     AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())))
+          AND j.queue = ANY (p_queues) AND NOT holdfast.is_finished_v1(h.job_id)
+          AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id))
+$function$;
+comment on function holdfast.left_behind_v1(text[]) is 'Is a job of these queues held by somebody who looks dead? Then it is about to run again: worth waiting for, and not more; who is dead the observer decides.';
 
 -- [function] holdfast.make_partitions_v1()
 CREATE OR REPLACE FUNCTION holdfast.make_partitions_v1()
@@ -1569,17 +1632,6 @@ DECLARE
     v_from bigint;
     v_to   bigint;
 BEGIN
-    IF cardinality(p_jobs) = 1 THEN
-        -- One job: a kept plan that prunes when it starts. Planning the statement below would take longer than all the rest.
-        v_from := p_jobs[1];
-        RETURN QUERY
-        SELECT 0::smallint, v_from, p_leases[1], p_queues[1], p_priorities[1], p_seqs[1], p_attempts[1], p_flags[1],
-               j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
-        FROM (VALUES (1)) AS one(row)
-        LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = v_from
-                   UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = v_from LIMIT 1) AS j ON true;
-        RETURN;
-    END IF;
     -- Joining 400 partitions costs 20 ms, one partition 0.1: so the bounds are given as values, a partition's worth at a time.
     SELECT s.partition_days * (86400000::bigint << 22), s.lowest_id INTO v_span, v_low FROM holdfast.storage s;
     SELECT min(j), max(j) INTO v_from, v_to FROM unnest(p_jobs) AS j;
@@ -1746,7 +1798,8 @@ CREATE OR REPLACE FUNCTION holdfast.release_lease_v1(p_lease bigint)
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_jobs bigint[];
+    v_jobs    bigint[];
+    v_company bigint[];
 BEGIN
     PERFORM FROM holdfast.lease l WHERE l.id = p_lease FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -1762,6 +1815,11 @@ BEGIN
            (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint
     FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
           UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j;
+    v_company := holdfast.company_among_v1(v_jobs);
+    IF v_company IS NOT NULL THEN
+        PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
+                                         array_fill(14::smallint, ARRAY[cardinality(v_company)]));
+    END IF;
     RETURN coalesce(cardinality(v_jobs), 0);
 END $function$;
 comment on function holdfast.release_lease_v1(bigint) is 'A live worker gives back a lease that nobody executes; nothing ran, so nothing is counted.';
@@ -1818,9 +1876,15 @@ BEGIN
             PERFORM holdfast.write_outcome_v1(v_job.id, p_lease, 2::smallint, v_job.attempt, v_now, jsonb_build_object(
                 'type', 'LostTooOften', 'message', format('its worker died %s times while this job ran alone under suspicion', v_job.losses)));
             INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
+            IF v_job.flags & 24 <> 0 THEN
+                PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[2::smallint]);
+            END IF;
         ELSE
             INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
             VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            IF v_job.flags & 24 <> 0 THEN
+                PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[14::smallint]);
+            END IF;
         END IF;
     END LOOP;
     PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.job j WHERE j.id = ANY (v_jobs)));
@@ -1919,6 +1983,9 @@ BEGIN
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
     VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
+    IF v_job.flags & 24 <> 0 THEN
+        PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
+    END IF;
     PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
     RETURN 'moved';
 END $function$;
@@ -2033,8 +2100,8 @@ BEGIN
 END $function$;
 comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
 
--- [function] holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision)
-CREATE OR REPLACE FUNCTION holdfast.take_probe_v1(p_name text, p_version bigint, p_next timestamp with time zone, p_seconds double precision)
+-- [function] holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean)
+CREATE OR REPLACE FUNCTION holdfast.take_probe_v1(p_name text, p_version bigint, p_next timestamp with time zone, p_seconds double precision, p_again boolean)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
@@ -2042,14 +2109,26 @@ DECLARE
     v_now timestamptz := holdfast.now();
 BEGIN
     PERFORM FROM holdfast.schedule s WHERE s.name = p_name AND s.version = p_version AND s.next_at = p_next
-        AND (s.probing_until IS NULL OR s.probing_until <= v_now) FOR UPDATE SKIP LOCKED;
+        AND (p_again OR s.probing_until IS NULL OR s.probing_until <= v_now) FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     UPDATE holdfast.schedule SET probing_until = v_now + make_interval(secs => p_seconds) WHERE name = p_name;
     RETURN true;
 END $function$;
-comment on function holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision) is 'True: the caller asks the source of this occurrence, and others leave it alone for so long.';
+comment on function holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean) is 'True: the caller asks the source of this occurrence, and others leave it alone for so long. Again: it still does.';
+
+-- [function] holdfast.tell_company_v1(bigint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    RETURN;
+END $function$;
+comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
 
 -- [function] holdfast.trigger_schedule_v1(text,boolean,text)
 CREATE OR REPLACE FUNCTION holdfast.trigger_schedule_v1(p_name text, p_force boolean, p_detail text)
@@ -2123,8 +2202,8 @@ AS $function$
 $function$;
 comment on function holdfast.withdraw_schedules_v1(text[],text[]) is 'Schedules whose module is still there but no longer declares them are due no more.';
 
--- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[])
-CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
+-- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[], p_company bigint[] DEFAULT NULL::bigint[])
  RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
  LANGUAGE plpgsql
 AS $function$
@@ -2137,14 +2216,14 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
     v_refused := holdfast.finish_v1(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors,
-                                    p_finish_queues, p_queue_at, p_done, p_again);
+                                    p_finish_queues, p_queue_at, p_done, p_again, p_company);
     IF cardinality(v_refused) > 0 THEN
         RETURN QUERY SELECT 1::smallint, r, NULL::bigint, NULL::text, NULL::smallint, NULL::bigint, NULL::smallint,
             NULL::smallint, NULL::text, NULL::text, NULL::smallint, NULL::real, NULL::jsonb FROM unnest(v_refused) AS r;
     END IF;
     RETURN QUERY SELECT * FROM holdfast.claim_v1(p_worker, p_lease, p_limit, p_queues, p_priorities, p_marks);
 END $function$;
-comment on function holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[]) is 'finish_v1 and claim_v1 in one round trip and one commit. kind 1: a completion that was refused, its lease is lost.';
+comment on function holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[]) is 'finish_v1 and claim_v1 in one round trip and one commit. kind 1: a completion that was refused, its lease is lost.';
 
 -- [function] holdfast.workers_to_rescue_v1()
 CREATE OR REPLACE FUNCTION holdfast.workers_to_rescue_v1()

@@ -8,7 +8,7 @@ from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.hot_path import HotPath, worker_of
 from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
-from holdfast.jobs.new_job import KEYED, SOLO, SUSPECT, JobId, NewJob
+from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -17,10 +17,13 @@ from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.task import Host, Request, Task
-from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, database_now, work_done
+from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, work_done
 
 __all__ = [
+    "BATCHED",
+    "COMPANY",
     "FINAL",
+    "GATED",
     "KEYED",
     "MOVES",
     "SOLO",
@@ -59,7 +62,6 @@ __all__ = [
     "WorkDone",
     "audit",
     "current_job",
-    "database_now",
     "declare_partition_days",
     "declare_tasks",
     "encode_error",

@@ -3,12 +3,19 @@
 select kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout_seconds, trace::text
 from holdfast.work_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[]::jsonb[],
     $8::text[]::jsonb[], $9::text[], $10::smallint[], $11::bigint[], $12::boolean,
-    $13::bigint, $14::bigint, $15::integer, $16::text[], $17::smallint[], $18::bigint[])
+    $14::bigint, $15::bigint, $16::integer, $17::text[], $18::smallint[], $19::bigint[], $13::bigint[])
+
+-- name: claim
+-- Promise: work without anything to finish. Its commit does not wait for the disk: after a crash it has not happened.
+select kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout_seconds, trace::text
+from (select set_config('synchronous_commit', 'off', true) as wait) as disk,
+    holdfast.claim_v1($1::bigint, $2::bigint, $3::integer, $4::text[], $5::smallint[], $6::bigint[])
+where disk.wait = 'off'
 
 -- name: finish
 -- Promise: outcomes under the fence of their leases, nothing claimed; the refused ones come back.
 select holdfast.finish_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[]::jsonb[],
-    $8::text[]::jsonb[], $9::text[], $10::smallint[], $11::bigint[], $12::boolean)
+    $8::text[]::jsonb[], $9::text[], $10::smallint[], $11::bigint[], $12::boolean, $13::bigint[])
 
 -- name: leave
 -- Promise: retries, snoozes and returns: each has left its lease and stands in its new place, or is refused.
@@ -17,7 +24,7 @@ select holdfast.leave_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[
 
 -- name: finish_solo
 -- Promise: the last statement of a job's transaction; false means that the lease is lost and the transaction must roll back.
-select holdfast.finish_solo_v1($1::bigint, $2::bigint, $3::smallint, $4::bigint, $5::text::jsonb, $6::text)
+select holdfast.finish_solo_v1($1::bigint, $2::bigint, $3::smallint, $4::bigint, $5::text::jsonb, $6::text, $7::smallint)
 
 -- name: bound_idle_transaction
 -- Promise: a frozen worker keeps the locks of this transaction no longer than $1 milliseconds.

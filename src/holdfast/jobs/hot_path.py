@@ -12,6 +12,7 @@ from typing import Any
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
 from holdfast.jobs.claim_order import ClaimOrder
+from holdfast.jobs.new_job import COMPANY
 from holdfast.jobs.records import Batch, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
@@ -62,9 +63,12 @@ class HotPath:
         over = list(self._over)
         asked_at = monotonic()
         try:
-            rows = await self._fetch(
-                "work", *_finish_columns(finished), over, again, self.worker, base, limit, queues, priorities, marks
-            )
+            claim = (self.worker, base, limit, queues, priorities, marks)
+            if finished or over:
+                columns = _finish_columns(finished)
+                rows = await self._fetch("work", *columns, over, again, _company(finished), *claim)
+            else:
+                rows = await self._fetch("claim", *claim)
         except BaseException:
             self._answer_lost(base, limit)
             raise
@@ -78,7 +82,7 @@ class HotPath:
     async def finish(self, finished: Sequence[Finished], *, again: bool = False) -> list[int]:
         """Write what has finished and claim nothing; returns the ids that were refused."""
         over = list(self._over)
-        refused: list[int] = await self._fetchval("finish", *_finish_columns(finished), over, again)
+        refused: list[int] = await self._fetchval("finish", *_finish_columns(finished), over, again, _company(finished))
         self._settle(finished, over)
         return refused
 
@@ -198,6 +202,11 @@ def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:
         list(names),
         queue_at,
     )
+
+
+def _company(finished: Sequence[Finished]) -> list[int] | None:
+    """The jobs among them that others wait for; None for none."""
+    return [item.job.id for item in finished if item.job.flags & COMPANY] or None
 
 
 def _leave_columns(left: Sequence[Left]) -> tuple[Any, ...]:

@@ -140,6 +140,7 @@ class Job:
                     took,
                     result_text(effects.result),
                     claimed.queue,
+                    claimed.flags,
                 )
                 if not mine:
                     self.lost = True

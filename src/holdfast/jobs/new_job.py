@@ -13,6 +13,12 @@ KEYED: Final = 2
 """Flag: holds a unique key."""
 SUSPECT: Final = 4
 """Flag: its worker died while it may have been running; it runs as the only suspect of its worker."""
+GATED: Final = 8
+"""Flag: stands behind gates (a lane, limits): it becomes ready only with its slots taken."""
+BATCHED: Final = 16
+"""Flag: belongs to a batch of jobs whose end somebody waits for."""
+COMPANY: Final = GATED | BATCHED
+"""Flags of jobs that others wait for: whatever moves them tells ``tell_company_v1``."""
 
 
 class JobId(int):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from holdfast.db import Database, load_statements
 
@@ -76,20 +76,19 @@ class WorkDone:
         return sum(work.cancelled for work in self.tasks)
 
 
-async def database_now(database: Database) -> datetime:
-    """The moment, by the clock that the rows are written by."""
-    moment: datetime = await database.fetchval(_SQL["now"])
-    return moment
-
-
 async def work_done(
-    database: Database, workers: Sequence[int], queues: Sequence[str], began_at: datetime, *, most_errors: int = 50
+    database: Database, workers: Sequence[int], queues: Sequence[str], *, seconds: float, most_errors: int = 50
 ) -> WorkDone:
-    """Read what these workers did since, and what the queues still hold. Reads every outcome that is kept, once."""
+    """Read what these workers did within the last seconds, and what the queues still hold.
+
+    Reads every outcome that is kept, once.
+    """
     ids = list(workers)
+    ended_at: datetime = await database.fetchval(_SQL["now"])
+    began_at = ended_at - timedelta(seconds=seconds)
     return WorkDone(
         began_at=began_at,
-        ended_at=await database_now(database),
+        ended_at=ended_at,
         tasks=[TaskWork(**dict(row)) for row in await database.fetch(_SQL["by_task"], ids)],
         errors=[ErrorGroup(**dict(row)) for row in await database.fetch(_SQL["by_error"], ids, most_errors)],
         left=[QueueLeft(**dict(row)) for row in await database.fetch(_SQL["left"], list(queues), 10_000)],

@@ -32,5 +32,5 @@ select d.queue, d.ready, d.scheduled, d.running, d.paused_at is not null as paus
 from holdfast.queue_depths_v1($2::integer) d where d.queue = any($1::text[]) order by d.queue
 
 -- name: now
--- Promise: the moment by the database's clock, to measure from.
+-- Promise: the moment, by the clock that the rows are written by.
 select holdfast.now()

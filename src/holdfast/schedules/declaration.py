@@ -17,7 +17,9 @@ from holdfast.jobs import Task, seconds_of
 from holdfast.schedules.plan import Misfire, Overlap, Plan
 from holdfast.schedules.probe import Probe, probe_name
 from holdfast.schedules.stored import SQL, Stored, as_json, first_moments
-from holdfast.telemetry import emit
+from holdfast.telemetry import emit, get_logger
+
+log = get_logger("schedules")
 
 _OCCURRENCE: Final = "occurrence"
 """The parameter by which a task asks to be told which moment its job is for."""
@@ -133,8 +135,12 @@ async def _declare(database: Database, one: Schedule, stored: Stored | None) -> 
     elif stored.declared == _as_stored(one.plan) and stored.source == one.source and stored.withdrawn_at is None:
         return True
     else:
-        plan = Plan.from_row(one.plan.as_row() | stored.edited)
-        moments = stored.moments_under(plan, anew=stored.withdrawn_at is not None)
+        try:
+            plan = Plan.from_row(one.plan.as_row() | stored.edited)
+            moments = stored.moments_under(plan, anew=stored.withdrawn_at is not None)
+        except ConfigurationError as error:
+            log.error("schedule %s stays as it was: with its edits it cannot be: %s", one.name, error)  # noqa: TRY400 - said
+            return True
         text = as_json(one.plan.as_row())
         declared = await database.fetchval(
             SQL["declare"], one.name, stored.version, one.source, text, stored.anchor_at, *moments

@@ -39,7 +39,8 @@ def decide(plan: Plan, timetable: Timetable, next_at: datetime, due_at: datetime
     later, more = latest(timetable, next_at, now, max(_MOST_LOOKED_AT, plan.misfire_limit))
     owed = [next_at, *later]
     grace = timedelta(seconds=plan.grace_seconds)
-    missed, in_time = [], []
+    missed: list[datetime] = []
+    in_time: list[datetime] = []
     for at in owed:
         late = now - (due_at if at == next_at else at) > grace
         (missed if late else in_time).append(at)

@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, classify
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, DatabaseUnavailable
 from holdfast.schedules.declaration import Declarations, declare_schedules
 from holdfast.schedules.misfire import Decision, Verdict, decide
 from holdfast.schedules.plan import Plan
@@ -30,6 +30,8 @@ _LATEST_LOOK_SECONDS = 1.0
 _TROUBLE_PAUSE_SECONDS = 30.0
 _FORGET_EVERY_SECONDS = 3600.0
 _PROBE_SECONDS = 120.0
+_PROBE_KEPT_SECONDS, _PROBE_KEEP_EVERY_SECONDS = 15.0, 5.0
+"""Should the process that asks a source die, another one asks it after so long."""
 
 
 class Scheduler:
@@ -64,17 +66,30 @@ class Scheduler:
         here = self._surroundings
         if here is None or here.stopping.is_set() or not here.may_work():
             return _LATEST_LOOK_SECONDS
+        try:
+            return await self._decide(here)
+        except (*DRIVER_ERRORS, DatabaseUnavailable):
+            raise
+        except Exception:  # without it nothing would ever be due again in this process, and nobody would see why
+            log.exception("the scheduler stumbled and goes on")
+            return _LATEST_LOOK_SECONDS
+
+    async def _decide(self, here: Surroundings) -> float:
         if not self._declared:
             await declare_schedules(here.database, self._declarations)
             self._declared = True
-        seen = await here.database.fetchrow(SQL["look"], sorted(self._probes), pool="control")
+        seen = await self._look(here.database)
         if seen["due"]:
             await self._decide_about_due(here)
+            seen = await self._look(here.database)  # what was decided about may be due again any moment
         if seen["waiting"]:
             tell(await here.database.fetch(SQL["start_waiting"], pool="control"))
         await self._forget(here.database)
         pause = seen["next_seconds"]
         return _LATEST_LOOK_SECONDS if pause is None else min(max(pause, 0.0), _LATEST_LOOK_SECONDS)
+
+    async def _look(self, database: Database) -> Any:
+        return await database.fetchrow(SQL["look"], sorted(self._probes), pool="control")
 
     async def _decide_about_due(self, here: Surroundings) -> None:
         for row in await here.database.fetch(SQL["due"], sorted(self._probes), pool="control"):
@@ -84,19 +99,22 @@ class Scheduler:
             probe = self._probes.get(name)
             if probe is None or msgspec.json.decode(row["plan"]).get("probe") is None:
                 await self._fire(here.database, row)
-            elif await here.database.fetchval(
-                SQL["take_probe"], name, row["version"], row["next_at"], _PROBE_SECONDS + 5.0, pool="control"
-            ):
+            elif await _take_probe(here.database, row):
                 # A slow source holds up its own schedule alone.
                 here.start(self._ask_and_fire(here.database, row, probe), name=f"probe of {name}")
 
     async def _ask_and_fire(self, database: Database, row: Any, probe: Probe) -> None:
         fingerprint, trouble = None, None
+        asking = asyncio.ensure_future(fingerprint_of(probe, _PROBE_SECONDS))
         try:
-            fingerprint = await fingerprint_of(probe, _PROBE_SECONDS)
+            while not (await asyncio.wait([asking], timeout=_PROBE_KEEP_EVERY_SECONDS))[0]:
+                await _take_probe(database, row, again=True)
+            fingerprint = asking.result()
         except Exception as error:  # noqa: BLE001 - code of others; what it cannot say does not keep the job from running
             trouble = f"its probe failed: {type(error).__name__}: {error}"[:500]
             log.warning("schedule %s: %s", row["name"], trouble)
+        finally:
+            asking.cancel()
         await self._fire(database, row, fingerprint, trouble)
 
     async def _fire(
@@ -154,17 +172,28 @@ async def _decided(plan: Plan, row: Mapping[str, Any]) -> Decision:
     return await asyncio.to_thread(decide, plan, timetable, next_at, row["due_at"], seen_at)
 
 
+async def _take_probe(database: Database, row: Any, *, again: bool = False) -> bool:
+    """Whether this process is the one to ask; ``again``: it has begun, and goes on."""
+    return bool(
+        await database.fetchval(
+            SQL["take_probe"], row["name"], row["version"], row["next_at"], _PROBE_KEPT_SECONDS, again, pool="control"
+        )
+    )
+
+
 def tell(made: Sequence[Any]) -> None:
-    """Events of what was decided."""
+    """Events of what was decided; however many were missed, that is one event."""
+    missed = [row for row in made if row["because"] == "missed"]
+    if missed:
+        span = {"first": missed[0]["at"].isoformat(), "last": missed[-1]["at"].isoformat()}
+        emit("schedules.occurrence.missed", schedule=missed[0]["schedule"], count=len(missed), **span)
     for row in made:
         fields = {"schedule": row["schedule"], "at": row["at"].isoformat()}
         if row["state"] == "started":
             emit("schedules.occurrence.started", **fields, job=row["job_id"], origin=row["origin"])
         elif row["state"] == "waiting":
             emit("schedules.occurrence.waiting", **fields)
-        elif row["because"] == "missed":
-            emit("schedules.occurrence.missed", **fields, detail=row["detail"])
-        else:
+        elif row["because"] != "missed":
             emit("schedules.occurrence.skipped", **fields, because=row["because"], detail=row["detail"])
 
 

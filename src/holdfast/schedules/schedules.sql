@@ -28,8 +28,8 @@ select exists (select from holdfast.due_schedules_v1($1::text[])) as due,
 select name, version, plan, anchor_at, next_at, due_at, seen_at from holdfast.due_schedules_v1($1::text[])
 
 -- name: take_probe
--- Promise: true: nobody else asks the source of this occurrence for $4 seconds.
-select holdfast.take_probe_v1($1::text, $2::bigint, $3::timestamptz, $4::double precision)
+-- Promise: true: nobody else asks the source of this occurrence for $4 seconds; $5: the caller has it, and keeps it.
+select holdfast.take_probe_v1($1::text, $2::bigint, $3::timestamptz, $4::double precision, $5::boolean)
 
 -- name: fire
 -- Promise: these occurrences are decided about and the schedule stands at the next one, or nothing was done: somebody else was first.

@@ -59,7 +59,9 @@ class Pump:
         # One call at a time: at the end of a worker `flush` writes while `run` may still wait for an answer.
         self._call = asyncio.Lock()
         self._first_result_at = 0.0
+        self._rung = False
         self.claiming = True
+        self.claimed_count = 0
         self.found_nothing = asyncio.Event()
         self._written = asyncio.Event()
         self._taken_count = 0
@@ -70,6 +72,11 @@ class Pump:
     def unwritten(self) -> int:
         """Endings that are not durable yet, those of a call on its way among them."""
         return self._taken_count - self._written_count
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is on its way to or from the server, and nothing waits to be sent."""
+        return not self._call.locked() and self.unwritten == 0
 
     def add(self, ending: Finished | Left) -> None:
         """Take an ending; it is written with the next call."""
@@ -110,6 +117,11 @@ class Pump:
         """Look now: a hint came, or the circumstances changed."""
         self._idleness.stirred()
         self._stir.set()
+
+    def ring(self) -> None:
+        """Somebody rang: a job is ready here, or will be sooner than anything known so far."""
+        self._rung = True
+        self.stir()
 
     async def run(self) -> None:
         """Pump until cancelled. Faults of the database are waited out here, with what has ended kept in memory."""
@@ -153,6 +165,8 @@ class Pump:
 
     async def _turn(self) -> None:
         self._stir.clear()
+        if not self.claiming:
+            self._idleness.away()
         if self._left:
             await self._write_left()
         room = self._room()
@@ -181,6 +195,25 @@ class Pump:
             self.found_nothing.set()
             await self._wait(self._idleness.pause_seconds())
             return
+        batch = await self._ask(room)
+        if batch is None:
+            await self._write_finished()
+            return
+        if batch.claimed:
+            self.found_nothing.clear()
+            self._idleness.found(can_take_more=self._runners.idle > 0)
+            # After a full batch the next call is sent first: the runners work while the server does. After a small one
+            # they begin at once, and what they end soon goes along.
+            if len(batch.claimed) < room:
+                await asyncio.sleep(0 if len(batch.claimed) > 1 else _FULL_TURN_SECONDS)
+        else:
+            if self._rung:
+                self._rung = False
+                self.on_postponed()  # rung for something that is not due yet
+            await self._idleness.nothing()
+
+    async def _ask(self, room: int) -> Batch | None:
+        """The call itself; None: a row among the endings was at fault, and nothing was done."""
         asked_at = monotonic()
         async with self._call:
             finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
@@ -189,30 +222,19 @@ class Pump:
             except BaseException as error:
                 at_fault = bool(finished) and classify(error) in _ROW_AT_FAULT
                 self._keep(finished, again=self._again or not at_fault)
-                if not at_fault:
-                    raise
-                batch = None
-            else:
-                self._again = False
-                self._answered(batch, finished)
-        if batch is None:
-            await self._write_finished()
-            return
+                if at_fault:
+                    return None
+                raise
+            self._again = False
+            self._answered(batch, finished)
         self._prefetch.answered(len(finished), monotonic() - asked_at)
-        if batch.claimed:
-            self.found_nothing.clear()
-            await self._idleness.found(full=len(batch.claimed) >= room)
-            # After a full batch the next call is sent first: the runners work while the server does. After a small one
-            # they begin at once, and what they end soon goes along.
-            if len(batch.claimed) < room:
-                await asyncio.sleep(0 if len(batch.claimed) > 1 else _FULL_TURN_SECONDS)
-        else:
-            await self._idleness.nothing()
+        return batch
 
     def _answered(self, batch: Batch, finished: Sequence[Finished]) -> None:
         for job_id in batch.refused:
             self._on_refused(job_id)
         self._wrote(len(finished))
+        self.claimed_count += len(batch.claimed)
         if batch.dead:
             self.claiming = False
             self._on_dead()

@@ -79,8 +79,7 @@ class Services:
         self._pump.stir()
 
     def _rung(self, _payload: str) -> None:
-        self._due.set()
-        self._pump.stir()
+        self._pump.ring()
 
     async def _promote(self) -> float:
         """Promote, then sleep exactly until the next job is due; a ring, or a second, whatever comes first."""

@@ -74,6 +74,11 @@ class Supervisor:
         self._crashes = 0
         self._burials: set[asyncio.Task[None]] = set()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop, by a signal or because its time was over."""
+        return self._stopping.is_set()
+
     def run(self) -> int:
         """Run until the end; returns the exit status of the worker process. Only from the main thread."""
         return asyncio.run(self._main())

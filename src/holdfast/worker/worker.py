@@ -166,10 +166,15 @@ class Worker:
         while True:
             await pump.found_nothing.wait()
             pump.found_nothing.clear()
-            if not self._runners.quiet or pump.unwritten:
+            claimed = pump.claimed_count
+            if not self._at_rest(pump) or await self._left_to_run():
                 continue
-            if not await self._left_to_run():
+            # The answer is older than now: it counts only if nothing has passed through our own hands meanwhile.
+            if self._at_rest(pump) and pump.claimed_count == claimed:
                 return
+
+    def _at_rest(self, pump: Pump) -> bool:
+        return self._runners.quiet and pump.at_rest
 
     async def _left_to_run(self) -> bool:
         return await Queues(self._database).left_to_run(

@@ -156,7 +156,7 @@ def test_a_declaration_that_cannot_be_names_its_schedule() -> None:
     with pytest.raises(ConfigurationError, match="month: is missing"):
         made.add(app.tasks["report"], "@daily")
     with pytest.raises(ConfigurationError, match="misfire='later' is no policy"):
-        made.add(app.tasks["report"], "@daily", args={"month": "x"}, misfire="later")  # type: ignore[typeddict-item]
+        made.add(app.tasks["report"], "@daily", args={"month": "x"}, misfire="later")  # type: ignore[arg-type]
     made.add(app.tasks["report"], "@daily", args={"month": "x"})
     with pytest.raises(ConfigurationError, match="two schedules named 'report'"):
         made.add(app.tasks["report"], "@daily", args={"month": "x"})

@@ -271,9 +271,11 @@ async def test_only_one_process_asks_the_source(app: Holdfast, schedule: Any, mo
     await schedule(probe=lambda: "unused here")
     await move_clock("1 hour")
     [row] = await due(app)
-    takes = (app.database.fetchval(SQL["take_probe"], "report", row["version"], row["next_at"], 60.0) for _ in range(8))
+    reading = ("report", row["version"], row["next_at"], 60.0)
+    takes = (app.database.fetchval(SQL["take_probe"], *reading, False) for _ in range(8))
 
     assert sum(await asyncio.gather(*takes)) == 1
+    assert await app.database.fetchval(SQL["take_probe"], *reading, True)  # it goes on asking
     assert await due(app) == []
     await move_clock("1 hour 2 minutes")  # whoever asked has died
     assert len(await due(app)) == 1

@@ -120,9 +120,11 @@ def test_every_occurrence_up_to_now_is_decided_about_once(
     decision = decide(plan, timetable, begin, begin, now)
 
     expected, at = [], begin
-    while at is not None and at <= now:
+    while at <= now:
         expected.append(at)
-        at = timetable.after(at)
+        following = timetable.after(at)
+        assert following is not None
+        at = following
     ats = [verdict.at for verdict in decision.verdicts]
     assert ats == expected
     assert decision.next_at == at

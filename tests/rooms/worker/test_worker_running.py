@@ -13,6 +13,7 @@ import pytest
 from holdfast import Holdfast, Job, Retry, RetryAfter, Snooze
 from holdfast.errors import ConfigurationError
 from holdfast.jobs import GiveUp, current_job
+from holdfast.worker import Worker
 from tests.rooms.jobs.hand import assert_conserved
 from tests.rooms.working import working
 from tests.waiting import eventually
@@ -35,6 +36,30 @@ async def test_a_failing_job_is_tried_again_and_every_error_is_kept(app: Holdfas
     assert all("Traceback" in e["error"]["traceback"] for e in history)
     assert info.error is not None
     assert info.error["message"] == "attempt 3"
+    await assert_conserved(app.database)
+
+
+async def test_a_drain_does_not_trust_an_answer_that_was_overtaken(
+    app: Holdfast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it asks whether anything is left, a job comes, fails and is scheduled anew: the answer missed it."""
+    ids: list[int] = []
+    asked = Worker._left_to_run
+
+    @app.task(retry=SOON)
+    async def work() -> None:
+        raise ValueError
+
+    async def overtaken(worker: Worker) -> bool:
+        answer = await asked(worker)
+        if not ids:
+            ids.append(await work.enqueue())
+            await eventually(lambda: worker.report.retried)
+        return answer
+
+    monkeypatch.setattr(Worker, "_left_to_run", overtaken)
+    report = await app.drain()
+    assert (report.retried, report.failed) == (2, 1)
     await assert_conserved(app.database)
 
 

@@ -107,6 +107,43 @@ async def test_one_ring_wakes_one_of_two_workers(app: Holdfast, outsider: Any) -
     await assert_conserved(app.database)
 
 
+async def test_a_worker_that_can_take_no_more_is_not_rung_for(app: Holdfast, outsider: Any) -> None:
+    go_on = asyncio.Event()
+
+    @app.task
+    async def long() -> None:
+        await go_on.wait()
+
+    work, started = stamping(app)
+    async with (
+        working(app, poll_max_seconds=30.0, concurrency=1),
+        working(app, poll_max_seconds=30.0, concurrency=1),
+    ):
+        await until_idle(outsider, 2)
+        await long.enqueue()
+        await until_idle(outsider, 1)
+        for _ in range(5):  # each would wait half a minute for a poll if the busy one were rung for
+            job_id = await work.enqueue()
+            await eventually(partial(started.__contains__, job_id), within_seconds=10)
+        go_on.set()
+    await assert_conserved(app.database)
+
+
+async def test_a_worker_that_is_told_to_stop_is_not_rung_for(app: Holdfast, outsider: Any) -> None:
+    go_on = asyncio.Event()
+
+    @app.task
+    async def long() -> None:
+        await go_on.wait()
+
+    async with working(app) as worker:
+        await until_idle(outsider)
+        await long.enqueue()
+        worker.stop()
+        await until_idle(outsider, 0)
+        go_on.set()
+
+
 async def test_a_resumed_queue_rings(app: Holdfast, outsider: Any) -> None:
     work, started = stamping(app)
     await app.queues.pause("default")

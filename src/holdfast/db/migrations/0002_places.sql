@@ -47,7 +47,7 @@ CREATE TABLE holdfast.job (
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 COMMENT ON TABLE holdfast.job IS 'One request for a task, written once. No default partition: retention detaches concurrently.';
-COMMENT ON COLUMN holdfast.job.flags IS '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key';
+COMMENT ON COLUMN holdfast.job.flags IS '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
 COMMENT ON COLUMN holdfast.job.priority IS '0 runs first, 9 last; every level is probed in every claim';
 
 CREATE TABLE holdfast.outcome (

@@ -2,9 +2,29 @@
 -- Functions, so that their plans cannot go wrong: made on empty tables a plan with a sequential scan or a sort
 -- would be kept while the tables fill (seconds per claim). jit off, because forbidding scans inflates costs.
 
+-- Jobs with company: those that others wait for, or that wait for others. Flags say so (24 = behind gates, or in a batch),
+-- and every path by which such a job ends or leaves its lease tells here, once, in the transaction that moves it.
+-- Moves: 1 completed, 2 failed, 3 cancelled; 11 retried, 12 snoozed, 13 returned, 14 rescued or released; 21 reopened.
+CREATE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    RETURN;
+END $$;
+COMMENT ON FUNCTION holdfast.tell_company_v1 IS
+    'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
+
+CREATE FUNCTION holdfast.company_among_v1(p_jobs bigint[]) RETURNS bigint[]
+LANGUAGE sql STABLE AS $$
+    SELECT array_agg(j.id) FROM (
+        SELECT x.id FROM holdfast.job x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0
+        UNION ALL SELECT x.id FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0) AS j
+$$;
+COMMENT ON FUNCTION holdfast.company_among_v1 IS 'Those of the jobs that have company, or NULL. Off the hot path, where flags are not at hand.';
+
 CREATE FUNCTION holdfast.finish_v1(
     p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[],
-    p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean
+    p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean,
+    p_company bigint[] DEFAULT NULL
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET jit = off AS $$
 DECLARE
@@ -32,9 +52,13 @@ BEGIN
         SELECT p_queues[i.queue_at], count(*) FILTER (WHERE i.state = 1), count(*) FILTER (WHERE i.state = 2),
                count(*) FILTER (WHERE i.state = 3), sum(i.took_us)
         FROM unnest(p_queue_at, p_states, p_took_us) AS i(queue_at, state, took_us) GROUP BY i.queue_at;
+        IF p_company IS NOT NULL THEN
+            PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg(i.state))
+            FROM unnest(p_leases, p_jobs, p_states) AS i(lease, job_id, state) WHERE i.job_id = ANY (p_company);
+        END IF;
     ELSE
         v_refused := holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
-                                                  p_results, p_errors, p_queues, p_queue_at);
+                                                  p_results, p_errors, p_queues, p_queue_at, p_company);
     END IF;
     IF EXISTS (SELECT FROM holdfast.cancel_request) THEN
         DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs) AND holdfast.is_finished_v1(c.job_id);
@@ -43,7 +67,7 @@ BEGIN
     RETURN coalesce(v_refused, '{}');
 END $$;
 COMMENT ON FUNCTION holdfast.finish_v1 IS
-    'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted.';
+    'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted. p_company: those with company, NULL for none.';
 
 CREATE FUNCTION holdfast.count_held_v1(p_live bigint[], p_leases bigint[], p_jobs bigint[]) RETURNS bigint
 LANGUAGE sql STABLE AS $$
@@ -56,7 +80,8 @@ COMMENT ON FUNCTION holdfast.count_held_v1 IS 'How many of these jobs are named 
 
 CREATE FUNCTION holdfast.finish_carefully_v1(
     p_live bigint[], p_now timestamptz, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[],
-    p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[]
+    p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[],
+    p_company bigint[]
 ) RETURNS bigint[]
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -86,6 +111,9 @@ BEGIN
         END IF;
         INSERT INTO holdfast.tally_delta (queue, completed, failed, cancelled, took_us)
         VALUES (p_queues[v_job.queue_at], (v_job.state = 1)::integer, (v_job.state = 2)::integer, (v_job.state = 3)::integer, v_job.took_us);
+        IF v_job.job_id = ANY (p_company) THEN
+            PERFORM holdfast.tell_company_v1(ARRAY[v_job.job_id], ARRAY[v_job.lease], ARRAY[v_job.state]);
+        END IF;
     END LOOP;
     RETURN v_refused;
 END $$;
@@ -147,6 +175,12 @@ BEGIN
         FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
              AS i(job_id, delay_us, queue, priority, attempt, flags)
         WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        IF EXISTS (SELECT FROM unnest(p_flags) AS f WHERE f & 24 <> 0) THEN
+            PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg((10 + i.move)::smallint))
+            FROM unnest(p_leases, p_jobs, p_moves, p_flags) AS i(lease, job_id, move, flags)
+            WHERE i.flags & 24 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
+            HAVING count(*) > 0;
+        END IF;
         IF cardinality(v_cancel) > 0 THEN
             PERFORM holdfast.end_cancelled_v1(i.lease, array_agg(i.job_id), array_agg(i.queue), array_agg(i.attempt))
             FROM unnest(p_leases, p_jobs, p_queues, p_attempts) AS i(lease, job_id, queue, attempt)
@@ -168,7 +202,8 @@ COMMENT ON FUNCTION holdfast.leave_v1 IS
 CREATE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    v_now timestamptz := holdfast.now();
+    v_now     timestamptz := holdfast.now();
+    v_company bigint[] := holdfast.company_among_v1(p_jobs);
 BEGIN
     PERFORM holdfast.write_outcome_v1(i.job_id, p_lease, 3::smallint, i.attempt, v_now,
         jsonb_build_object('type', 'Cancelled', 'message', coalesce(c.reason, 'cancelled on request')))
@@ -176,6 +211,10 @@ BEGIN
     LEFT JOIN holdfast.cancel_request c ON c.job_id = i.job_id;
     INSERT INTO holdfast.tally_delta (queue, cancelled) SELECT q, count(*) FROM unnest(p_queues) AS q GROUP BY q;
     DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs);
+    IF v_company IS NOT NULL THEN
+        PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
+                                         array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+    END IF;
 END $$;
 COMMENT ON FUNCTION holdfast.end_cancelled_v1 IS 'Ends jobs that nobody runs any more as cancelled. The caller has taken them out of their place.';
 
@@ -208,12 +247,20 @@ DECLARE
     v_attempts   smallint[];
     v_flags      smallint[];
     v_alone      boolean;
+    v_places     tid[];
 BEGIN
-    -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
-    IF NOT EXISTS (
-        SELECT FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
-        WHERE EXISTS (SELECT FROM holdfast.ready x WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark)
-    ) THEN
+    SELECT array_agg(r.place) INTO v_places FROM (
+        SELECT f.place
+        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
+        CROSS JOIN LATERAL (
+            SELECT x.ctid AS place FROM holdfast.ready x
+            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
+              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
+            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
+        ) AS f
+        LIMIT p_limit) AS r;
+    IF v_places IS NULL THEN
+        -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
         IF NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p_worker AND w.state = 'live') THEN
             kind := 2;
             RETURN NEXT;
@@ -226,27 +273,14 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    WITH found AS MATERIALIZED (
-        SELECT r.place
-        FROM unnest(p_queues, p_priorities, p_marks) AS m(queue, priority, mark)
-        CROSS JOIN LATERAL (
-            SELECT x.ctid AS place FROM holdfast.ready x
-            WHERE x.queue = m.queue AND x.priority = m.priority AND x.seq >= m.mark
-              AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = m.queue)
-            ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
-        ) AS r
-        LIMIT p_limit
-    ), taken AS (
-        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (ARRAY(SELECT f.place FROM found f))
+    WITH taken AS (
+        DELETE FROM holdfast.ready x WHERE x.ctid = ANY (v_places)
         RETURNING x.queue, x.priority, x.seq, x.job_id, x.attempt, x.flags
     )
     SELECT array_agg(t.job_id), array_agg(t.queue), array_agg(t.priority), array_agg(t.seq), array_agg(t.attempt), array_agg(t.flags),
            bool_or(t.flags & 5 <> 0)
     INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags, v_alone
     FROM (SELECT * FROM taken ORDER BY taken.priority, taken.seq) AS t;
-    IF v_jobs IS NULL THEN
-        RETURN;
-    END IF;
     IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = ANY (v_jobs)) THEN
         SELECT s.jobs, s.queues, s.priorities, s.seqs, s.attempts, s.flags
         INTO v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags
@@ -269,7 +303,17 @@ BEGIN
         v_leases := array_fill(p_lease, ARRAY[cardinality(v_jobs)]);
         INSERT INTO holdfast.lease (id, job_ids, claimed_at) VALUES (p_lease, v_jobs, holdfast.now());
     END IF;
-    RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+    IF cardinality(v_jobs) > 1 THEN
+        RETURN QUERY SELECT * FROM holdfast.payload_v1(v_jobs, v_leases, v_queues, v_priorities, v_seqs, v_attempts, v_flags);
+        RETURN;
+    END IF;
+    -- One job: a kept plan that prunes when it starts. Planning a statement for it would take longer than all the rest.
+    kind := 0; job_id := v_jobs[1]; lease := v_leases[1]; queue := v_queues[1]; priority := v_priorities[1]; seq := v_seqs[1];
+    attempt := v_attempts[1]; flags := v_flags[1];
+    SELECT j.task, j.args, j.max_attempts, j.timeout_seconds, j.trace INTO task, args, max_attempts, timeout_seconds, trace
+    FROM (SELECT * FROM holdfast.job x WHERE x.id = claim_v1.job_id
+          UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = claim_v1.job_id LIMIT 1) AS j;
+    RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION holdfast.claim_v1 IS
     'Takes up to p_limit ready jobs, in the order of the given (queue, priority, mark) triples, into leases of this worker. kind 0: a job; kind 2: this worker was declared dead.';
@@ -304,17 +348,6 @@ DECLARE
     v_from bigint;
     v_to   bigint;
 BEGIN
-    IF cardinality(p_jobs) = 1 THEN
-        -- One job: a kept plan that prunes when it starts. Planning the statement below would take longer than all the rest.
-        v_from := p_jobs[1];
-        RETURN QUERY
-        SELECT 0::smallint, v_from, p_leases[1], p_queues[1], p_priorities[1], p_seqs[1], p_attempts[1], p_flags[1],
-               j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
-        FROM (VALUES (1)) AS one(row)
-        LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = v_from
-                   UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = v_from LIMIT 1) AS j ON true;
-        RETURN;
-    END IF;
     -- Joining 400 partitions costs 20 ms, one partition 0.1: so the bounds are given as values, a partition's worth at a time.
     SELECT s.partition_days * (86400000::bigint << 22), s.lowest_id INTO v_span, v_low FROM holdfast.storage s;
     SELECT min(j), max(j) INTO v_from, v_to FROM unnest(p_jobs) AS j;
@@ -344,7 +377,8 @@ COMMENT ON FUNCTION holdfast.payload_v1 IS 'What to run for each claimed job; ta
 CREATE FUNCTION holdfast.work_v1(
     p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[],
     p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean,
-    p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[]
+    p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[],
+    p_company bigint[] DEFAULT NULL
 ) RETURNS TABLE (kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint,
                  flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
 LANGUAGE plpgsql VOLATILE AS $$
@@ -357,7 +391,7 @@ BEGIN
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
     v_refused := holdfast.finish_v1(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors,
-                                    p_finish_queues, p_queue_at, p_done, p_again);
+                                    p_finish_queues, p_queue_at, p_done, p_again, p_company);
     IF cardinality(v_refused) > 0 THEN
         RETURN QUERY SELECT 1::smallint, r, NULL::bigint, NULL::text, NULL::smallint, NULL::bigint, NULL::smallint,
             NULL::smallint, NULL::text, NULL::text, NULL::smallint, NULL::real, NULL::jsonb FROM unnest(v_refused) AS r;
@@ -367,7 +401,7 @@ END $$;
 COMMENT ON FUNCTION holdfast.work_v1 IS 'finish_v1 and claim_v1 in one round trip and one commit. kind 1: a completion that was refused, its lease is lost.';
 
 CREATE FUNCTION holdfast.finish_solo_v1(
-    p_lease bigint, p_job bigint, p_attempt smallint, p_took_us bigint, p_result jsonb, p_queue text
+    p_lease bigint, p_job bigint, p_attempt smallint, p_took_us bigint, p_result jsonb, p_queue text, p_flags smallint DEFAULT 0
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
@@ -385,6 +419,9 @@ BEGIN
         VALUES (p_job, p_lease, 1, p_attempt, v_now - p_took_us * interval '1 microsecond', v_now, p_result);
     END IF;
     INSERT INTO holdfast.tally_delta (queue, completed, took_us) VALUES (p_queue, 1, p_took_us);
+    IF p_flags & 24 <> 0 THEN
+        PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[p_lease], ARRAY[1::smallint]);
+    END IF;
     RETURN true;
 END $$;
 COMMENT ON FUNCTION holdfast.finish_solo_v1 IS

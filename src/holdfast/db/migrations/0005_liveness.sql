@@ -43,25 +43,6 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.observe_v1 IS 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
 
-CREATE FUNCTION holdfast.left_behind_v1(p_queues text[]) RETURNS boolean
-LANGUAGE sql VOLATILE AS $$
-    SELECT EXISTS (
-        SELECT FROM holdfast.lease l
-        LEFT JOIN holdfast.worker w ON w.id = l.id >> 36
-        LEFT JOIN holdfast.worker_beat b ON b.worker = w.id
-        CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id)
-        JOIN holdfast.every_job j ON j.id = h.job_id
-        WHERE (w.state IS DISTINCT FROM 'live' OR b.beaten_at < holdfast.now() - interval '5 seconds'
-               OR w.has_session AND NOT EXISTS (
-                   SELECT FROM pg_catalog.pg_locks k
-                   WHERE k.locktype = 'advisory' AND k.classid = 1212568 AND k.objid = w.id::oid AND k.objsubid = 2 AND k.granted
-                     AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())))
-          AND j.queue = ANY (p_queues) AND NOT holdfast.is_finished_v1(h.job_id)
-          AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id))
-$$;
-COMMENT ON FUNCTION holdfast.left_behind_v1 IS
-    'Is a job of these queues held by somebody who looks dead? Then it is about to run again: worth waiting for, and not more; who is dead the observer decides.';
-
 CREATE FUNCTION holdfast.declare_dead_v1(p_worker bigint, p_reason text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -144,9 +125,15 @@ BEGIN
             PERFORM holdfast.write_outcome_v1(v_job.id, p_lease, 2::smallint, v_job.attempt, v_now, jsonb_build_object(
                 'type', 'LostTooOften', 'message', format('its worker died %s times while this job ran alone under suspicion', v_job.losses)));
             INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
+            IF v_job.flags & 24 <> 0 THEN
+                PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[2::smallint]);
+            END IF;
         ELSE
             INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
             VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            IF v_job.flags & 24 <> 0 THEN
+                PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[14::smallint]);
+            END IF;
         END IF;
     END LOOP;
     PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.job j WHERE j.id = ANY (v_jobs)));
@@ -164,7 +151,8 @@ COMMENT ON FUNCTION holdfast.unknown_leases_v1 IS 'Leases of a live worker that 
 CREATE FUNCTION holdfast.release_lease_v1(p_lease bigint) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
-    v_jobs bigint[];
+    v_jobs    bigint[];
+    v_company bigint[];
 BEGIN
     PERFORM FROM holdfast.lease l WHERE l.id = p_lease FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
@@ -180,6 +168,11 @@ BEGIN
            (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint
     FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
           UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j;
+    v_company := holdfast.company_among_v1(v_jobs);
+    IF v_company IS NOT NULL THEN
+        PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
+                                         array_fill(14::smallint, ARRAY[cardinality(v_company)]));
+    END IF;
     RETURN coalesce(cardinality(v_jobs), 0);
 END $$;
 COMMENT ON FUNCTION holdfast.release_lease_v1 IS 'A live worker gives back a lease that nobody executes; nothing ran, so nothing is counted.';

@@ -93,20 +93,22 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.next_due_seconds_v1 IS 'How long until something is due that is not due yet.';
 
-CREATE FUNCTION holdfast.take_probe_v1(p_name text, p_version bigint, p_next timestamptz, p_seconds double precision) RETURNS boolean
+CREATE FUNCTION holdfast.take_probe_v1(
+    p_name text, p_version bigint, p_next timestamptz, p_seconds double precision, p_again boolean
+) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now timestamptz := holdfast.now();
 BEGIN
     PERFORM FROM holdfast.schedule s WHERE s.name = p_name AND s.version = p_version AND s.next_at = p_next
-        AND (s.probing_until IS NULL OR s.probing_until <= v_now) FOR UPDATE SKIP LOCKED;
+        AND (p_again OR s.probing_until IS NULL OR s.probing_until <= v_now) FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     UPDATE holdfast.schedule SET probing_until = v_now + make_interval(secs => p_seconds) WHERE name = p_name;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION holdfast.take_probe_v1 IS 'True: the caller asks the source of this occurrence, and others leave it alone for so long.';
+COMMENT ON FUNCTION holdfast.take_probe_v1 IS 'True: the caller asks the source of this occurrence, and others leave it alone for so long. Again: it still does.';
 
 -- Is a job of this schedule on its way? The last hundred are looked at: a schedule that forbids overlap has one.
 CREATE FUNCTION holdfast.unfinished_job_of_v1(p_schedule text, OUT job_id bigint, OUT at timestamptz)
@@ -257,6 +259,9 @@ DECLARE
     v_at       timestamptz;
 BEGIN
     SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
     FOREACH v_at IN ARRAY p_ats LOOP
         -- What has, or waits for, its job is done already; what is still to come comes by itself.
         CONTINUE WHEN v_at >= v_schedule.next_at OR EXISTS (
