@@ -187,10 +187,3 @@ def test_a_drain_goes_on_after_its_worker_was_killed(start: Start, admin: psycop
     assert place(admin, job) == "completed"
     assert noted(admin) == ["die", "die"]
     assert "1 completed, 1 lost with a worker and put back" in err
-
-
-@pytest.mark.parametrize("flag", [("--sequential",), ("--max-runtime", "5m"), ("--summary", "x.md"), ("--json",)])
-def test_what_belongs_to_a_drain_is_refused_without_one(start: Start, flag: tuple[str, ...]) -> None:
-    _, err = told(start(*flag), 2)
-
-    assert "say --drain" in err

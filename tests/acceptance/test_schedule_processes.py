@@ -58,7 +58,7 @@ def workers(tmp_path: Path, database_url: str, admin: psycopg.Connection) -> Ite
 
 
 def count(admin: psycopg.Connection, query: str) -> int:
-    row = admin.execute(query).fetchone()  # type: ignore[call-overload]
+    row = admin.execute(query).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from holdfast import Holdfast
+from holdfast.errors import ScheduleUnknown
 from tests.waiting import eventually
 
 
@@ -25,7 +26,12 @@ async def serving(app: Holdfast) -> AsyncIterator[None]:
 
 
 async def states(app: Holdfast, name: str) -> list[tuple[str, str | None]]:
-    return [(one.state, one.because) for one in reversed(await app.schedules.occurrences(name))]
+    """Of every occurrence, oldest first; none before the schedule is declared."""
+    try:
+        found = await app.schedules.occurrences(name)
+    except ScheduleUnknown:
+        return []
+    return [(one.state, one.because) for one in reversed(found)]
 
 
 async def test_jobs_come_by_themselves_and_each_is_told_its_own_moment(app: Holdfast) -> None:
