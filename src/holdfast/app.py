@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
-from holdfast.jobs import Job, Jobs, Portal, Producer, Queues, Retry, Task, declare_tasks
+from holdfast.jobs import Interception, Job, Jobs, Portal, Producer, Queues, Retry, Task, declare_tasks, surrounded
 from holdfast.leases import Limits
 from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
 from holdfast.settings import Settings, load_settings
@@ -58,7 +59,9 @@ class Holdfast:
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
         self._opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+        self.interception: Interception | None = None
         self._portal = Portal()
+        self._around: list[Callable[[], AbstractContextManager[Any]]] = []
 
     @property
     def settings(self) -> Settings:
@@ -129,6 +132,15 @@ class Holdfast:
             return task
 
         return declare
+
+    def around(self, enter: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Run every handler, of tasks registered before and after, inside ``with enter():``; the last one is outermost.
+
+        For what a framework needs around work: Flask's ``app_context``, Django's connections.
+        """
+        self._around.append(enter)
+        for task in self.tasks.values():
+            task.handler = surrounded(task.handler, enter)
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""
@@ -268,6 +280,8 @@ class Holdfast:
             timeout_seconds=timeout_seconds,
             transactional=transactional,
         )
+        for enter in self._around:
+            task.handler = surrounded(task.handler, enter)
         self.tasks[name] = task
         return task
 

@@ -10,19 +10,25 @@ from pathlib import Path
 
 from tests.architecture.source import ROOT
 
-_FENCE = re.compile(r"^(?P<mark><!-- run -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?:<!-- (?P<mark>run|run sync) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _SPAN = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; ``runs`` if the page marks it with ``<!-- run -->``."""
+    """A fenced block; ``runs`` if the page marks it with ``<!-- run -->``.
+
+    After ``<!-- run sync -->`` it runs in a thread, as a program without an event loop would.
+    """
 
     language: str
     text: str
     line: int
     runs: bool
+    without_loop: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Page:
                 found["text"],
                 self.text.count("\n", 0, found.start("text")) + 1,
                 runs=found["mark"] is not None,
+                without_loop=found["mark"] == "run sync",
             )
             for found in _FENCE.finditer(self.text)
         ]

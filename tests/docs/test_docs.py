@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import logging
 import re
@@ -44,6 +45,8 @@ async def run_page(one: Page, database_url: str) -> dict[str, Any]:
             continue
         if block.language == "sql":
             await run_sql(database_url, block.text)
+        elif block.without_loop:
+            await asyncio.to_thread(eval, compiled(one, block), names)
         else:
             waiting = eval(compiled(one, block), names)
             if inspect.iscoroutine(waiting):

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from holdfast.db.callers import (
+    WORTH_SAYING_SECONDS,
+    AwaitedConnection,
+    BlockingConnection,
+    CallerConnection,
+    for_numbered_style,
+    for_percent_style,
+)
 from holdfast.db.catalog import Validation, validate
 from holdfast.db.database import Database
-from holdfast.db.drivers import CallerConnection, adopt
+from holdfast.db.drivers import adopt
 from holdfast.db.faults import DRIVER_ERRORS, Fault, classify
 from holdfast.db.held import HeldConnection
 from holdfast.db.listener import Listener
@@ -19,11 +27,16 @@ from holdfast.db.migrator import (
     wait_for_schema,
 )
 from holdfast.db.statements import Statement, load_statements
+from holdfast.db.throwaway import DatabaseClock, ThrowawayDatabases
 
 __all__ = [
     "DRIVER_ERRORS",
+    "WORTH_SAYING_SECONDS",
+    "AwaitedConnection",
+    "BlockingConnection",
     "CallerConnection",
     "Database",
+    "DatabaseClock",
     "Fault",
     "HeldConnection",
     "Listener",
@@ -31,9 +44,12 @@ __all__ = [
     "MigrationState",
     "MigrationStatus",
     "Statement",
+    "ThrowawayDatabases",
     "Validation",
     "adopt",
     "classify",
+    "for_numbered_style",
+    "for_percent_style",
     "load_migrations",
     "load_statements",
     "migrate",

@@ -4,39 +4,31 @@ The caller's transaction is the caller's: nothing here begins, commits or config
 here takes JSON as ``$1::text::jsonb`` and returns it as ``args::text``, because the caller's connection may have its
 own idea of how jsonb becomes Python; ``fetch`` refuses one that does not.
 
-A further driver is one small class and one line in ``_DRIVERS``.
+A further driver is one small class: in ``_DRIVERS``, or in a package of its own behind an entry point of the group
+``holdfast.connections`` that is named after the package its connections come from. That is how the integrations of
+``holdfast.contrib`` are found, although nothing here knows them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import sys
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, ClassVar, Protocol
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
 
+from holdfast.db.callers import (
+    AwaitedConnection,
+    BlockingConnection,
+    CallerConnection,
+    ConnectionKind,
+    lists_for_tuples,
+    text_json_only,
+)
 from holdfast.db.statements import Statement
 from holdfast.errors import DriverUnsupported
 
-_JSON_PARAMETER = re.compile(r"\$\d+\s*::\s*jsonb?\b", re.IGNORECASE)
-
-
-class CallerConnection(Protocol):
-    """What a room may do with a connection that its caller owns."""
-
-    driver: ClassVar[str]
-    """The driver's name as people know it."""
-    is_async: ClassVar[bool]
-    """Whether ``fetch`` is the natural verb; otherwise ``fetch_sync`` is."""
-
-    async def fetch(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
-        """Run a statement in the caller's transaction, return its rows as sequences."""
-        ...
-
-    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
-        """The same for a caller without an event loop; ``DriverUnsupported`` on an async connection."""
-        ...
+_INTEGRATIONS = "holdfast.connections"
 
 
 def adopt(connection: Any) -> CallerConnection:
@@ -45,16 +37,28 @@ def adopt(connection: Any) -> CallerConnection:
         if driver.recognises(connection):
             return driver(connection)
     kind = type(connection)
-    supported = ", ".join(driver.driver for driver in _DRIVERS)
+    packages = frozenset(above.__module__.partition(".")[0] for above in kind.__mro__)
+    for driver in _integrations(packages):
+        if driver.recognises(connection):
+            return driver(connection)
+    bare = ", ".join(driver.driver for driver in _DRIVERS)
+    others = ", ".join(sorted(entry.name for entry in entry_points(group=_INTEGRATIONS)))
     raise DriverUnsupported(
         f"cannot work on a {kind.__module__}.{kind.__qualname__}",
-        remedy=f"hand in an open connection of one of: {supported} (a connection, not a pool, cursor or URL)",
+        remedy=f"hand in an open connection of one of: {bare} (a connection, not a pool, cursor or URL), "
+        f"or what holds a transaction in: {others}",
     )
 
 
-class _Asyncpg:
+@cache
+def _integrations(packages: frozenset[str]) -> tuple[ConnectionKind, ...]:
+    """What the installed integrations offer for objects whose classes come from these packages."""
+    found = [entry.load() for entry in entry_points(group=_INTEGRATIONS) if entry.name in packages]
+    return tuple(kind for offered in found for kind in offered)
+
+
+class _Asyncpg(AwaitedConnection):
     driver: ClassVar[str] = "asyncpg"
-    is_async: ClassVar[bool] = True
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -66,15 +70,11 @@ class _Asyncpg:
         )
 
     async def fetch(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
-        return list(await self._connection.fetch(_text_json_only(statement), *params))
-
-    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:  # noqa: ARG002
-        raise _needs_await(self.driver)
+        return list(await self._connection.fetch(text_json_only(statement), *params))
 
 
-class _PsycopgAsync:
+class _PsycopgAsync(AwaitedConnection):
     driver: ClassVar[str] = "psycopg.AsyncConnection"
-    is_async: ClassVar[bool] = True
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -85,19 +85,15 @@ class _PsycopgAsync:
 
     async def fetch(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
         async with _psycopg_cursor("AsyncRawCursor", self._connection) as cursor:
-            await cursor.execute(_text_json_only(statement), _for_psycopg(params))
+            await cursor.execute(text_json_only(statement), lists_for_tuples(params))
             try:
                 return list(await cursor.fetchall())
             except sys.modules["psycopg"].ProgrammingError as error:
                 return _no_rows(cursor, error)
 
-    def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:  # noqa: ARG002
-        raise _needs_await(self.driver)
 
-
-class _Psycopg:
+class _Psycopg(BlockingConnection):
     driver: ClassVar[str] = "psycopg.Connection"
-    is_async: ClassVar[bool] = False
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -106,20 +102,16 @@ class _Psycopg:
     def recognises(connection: Any) -> bool:
         return _is_instance(connection, "psycopg", "Connection")
 
-    async def fetch(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
-        # A thread, so that a blocking connection used from async code does not stop the loop.
-        return await asyncio.to_thread(self.fetch_sync, statement, params)
-
     def fetch_sync(self, statement: Statement, params: Sequence[Any] = ()) -> list[Sequence[Any]]:
         with _psycopg_cursor("RawCursor", self._connection) as cursor:
-            cursor.execute(_text_json_only(statement), _for_psycopg(params))
+            cursor.execute(text_json_only(statement), lists_for_tuples(params))
             try:
                 return list(cursor.fetchall())
             except sys.modules["psycopg"].ProgrammingError as error:
                 return _no_rows(cursor, error)
 
 
-_DRIVERS: tuple[type[_Asyncpg | _PsycopgAsync | _Psycopg], ...] = (_Asyncpg, _PsycopgAsync, _Psycopg)
+_DRIVERS: tuple[ConnectionKind, ...] = (_Asyncpg, _PsycopgAsync, _Psycopg)
 
 
 def _is_instance(connection: Any, module: str, name: str) -> bool:
@@ -154,26 +146,3 @@ def _no_rows(cursor: Any, error: Exception) -> list[Sequence[Any]]:
     if cursor.description is None and getattr(error, "sqlstate", None) is None:
         return []
     raise error
-
-
-def _for_psycopg(params: Sequence[Any]) -> Sequence[Any]:
-    """Tuples as lists: psycopg makes a composite of a tuple, where asyncpg takes any sequence for an array."""
-    return [list(param) if isinstance(param, tuple) else param for param in params]
-
-
-@cache
-def _text_json_only(statement: Statement) -> str:
-    found = _JSON_PARAMETER.search(statement.sql)
-    if found:
-        raise ValueError(
-            f"statement {statement.name!r} takes {found[0]!r}: a caller's connection may encode that itself; "
-            "write it as ::text::jsonb (::text[]::jsonb[])"
-        )
-    return statement.sql
-
-
-def _needs_await(driver: str) -> DriverUnsupported:
-    return DriverUnsupported(
-        f"a {driver} connection cannot be used without await",
-        remedy="use the async form of this call, or hand in a psycopg.Connection",
-    )

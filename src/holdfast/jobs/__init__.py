@@ -6,7 +6,7 @@ from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.hot_path import HotPath, worker_of
-from holdfast.jobs.job import Job, JobTransaction, current_job, job_holder
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
@@ -16,7 +16,8 @@ from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
-from holdfast.jobs.task import Host, Request, Task
+from holdfast.jobs.surroundings import surrounded
+from holdfast.jobs.task import Host, Interception, Request, Task
 from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, work_done
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "GiveUp",
     "Host",
     "HotPath",
+    "Interception",
     "Job",
     "JobId",
     "JobInfo",
@@ -60,6 +62,7 @@ __all__ = [
     "TaskWork",
     "Verb",
     "WorkDone",
+    "as_current",
     "audit",
     "current_job",
     "declare_partition_days",
@@ -73,6 +76,7 @@ __all__ = [
     "rescue",
     "result_text",
     "seconds_of",
+    "surrounded",
     "work_done",
     "worker_of",
 ]

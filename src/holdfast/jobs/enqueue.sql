@@ -37,3 +37,7 @@ where (t.queue, t.priority, t.flags, t.max_attempts, t.timeout_seconds)
 -- Promise: as enqueue_keyed on a connection of the caller's, where the server draws the ids: the id of a job that existed before is negative.
 select holdfast.enqueue_keyed_told_v1($1::bigint[], $2::text[], $3::text[], $4::text[]::jsonb[], $5::smallint[], $6::smallint[],
     $7::bigint[], $8::timestamptz[], $9::smallint[], $10::real[], $11::text[], $12::text[]::jsonb[])
+
+-- name: ring
+-- Promise: one idle worker of each of these queues is told to look, where there is one. A hint.
+select holdfast.ring_v1($1::text[])

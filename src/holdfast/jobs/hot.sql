@@ -1,8 +1,8 @@
 -- name: work
 -- Promise: finish and claim in one round trip and one commit; rows of kind 0 are jobs, 1 refused completions, 2 says that this worker is dead.
 select kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout_seconds, trace::text
-from holdfast.work_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[]::jsonb[],
-    $8::text[]::jsonb[], $9::text[], $10::smallint[], $11::bigint[], $12::boolean,
+from holdfast.work_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
+    $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean,
     $14::bigint, $15::bigint, $16::integer, $17::text[], $18::smallint[], $19::bigint[], $13::bigint[])
 
 -- name: claim
@@ -14,8 +14,8 @@ where disk.wait = 'off'
 
 -- name: finish
 -- Promise: outcomes under the fence of their leases, nothing claimed; the refused ones come back.
-select holdfast.finish_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::text[]::jsonb[],
-    $8::text[]::jsonb[], $9::text[], $10::smallint[], $11::bigint[], $12::boolean, $13::bigint[])
+select holdfast.finish_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
+    $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean, $13::bigint[])
 
 -- name: leave
 -- Promise: retries, snoozes and returns: each has left its lease and stands in its new place, or is refused.

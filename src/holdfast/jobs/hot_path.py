@@ -184,24 +184,31 @@ def _claim_order(row: Any) -> tuple[int, int]:
 
 
 def _finish_columns(finished: Sequence[Finished]) -> tuple[Any, ...]:
-    """The first ten parameters of ``work`` and ``finish``; results and errors that nobody has are NULL, not arrays."""
+    """The first ten parameters of ``work`` and ``finish``; results and errors that nobody has are NULL, not arrays.
+
+    Numbers travel as array literals: the driver looks at an array element by element, and at a text once.
+    """
     now = monotonic()
     names: dict[str, int] = {}
     queue_at = [names.setdefault(item.job.queue, len(names) + 1) for item in finished]
     results = [item.result for item in finished]
     errors = [item.error for item in finished]
     return (
-        [item.job.lease for item in finished],
-        [item.job.id for item in finished],
-        [item.outcome for item in finished],
-        [item.job.attempt for item in finished],
-        [int((now - item.started_at) * 1_000_000) for item in finished],
-        [int(item.took_seconds * 1_000_000) for item in finished],
+        _literal([item.job.lease for item in finished]),
+        _literal([item.job.id for item in finished]),
+        _literal([item.outcome for item in finished]),
+        _literal([item.job.attempt for item in finished]),
+        _literal([int((now - item.started_at) * 1_000_000) for item in finished]),
+        _literal([int(item.took_seconds * 1_000_000) for item in finished]),
         results if any(result is not None for result in results) else None,
         errors if any(error is not None for error in errors) else None,
         list(names),
-        queue_at,
+        _literal(queue_at),
     )
+
+
+def _literal(numbers: Sequence[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _company(finished: Sequence[Finished]) -> list[int] | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from holdfast.clock import monotonic
@@ -175,6 +175,16 @@ def current_job() -> Job | None:
     """The job that the calling code runs in, or None: in the handler, what it awaits, and its threads."""
     holder = _current.get(None)
     return holder[0] if holder else None
+
+
+@contextmanager
+def as_current(job: Job) -> Iterator[None]:
+    """Let ``current_job`` be this one for the length of a ``with``."""
+    token = _current.set([job])
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def job_holder() -> list[Job | None]:

@@ -149,14 +149,23 @@ class Producer:
 
 async def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
     """Enqueue in the transaction of a connection that the caller owns; both commit or neither does."""
-    rows = await adopt(connection).fetch(*_on_connection(jobs))
+    adopted = adopt(connection)
+    rows = await adopted.fetch(*_on_connection(jobs))
+    adopted.at_commit(_SQL["ring"], _wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 
 def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
-    """The same for a psycopg ``Connection``, without an event loop."""
-    rows = adopt(connection).fetch_sync(*_on_connection(jobs))
+    """The same on a connection without await, without an event loop."""
+    adopted = adopt(connection)
+    rows = adopted.fetch_sync(*_on_connection(jobs))
+    adopted.at_commit(_SQL["ring"], _wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
+
+
+def _wanted_at_once(jobs: Sequence[NewJob]) -> set[str]:
+    """Queues to ring for once more at the commit: who was busy when the job was inserted may be idle by then (F21)."""
+    return {job.queue for job in jobs if job.delay_us is None and job.due_at is None}
 
 
 def _on_connection(jobs: Sequence[NewJob]) -> tuple[Statement, tuple[Any, ...]]:

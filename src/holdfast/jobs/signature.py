@@ -42,6 +42,7 @@ class Signature:
             hint = hints.get(parameter.name, Any)
             optional = parameter.default is not parameter.empty
             fields[parameter.name] = typing.NotRequired[hint] if optional else hint
+        self._hints = {name: hints.get(name, Any) for name in self._names}
         self._keyword_only = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         shape: Any = _make_typed_dict(f"{task}_arguments", fields)
         shape.__pydantic_config__ = _CONFIG
@@ -77,6 +78,19 @@ class Signature:
                 remedy="leave it out, or encode binary data (base64) first",
             )
         return text
+
+    def dump_some(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON values of some of the arguments, as ``dump`` stores them. Raises ``ArgumentsInvalid`` as it does."""
+        shape: Any = _make_typed_dict(
+            f"{self._task}_some_arguments", {name: typing.NotRequired[hint] for name, hint in self._hints.items()}
+        )
+        shape.__pydantic_config__ = _CONFIG
+        adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(shape)
+        try:
+            values: dict[str, Any] = adapter.dump_python(adapter.validate_python(kwargs), mode="json")
+        except ValidationError as error:
+            raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
+        return values
 
     def load(self, text: str) -> dict[str, Any]:
         """Keyword arguments for the handler. Raises ``ArgumentsInvalid``: the job was enqueued past the check."""

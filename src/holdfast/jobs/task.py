@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.durations import seconds_of
-from holdfast.jobs.job import Job
+from holdfast.jobs.job import Job, JobTransaction
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.retry import Retry
@@ -22,8 +22,22 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
+class Interception(Protocol):
+    """Who takes the jobs of an application instead of its database: ``holdfast.testing`` runs them at once."""
+
+    async def take(self, task: Task[..., Any], jobs: Sequence[NewJob], connection: Any) -> list[JobId]:
+        """Take jobs of a task, enqueued on a connection of the caller's or on None; ids in their order."""
+        ...
+
+    def take_sync(self, task: Task[..., Any], jobs: Sequence[NewJob], connection: Any) -> list[JobId]:
+        """The same for a caller without an event loop."""
+        ...
+
+
 class Host(Protocol):
     """What a task needs of the application that registered it."""
+
+    interception: Interception | None
 
     async def producer(self) -> Producer:
         """The way into the queue on the running event loop; opens the application if it is not open yet."""
@@ -54,6 +68,21 @@ class Request(Generic[P, R]):
         self._task = task
         self._options = options
         self._connection = connection
+
+    @property
+    def registered(self) -> Task[P, R]:
+        """The task that this is a request for."""
+        return self._task
+
+    @property
+    def connection(self) -> Any:
+        """The caller's connection that ``using`` was given, or None."""
+        return self._connection
+
+    @property
+    def wanted(self) -> Options:
+        """The options that jobs of this request get."""
+        return self._options
 
     def options(
         self,
@@ -95,14 +124,20 @@ class Request(Generic[P, R]):
         return Request(self._task, replace(self._options, **chosen), self._connection)
 
     def using(self, connection: Any) -> Request[P, R]:
-        """Enqueue in the transaction of this connection (asyncpg, psycopg): with it, or not at all."""
+        """Enqueue in the transaction of this connection: with it, or not at all.
+
+        A connection of asyncpg or psycopg; a SQLAlchemy Session or Connection, sync or async; Django's ``connection``;
+        the ``tx`` of ``job.transaction()``.
+        """
+        if isinstance(connection, JobTransaction):
+            connection = connection.connection
         return Request(self._task, self._options, connection)
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """Store one job and return its id. Raises ``ArgumentsInvalid``; then nothing was inserted."""
         job = self._new(args, kwargs)
-        if self._connection is not None:
-            return (await enqueue_on(self._connection, [job]))[0]
+        if self._goes_elsewhere:
+            return (await self._enqueue_elsewhere([job]))[0]
         return await (await self._task.host.producer()).enqueue(job)
 
     async def enqueue_many(self, calls: Iterable[Any]) -> list[JobId]:
@@ -113,15 +148,15 @@ class Request(Generic[P, R]):
         jobs = [self._new_call(call) for call in calls]
         if not jobs:
             return []
-        if self._connection is not None:
-            return await enqueue_on(self._connection, jobs)
+        if self._goes_elsewhere:
+            return await self._enqueue_elsewhere(jobs)
         return await (await self._task.host.producer()).enqueue_many(jobs)
 
     def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> JobId:
         """``enqueue`` for callers without an event loop: scripts, Flask, Django, threads."""
         job = self._new(args, kwargs)
-        if self._connection is not None:
-            return enqueue_on_sync(self._connection, [job])[0]
+        if self._goes_elsewhere:
+            return self._enqueue_elsewhere_sync([job])[0]
         return self._task.host.run_sync(lambda producer: producer.enqueue(job))
 
     def enqueue_many_sync(self, calls: Iterable[Any]) -> list[JobId]:
@@ -129,9 +164,26 @@ class Request(Generic[P, R]):
         jobs = [self._new_call(call) for call in calls]
         if not jobs:
             return []
-        if self._connection is not None:
-            return enqueue_on_sync(self._connection, jobs)
+        if self._goes_elsewhere:
+            return self._enqueue_elsewhere_sync(jobs)
         return self._task.host.run_sync(lambda producer: producer.enqueue_many(jobs))
+
+    @property
+    def _goes_elsewhere(self) -> bool:
+        """Whether jobs go to a connection of the caller's or to a test, not through the application's producer."""
+        return self._connection is not None or self._task.host.interception is not None
+
+    async def _enqueue_elsewhere(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        interception = self._task.host.interception
+        if interception is not None:
+            return await interception.take(self._task, jobs, self._connection)
+        return await enqueue_on(self._connection, jobs)
+
+    def _enqueue_elsewhere_sync(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        interception = self._task.host.interception
+        if interception is not None:
+            return interception.take_sync(self._task, jobs, self._connection)
+        return enqueue_on_sync(self._connection, jobs)
 
     def _new_call(self, call: Any) -> NewJob:
         if isinstance(call, Mapping):

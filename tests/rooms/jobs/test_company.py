@@ -1,4 +1,4 @@
-"""Jobs with company: every path by which one ends or leaves its lease tells the one function, and plain jobs never do."""
+"""Jobs with company: every path by which one ends or leaves its lease tells the one function; plain jobs never do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tests.queue_calls import CANCELLED, COMPLETED, FAILED, QUEUE, RETRY, RETURN
 BATCHED = 16
 LISTEN = """
     CREATE TABLE told (n integer GENERATED ALWAYS AS IDENTITY, job_id bigint, lease bigint, move smallint);
-    CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[]) RETURNS void
+    CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
+    RETURNS void
     LANGUAGE sql VOLATILE AS $$
         INSERT INTO told (job_id, lease, move)
         SELECT i.job_id, i.lease, i.move FROM unnest(p_jobs, p_leases, p_moves) AS i(job_id, lease, move)
@@ -43,7 +44,7 @@ async def calls(outsider: Any, app: Any) -> AsyncIterator[Listening]:
     listening = Listening(outsider)
     listening.worker = await listening.register()
     listening.lease = lease_number(listening.worker, 1)
-    yield listening
+    return listening
 
 
 Path = Callable[[Listening, list[int]], Awaitable[Any]]

@@ -260,3 +260,23 @@ async def test_effects_and_the_job_share_one_database_connection_type(app: Holdf
     job_id = await work.enqueue()
     assert (await app.drain()).ok
     assert [row if isinstance(row, int) else row[0] for row in rows] == [job_id, job_id, 7]
+
+
+async def test_a_job_enqueued_in_the_jobs_transaction_exists_with_its_effects_or_not_at_all(
+    app: Holdfast, outsider: Any
+) -> None:
+    @app.task(queue="next")
+    async def follow(n: int) -> None: ...
+
+    @app.task(transactional=True, retry=Retry(max_attempts=2, delay_seconds=0))
+    async def work(job: Job) -> None:
+        async with job.transaction() as tx:
+            await tx.execute(EFFECT, job.id)
+            await follow.using(tx).enqueue(job.attempt)
+            if job.attempt == 1:
+                raise ValueError("after the enqueue")
+
+    job_id = await work.enqueue()
+    assert (await app.drain()).ok
+    assert await effects_of(outsider) == [job_id]
+    assert [job.args for job in await app.jobs.list(queue="next")] == [{"n": 2}]
