@@ -64,9 +64,11 @@ class Drain:
         except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
             log.error("the summary cannot be read: %s", error)  # noqa: TRY400 - what it says is enough
             return drained.status or _INTERRUPTED
-        status = _FAILED if done.failed else drained.status  # a worker that broke has status 1 without failed jobs
-        self._tell(done, drained.ended_early)
-        return status
+        early = drained.ended_early
+        if drained.status and not done.failed and early is None:
+            early = f"a worker ended with status {drained.status}"  # it broke, and no job did
+        self._tell(done, early)
+        return _FAILED if done.failed else drained.status
 
     def _drain(self, queues: Sequence[str], options: SupervisorOptions, command: Sequence[str]) -> Drained:
         turns = [[queue] for queue in queues] if self._order.sequential else [list(queues)]

@@ -93,5 +93,5 @@ async def work_done(
         errors=[ErrorGroup(**dict(row)) for row in await database.fetch(_SQL["by_error"], ids, most_errors)],
         left=[QueueLeft(**dict(row)) for row in await database.fetch(_SQL["left"], list(queues), 10_000)],
         retried=int(await database.fetchval(_SQL["retried"], ids)),
-        lost=int(await database.fetchval(_SQL["lost"], began_at)),
+        lost=int(await database.fetchval(_SQL["lost"], began_at, list(queues))),
     )

@@ -23,8 +23,10 @@ group by 1, 2, 3, 4 order by count(*) desc, 1, 2 limit $2::integer
 select count(*) from holdfast.failed_attempt f where f.lease >> 36 = any($1::bigint[])
 
 -- name: lost
--- Promise: how many jobs were lost with a worker since $1 and put back, those of other workers included.
-select count(*) from holdfast.loss l where l.lost_at >= $1::timestamptz
+-- Promise: how many jobs of the queues $2 were lost with a worker since $1 and put back, those of other workers included.
+select count(*) from holdfast.loss l
+where l.lost_at >= $1::timestamptz
+  and exists (select from holdfast.every_job j where j.id = l.job_id and j.queue = any($2::text[]))
 
 -- name: left
 -- Promise: what these queues still hold, a line each, counted up to $2: ready, due later, running with others.
