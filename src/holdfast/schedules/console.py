@@ -247,7 +247,7 @@ def _info(row: Stored, last: Occurrence | None) -> ScheduleInfo:
         name=row.name,
         state=state,
         plan=plan,
-        words=plan.timetable(row.anchor_at).words,
+        words=_words(row, plan),
         edited=row.edited,
         next_at=row.next_at if state == "active" else None,
         due_at=row.due_at if state == "active" else None,
@@ -256,6 +256,14 @@ def _info(row: Stored, last: Occurrence | None) -> ScheduleInfo:
         declared_at=row.declared_at,
         last=last,
     )
+
+
+def _words(row: Stored, plan: Plan) -> str:
+    """One schedule that this machine cannot read (a zone it lacks, say) must not hide the others."""
+    try:
+        return plan.timetable(row.anchor_at).words
+    except ConfigurationError as error:
+        return f"cannot be read here: {error.message}"
 
 
 def _swallowed(row: Stored) -> list[datetime]:

@@ -156,6 +156,18 @@ def test_what_is_wrong_is_said_with_its_status(run: Run, arguments: tuple[str, .
     assert "Traceback" not in err
 
 
+def test_status_names_a_schedule_that_nobody_decides_about(
+    run: Run, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status"]) == 0
+    capsys.readouterr()
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE holdfast.schedule SET due_at = now() - interval '3 hours' WHERE name = 'hourly'")
+
+    assert main(["status"]) == 5
+    assert "schedule hourly: due 3 h ago, and no worker has decided about it" in capsys.readouterr().out
+
+
 def test_help_shows_examples(run: Run) -> None:
     status, out, _ = run("backfill", "--help")
 
