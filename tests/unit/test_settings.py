@@ -49,10 +49,10 @@ def test_our_database_url_beats_the_platforms(tmp_path: Path) -> None:
 
 
 def test_the_summary_of_a_drain_goes_where_the_ci_wants_it(tmp_path: Path) -> None:
-    theirs, ours = {"GITHUB_STEP_SUMMARY": "/ci/summary"}, {"HOLDFAST_DRAIN_SUMMARY": "mine.md"}
+    theirs, ours = "/ci/summary", "mine.md"
 
-    assert load(tmp_path, **theirs).drain_summary == Path("/ci/summary")
-    assert load(tmp_path, **theirs, **ours).drain_summary == Path("mine.md")
+    assert load(tmp_path, GITHUB_STEP_SUMMARY=theirs).drain_summary == Path(theirs)
+    assert load(tmp_path, GITHUB_STEP_SUMMARY=theirs, HOLDFAST_DRAIN_SUMMARY=ours).drain_summary == Path(ours)
     assert load(tmp_path, GITHUB_STEP_SUMMARY="").drain_summary is None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
-import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +40,8 @@ class HttpProbe:
 
     def __call__(self) -> str | None:
         """Ask once."""
+        import urllib.request  # who asks no page does not load it
+
         request = urllib.request.Request(self.url, method="HEAD", headers=dict(self.headers))  # noqa: S310 - checked above
         with urllib.request.urlopen(request, timeout=self.timeout_seconds) as answer:  # noqa: S310 - as above
             told = answer.headers
