@@ -24,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VARIABLE = "HOLDFAST_TEST_POSTGRES"
 SERVERS = ("embedded", "system")
-# What depends on the server's version: the rooms' statements and the schema.
-VERSION_SENSITIVE = ("tests/rooms", "tests/migrations")
+# What depends on the server's version: the rooms' statements, the schema, and who waits for whom.
+VERSION_SENSITIVE = ("tests/rooms", "tests/migrations", "tests/interleavings", "tests/model")
 
 
 class Misconfigured(Exception):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -27,12 +28,16 @@ def folder() -> Path:
     return Path(os.environ["HOLDFAST_TEST_FOLDER"])
 
 
-def note(job: Job, n: int) -> int:
-    """One more execution in the log that no transaction can roll back; returns how many the job has had."""
-    log = folder() / "executions.log"
-    with log.open("ab", buffering=0) as file:
+def note(job: Job, n: int) -> None:
+    """One more execution in the log that no transaction can roll back."""
+    with (folder() / "executions.log").open("ab", buffering=0) as file:
         file.write(f"{job.id} {n} {os.getpid()}\n".encode())
-    return sum(line.startswith(f"{job.id} ".encode()) for line in log.read_bytes().splitlines())
+
+
+def executions_of(job: Job) -> int:
+    """How many the log has of this job."""
+    lines = (folder() / "executions.log").read_bytes().splitlines()
+    return sum(line.startswith(f"{job.id} ".encode()) for line in lines)
 
 
 @app.task(transactional=True, retry=Retry(max_attempts=50, delay_seconds=0.05))
@@ -53,7 +58,8 @@ async def ping(job: Job, n: int) -> int:
 @app.task(transactional=True)
 async def pay_stubbornly(job: Job, n: int) -> None:
     """The first execution waits for a file, and then writes whatever it has been told meanwhile."""
-    times = note(job, n)
+    note(job, n)
+    times = executions_of(job)
     while times == 1 and not (folder() / "go").exists():
         try:
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -83,9 +89,9 @@ async def linger(job: Job, n: int) -> None:
 
 @app.task
 async def poison(job: Job, n: int) -> None:
-    """Takes its process down."""
+    """Takes its process down: it reads where there is nothing."""
     note(job, n)
-    os.kill(os.getpid(), signal.SIGSEGV)
+    ctypes.string_at(0)
 
 
 async def main() -> int:

@@ -1,4 +1,4 @@
-"""A TCP proxy that sometimes cuts the line when an answer is on its way: the client never learns what was committed."""
+"""A TCP proxy that sometimes cuts the line in the middle of an answer: the client never learns what was committed."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ class CuttingProxy:
         while data := await source.read(65536):
             if cut and self.cutting and self._dice.randrange(self._one_in) == 0:
                 self.cuts += 1
+                sink.write(data[: self._dice.randrange(len(data))])
+                await sink.drain()
                 return
             sink.write(data)
             await sink.drain()

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from holdfast.clock import monotonic
-from holdfast.db import DRIVER_ERRORS, Database
+from holdfast.db import DRIVER_ERRORS, Database, Statement
 from holdfast.errors import HoldfastError
 from holdfast.jobs import NewJob, Producer
 from tests.acceptance.history import History
@@ -25,6 +25,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TRANSACTIONAL = ("pay", "pay_stubbornly")
 _FLAGS = dict.fromkeys(TRANSACTIONAL, 1)
+_MOST_WAITING = 300
+_WAITING = Statement("waiting", f"select count(*) from (select from holdfast.ready limit {_MOST_WAITING}) as some")
 _STATES = {1: "completed", 2: "failed", 3: "cancelled"}
 
 
@@ -133,14 +135,23 @@ class Load:
         return job
 
     def begin(self, callers: int, tasks: tuple[str, ...] = ("pay", "ping"), most: int = 10_000) -> None:
-        """Callers that enqueue one after the other until ``enough``."""
+        """Callers that enqueue one after the other until ``enough``, and hold back while a lot waits already."""
 
         async def call() -> None:
             for turn in range(most):
                 await self.enqueue(tasks[turn % len(tasks)])
                 await asyncio.sleep(0.01)
+                if turn % 20 == 0:
+                    await eventually(self._is_room, within_seconds=600)
 
         self._callers += [asyncio.create_task(call()) for _ in range(callers)]
+
+    async def _is_room(self) -> bool:
+        """Whether the workers keep up: a soak is to last as long as its nemesis, not as long as its backlog."""
+        try:
+            return int(await self._database.fetchval(_WAITING, timeout_seconds=5)) < _MOST_WAITING
+        except (*DRIVER_ERRORS, HoldfastError):
+            return True
 
     async def enough(self) -> None:
         """No new requests; those under way are answered, or not, within the producer's own limit."""

@@ -6,9 +6,11 @@ import signal
 from collections.abc import Callable
 
 import asyncpg
+import pytest
 
 from tests.acceptance.fleet import Fleet, Load, come_to_rest, dice, patience, rounds, strike
-from tests.acceptance.history import effects_not_once, troubles
+from tests.acceptance.history import History, effects_not_once, troubles
+from tests.interleavings.gate import DIES, GATE, gated
 from tests.interleavings.stage import Mutation, Stage
 from tests.waiting import eventually
 
@@ -21,6 +23,17 @@ NO_FENCE = Mutation(
     (
         ("finish_solo_v1", "IF NOT FOUND THEN", "IF false THEN"),
         ("finish_solo_v1", f"{_OUTCOME};\n    ELSE", f"{_OUTCOME} ON CONFLICT DO NOTHING;\n    ELSE"),
+    ),
+)
+EVERY_LOSS_COUNTS = Mutation(
+    "every job that is lost with its worker counts as its murderer",
+    (
+        (
+            "rescue_lease_v1",
+            """EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j)
+           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.lease >> 36 = p_lease >> 36)""",
+            "true",
+        ),
     ),
 )
 
@@ -113,9 +126,8 @@ async def test_r18_rolling_restarts_give_interrupted_jobs_back_at_once(
     await connection.close()
 
 
-@patience(120)
-async def test_f19_a_poisonous_job_fails_alone(ledger_url: str, fleet_on: FleetOn, load_on: LoadOn) -> None:
-    fleet, load = fleet_on(ledger_url, max_losses=2), load_on(ledger_url)
+async def ended_badly(url: str, fleet: Fleet, load: Load) -> tuple[int, History]:
+    """A job that reads where there is nothing, among 199 good ones; its id, and what became of all."""
     await load.open()
     poison = 0
     for n in range(200):
@@ -123,7 +135,7 @@ async def test_f19_a_poisonous_job_fails_alone(ledger_url: str, fleet_on: FleetO
         assert job is not None
         poison = job if n == 100 else poison
     fleet.start(1)
-    connection = await asyncpg.connect(ledger_url)
+    connection = await asyncpg.connect(url)
 
     async def all_ended() -> bool:
         if fleet.processes[0].poll() is not None:
@@ -131,8 +143,55 @@ async def test_f19_a_poisonous_job_fails_alone(ledger_url: str, fleet_on: FleetO
         return int(await connection.fetchval("select count(*) from holdfast.every_outcome")) == 200
 
     await eventually(all_ended, within_seconds=60)
-    history = await come_to_rest(ledger_url, load, fleet)
+    history = await come_to_rest(url, load, fleet)
     await connection.close()
+    return poison, history
+
+
+@patience(120)
+async def test_f19_a_job_that_segfaults_among_199_good_ones_fails_alone(
+    ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
+) -> None:
+    poison, history = await ended_badly(ledger_url, fleet_on(ledger_url, max_losses=2), load_on(ledger_url))
+
     assert [job for job, how in history.ended.items() if how != "completed"] == [poison]
     assert history.executions.count(poison) == 3, "once among others, then twice alone"
     assert troubles(history) == []
+
+
+@patience(120)
+async def test_f19_a_rescue_that_counts_every_loss_fails_innocent_jobs(
+    ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
+) -> None:
+    async with Stage(ledger_url) as stage:
+        await stage.install(EVERY_LOSS_COUNTS)
+
+    poison, history = await ended_badly(ledger_url, fleet_on(ledger_url, max_losses=1), load_on(ledger_url))
+
+    assert [job for job, how in history.ended.items() if how != "completed"] != [poison]
+
+
+@patience(120)
+@pytest.mark.parametrize(("function", "point"), [("payload_v1", 0), ("finish_v1", -1), ("finish_solo_v1", -1)])
+async def test_f4_a_process_killed_while_its_statement_is_under_way_loses_nothing(
+    ledger_url: str, fleet_on: FleetOn, load_on: LoadOn, function: str, point: int
+) -> None:
+    """What it had sent (a claim, a completion, the end of a transaction) goes on, and commits after it is dead."""
+    fleet, load = fleet_on(ledger_url), load_on(ledger_url)
+    async with Stage(ledger_url) as stage:
+        await stage.watch.execute((await gated(stage, function))[point])
+        (gate,) = await stage.sessions("gate")
+        await gate.connection.execute(f"select pg_advisory_lock({GATE}, 0)")
+        name = await stage.watch.fetchval("select current_database()")
+        await stage.watch.execute(f"alter database {name} set {DIES} = 'here'")
+        await load.open()
+        for task in ("pay", "ping") * 5:
+            await load.enqueue(task)
+        fleet.start(1)
+        waits = f"select exists (select from pg_locks where classid = {GATE} and not granted)"
+        await eventually(lambda: stage.watch.fetchval(waits), within_seconds=30)
+        fleet.signal(0, signal.SIGKILL)
+        fleet.replace(0)
+        await gate.connection.execute(f"select pg_advisory_unlock({GATE}, 0)")
+
+        assert troubles(await come_to_rest(ledger_url, load, fleet)) == []

@@ -116,7 +116,7 @@ def test_a_drain_that_is_stopped_gives_its_jobs_back_and_ends_with_8(
 ) -> None:
     job = enqueue(admin, "hang")
     process = start("worker", "--app", "shop", "--drain", HOLDFAST_SHUTDOWN_SOFT_SECONDS="0")
-    eventually_sync(lambda: place(admin, job) == "running")
+    eventually_sync(lambda: place(admin, job) == "running", within_seconds=30)
     process.send_signal(signal.SIGTERM)
 
     told(process, 8)
@@ -129,7 +129,7 @@ def test_a_worker_that_is_stopped_in_order_ends_with_0(
 ) -> None:
     job = enqueue(admin, "add", '{"a": 1}')
     process = start("worker", "--app", "shop", "--name", "w-1")
-    eventually_sync(lambda: place(admin, job) == "completed")
+    eventually_sync(lambda: place(admin, job) == "completed", within_seconds=30)
     process.send_signal(signal.SIGINT)
 
     told(process, 0)
@@ -148,14 +148,14 @@ def test_a_killed_workers_job_runs_again_within_two_seconds(
         ).fetchone()
         return int(row[0]) if row else None
 
-    pid = eventually_sync(worker_pid)
+    pid = eventually_sync(worker_pid, within_seconds=30)
     assert pid is not None
     assert pid != process.pid
     row = admin.execute("SELECT clock_timestamp()").fetchone()
     assert row is not None
     os.kill(pid, signal.SIGKILL)
 
-    eventually_sync(lambda: place(admin, job) == "completed")
+    eventually_sync(lambda: place(admin, job) == "completed", within_seconds=30)
     again = admin.execute("SELECT at - %s FROM started WHERE n = 2", row).fetchone()
     assert again is not None
     assert again[0].total_seconds() < 2.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -63,6 +64,11 @@ class Step:
         except DRIVER_ERRORS as error:
             self._stage.troubles.append(f"a step of {self._session.name} failed: {type(error).__name__}: {error}")
         return None
+
+    async def abandoned(self) -> None:
+        """Its caller is dead: whatever it answers, nobody hears it."""
+        with suppress(*DRIVER_ERRORS):
+            await self._task
 
 
 class Session(QueueCalls):

@@ -1177,7 +1177,9 @@ BEGIN
         v_refused := holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
                                                   p_results, p_errors, p_queues, p_queue_at, p_company);
     END IF;
-    IF EXISTS (SELECT FROM holdfast.cancel_request) THEN
+    -- Only between the lowest and the highest of these ids: requests that are long dead are not waded through.
+    IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id BETWEEN (SELECT min(j) FROM unnest(p_jobs) AS j)
+                                                                        AND (SELECT max(j) FROM unnest(p_jobs) AS j)) THEN
         DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs) AND holdfast.is_finished_v1(c.job_id);
     END IF;
     PERFORM holdfast.end_leases_v1(p_done);
@@ -1990,6 +1992,21 @@ BEGIN
     RETURN 'moved';
 END $function$;
 comment on function holdfast.retry_v1(bigint) is 'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
+
+-- [function] holdfast.ring_another_v1(text[],integer)
+CREATE OR REPLACE FUNCTION holdfast.ring_another_v1(p_queues text[], p_except integer)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    SELECT pg_notify('holdfast_' || i.pid, '') FROM (
+        SELECT l.pid FROM pg_catalog.pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = 1212567 AND l.objsubid = 2 AND l.mode = 'ShareLock' AND l.granted
+          AND l.pid <> p_except
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+          AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q)
+        ORDER BY random() LIMIT 1) AS i
+$function$;
+comment on function holdfast.ring_another_v1(text[],integer) is 'Wakes one idle worker other than the session p_except, which may say that it is idle and be held up by a handler.';
 
 -- [function] holdfast.ring_v1(text[])
 CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[])

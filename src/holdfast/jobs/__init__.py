@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
-from holdfast.jobs.hot_path import HotPath, worker_of
+from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
@@ -72,6 +72,7 @@ __all__ = [
     "enqueue_on_sync",
     "error_text",
     "job_holder",
+    "leave_apart",
     "legal_verbs",
     "rescue",
     "result_text",

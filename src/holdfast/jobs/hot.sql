@@ -62,6 +62,10 @@ select holdfast.report_running_v1($1::bigint, $2::bigint[])
 -- Promise: whether another worker (not the session $2) is idle on one of these queues.
 select holdfast.anyone_idle_v1($1::text[], $2::integer)
 
+-- name: ring_another
+-- Promise: one idle worker (not the session $2) looks at once; a hint, losing it costs latency.
+select holdfast.ring_another_v1($1::text[], $2::integer)
+
 -- name: idle_keys
 -- Promise: the keys of the advisory locks that say "idle" for these queues.
 select holdfast.idle_key_v1(q) from unnest($1::text[]) as q

@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
+from holdfast.jobs.asking import Asking
 from holdfast.jobs.claim_order import ClaimOrder
 from holdfast.jobs.new_job import COMPANY
 from holdfast.jobs.records import Batch, Claimed, Finished, Left
@@ -33,6 +34,7 @@ class HotPath:
     ) -> None:
         self.worker = worker
         self.order = ClaimOrder(queues)
+        self.asking = Asking()
         self._database = database
         self._held = database.hold("control")
         self._timeout_seconds = timeout_seconds
@@ -40,7 +42,6 @@ class HotPath:
         self._outstanding: dict[int, int] = {}
         self._over: list[int] = []
         self._unsure: set[int] = set()
-        self._asking_from: int | None = None
 
     @property
     def leases(self) -> list[int]:
@@ -72,7 +73,9 @@ class HotPath:
         except BaseException:
             self._answer_lost(base, limit)
             raise
-        self._asking_from = None
+        if not self.asking.end():
+            self._answer_lost(base, limit)
+            rows = [row for row in rows if row[0] != _JOB]
         batch = self._read(rows)
         if exact or len(batch.claimed) < limit:
             self.order.exact_took(monotonic() - asked_at) if exact else self.order.distrust_hints()
@@ -93,6 +96,21 @@ class HotPath:
         self._settle(left, over)
         return refused
 
+    def left_apart(self, left: Sequence[Left]) -> None:
+        """These have left by ``leave_apart``: set the books right."""
+        self._settle(left, ())
+
+    async def take_back_unread(self, database: Database, overdue_seconds: float, *, timeout_seconds: float) -> int:
+        """From another thread: give back what a claim got whose answer has not been read for so long; how many jobs."""
+        base = self.asking.overdue(overdue_seconds)
+        if base is None:
+            return 0
+        options: dict[str, Any] = {"pool": "control", "timeout_seconds": timeout_seconds}
+        leases = await database.fetch(_SQL["unknown_leases"], self.worker, base, [], **options)
+        if not leases or not self.asking.withdraw(base):
+            return 0
+        return sum([await database.fetchval(_SQL["release_lease"], row[0], **options) for row in leases])
+
     async def settle_marks(self) -> None:
         """Move the settled marks up as far as is certain."""
         row = await self._database.fetchrow(
@@ -108,8 +126,8 @@ class HotPath:
         unknown = {
             row[0] for row in await self._fetch("unknown_leases", self.worker, self._lowest(), self.leases + self._over)
         }
-        if self._asking_from is not None:
-            unknown = {lease for lease in unknown if lease < self._asking_from}
+        if (asking_from := self.asking.base) is not None:
+            unknown = {lease for lease in unknown if lease < asking_from}
         certain, self._unsure = unknown & self._unsure, unknown
         return sum([await self._fetchval("release_lease", lease) for lease in sorted(certain)])
 
@@ -126,13 +144,13 @@ class HotPath:
         self._drawn += 1
         base = self._drawn
         self._drawn += limit
-        self._asking_from = base
+        self.asking.begin(base)
         return base
 
     def _answer_lost(self, base: int, limit: int) -> None:
         """These leases may exist or come to exist: the next look that still finds them gives them back."""
         self._unsure.update(range(base, base + limit + 1))
-        self._asking_from = None
+        self.asking.end()
         self.order.distrust_hints()
 
     def _read(self, rows: Iterable[Any]) -> Batch:
@@ -176,6 +194,17 @@ class HotPath:
 
     async def _fetchval(self, name: str, *params: Any) -> Any:
         return await self._held.fetchval(_SQL[name], *params, timeout_seconds=self._timeout_seconds)
+
+
+async def leave_apart(database: Database, left: Sequence[Left], *, timeout_seconds: float) -> list[int]:
+    """``HotPath.leave`` beside the worker's own calls, from another thread; returns the ids that were refused.
+
+    It ends no lease. After an error it may be repeated: who has left already counts as accepted.
+    """
+    refused: list[int] = await database.fetchval(
+        _SQL["leave"], *_leave_columns(left), [], pool="control", timeout_seconds=timeout_seconds
+    )
+    return refused
 
 
 def _claim_order(row: Any) -> tuple[int, int]:

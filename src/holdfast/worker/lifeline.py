@@ -127,6 +127,7 @@ class ThreadLifeline:
         self._thread_loop: asyncio.AbstractEventLoop | None = None
         self._leave: asyncio.Event | None = None
         self._leave_seconds = 3.0
+        self._closing = False
 
     def set_callbacks(
         self,
@@ -147,8 +148,11 @@ class ThreadLifeline:
             target=lambda: asyncio.run(self._live(facts)), name="holdfast-lifeline", daemon=True
         )
         self._thread.start()
+        started = asyncio.wrap_future(self._started)
+        started.add_done_callback(lambda done: done.cancelled() or done.exception())  # heard, whoever still waits
         try:
-            return await asyncio.wrap_future(self._started)
+            # Shielded: the thread tells its number whether or not anybody waits for it, and leaves in order.
+            return await asyncio.shield(started)
         except asyncio.CancelledError:
             await self.close(0.0)
             raise
@@ -156,11 +160,11 @@ class ThreadLifeline:
     def may_work(self) -> bool:
         """See ``Lifeline``."""
         liveness = self._liveness
-        return liveness is not None and liveness.may_work()
+        return liveness is not None and not self._closing and liveness.may_work()
 
     async def close(self, deadline_seconds: float) -> None:
         """Declare this worker's end and close the connections, within the deadline and a moment."""
-        self._liveness = None  # from here on nothing may be started
+        self._closing = True  # from here on nothing may be started
         if self._thread is None or not self._thread.is_alive():
             return
         self._leave_seconds = max(deadline_seconds, 0.0)
@@ -176,6 +180,8 @@ class ThreadLifeline:
         """The thread's life."""
         self._thread_loop = asyncio.get_running_loop()
         self._leave = asyncio.Event()
+        if self._closing:  # told before there was anything to tell
+            self._leave.set()
         station = self._station
         try:
             liveness = await self._register(station, facts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -37,6 +39,7 @@ class Runners:
         self.buffer: deque[Claimed] = deque()
         self.suspects: deque[Claimed] = deque()
         self.running: dict[int, tuple[Job, asyncio.Task[None]]] = {}
+        self.fed = threading.Event()
         self._attempts = attempts
         self._make_job = make_job
         self._ended = ended
@@ -58,6 +61,11 @@ class Runners:
         """Whether nothing runs and nothing is about to."""
         return not (self.running or self.buffer or self.suspects)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that no runner has begun."""
+        return len(self.buffer) + len(self.suspects)
+
     def start(self) -> None:
         """Start all runners."""
         for _ in range(self.concurrency):
@@ -71,6 +79,7 @@ class Runners:
                 self.buffer.append(job)
         # In the order of their leases: should this process die, the first one not finished is the one that was running.
         self.suspects.extend(sorted((job for job in jobs if job.flags & SUSPECT), key=lambda job: job.lease))
+        self.fed.set()
         self.wake()
 
     def wake(self) -> None:
@@ -79,17 +88,17 @@ class Runners:
         self._wake(self._parked_quarantine, len(self.suspects))
 
     def take_back(self) -> list[Claimed]:
-        """Take everything that no runner has begun. Each job is handed to exactly one: a runner, or the caller."""
+        """Take everything that no runner has begun, from any thread. Each job goes to one: a runner, or the caller."""
         taken: list[Claimed] = []
         for waiting in (self.buffer, self.suspects):
-            while waiting:
-                taken.append(waiting.popleft())
+            while (claimed := _next_of(waiting)) is not None:
+                taken.append(claimed)
         return taken
 
     def oldest_wait_seconds(self) -> float:
-        """How long the job that waits longest has waited in this process."""
-        heads = [waiting[0].claimed_at for waiting in (self.buffer, self.suspects) if waiting]
-        return monotonic() - min(heads) if heads else 0.0
+        """How long the job that waits longest has waited in this process; from any thread."""
+        since = min(_waits_since(self.buffer), _waits_since(self.suspects))
+        return max(0.0, monotonic() - since)
 
     def interrupt(self, job: Job) -> None:
         """Cancel a running attempt where it waits. A thread goes on; whoever calls this for one abandons it."""
@@ -124,11 +133,11 @@ class Runners:
         clean = contextvars.copy_context()
         slice_ends_at = monotonic() + _SLICE_SECONDS
         while not self._closed:
-            if not source or not self._may_work():
+            claimed = _next_of(source) if source and self._may_work() else None
+            if claimed is None:
                 await self._park(parked)
                 slice_ends_at = monotonic() + _SLICE_SECONDS
                 continue
-            claimed = source.popleft()
             job = holder[0] = self._make_job(claimed)
             self.running[claimed.id] = (job, me)
             ending: Ending = None
@@ -164,3 +173,19 @@ class Runners:
             turn = parked.pop()
             if not turn.done():
                 turn.set_result(None)
+
+
+def _waits_since(waiting: deque[Claimed]) -> float:
+    """When the first one came; never, if there is none."""
+    try:
+        return waiting[0].claimed_at
+    except IndexError:
+        return math.inf
+
+
+def _next_of(waiting: deque[Claimed]) -> Claimed | None:
+    """Take the first one, or None. Taking is atomic: of two threads only one gets it."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None

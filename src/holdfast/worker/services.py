@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
-from holdfast.jobs import Exit, HotPath, Job, Keeper, Left, Promoter
+from holdfast.jobs import HotPath, Job, Keeper, Promoter
 from holdfast.worker.background import Background
 from holdfast.worker.options import WorkerOptions
 from holdfast.worker.pump import Pump
@@ -15,11 +15,10 @@ from holdfast.worker.runners import Runners
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
-_STALE_BUFFER_SECONDS = 0.1
 
 
 class Services:
-    """Promotion, watermarks, cancel requests, stale prefetch, reports, housekeeping."""
+    """Promotion, watermarks, cancel requests, reports, housekeeping."""
 
     def __init__(
         self,
@@ -44,7 +43,6 @@ class Services:
         self._cancels = asyncio.Event()
         self._reported: set[int] = set()
         self._tidied_at = monotonic()
-        self._retained_at = 0.0
         self._channel: str | None = None
 
     async def start(self, background: Background) -> None:
@@ -60,10 +58,10 @@ class Services:
         background.every(0.0, self._promote, name="promotion")
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
         background.every(0.0, self._look_for_cancels, name="cancel requests")
-        background.every(_STALE_BUFFER_SECONDS, self._return_stale, name="stale prefetch")
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
+        background.every(3600.0, self._retain, name="retention")
 
     async def _listen_for_rings(self) -> None:
         """Our own channel is named after the session that holds our idle locks; it changes when the session does."""
@@ -110,15 +108,6 @@ class Services:
             pass
         return 0.0
 
-    async def _return_stale(self) -> None:
-        """Prefetched jobs that wait for a tenth of a second go back when somebody else is idle."""
-        if self._runners.oldest_wait_seconds() < _STALE_BUFFER_SECONDS:
-            return
-        own = self._listener.backend_pid or 0
-        if await self._database.fetchval(_SQL["anyone_idle"], list(self._options.queues), own, pool="control"):
-            for claimed in self._runners.take_back():
-                self._pump.add(Left(claimed, Exit.RETURN, 0.0, claimed.attempt))
-
     async def _report(self) -> None:
         running = set(self._runners.running)
         if running != self._reported:
@@ -135,6 +124,7 @@ class Services:
         if now - self._tidied_at > 60:
             self._tidied_at = now
             await self._keeper.tidy()
-        if now - self._retained_at > 3600:
-            self._retained_at = now
-            await self._keeper.retain()
+
+    async def _retain(self) -> None:
+        """Apart from the rest: a detach waits for everybody who reads what is detached, be it a dump of hours."""
+        await self._keeper.retain()

@@ -23,6 +23,7 @@ from holdfast.worker.idleness import Idleness
 from holdfast.worker.lifeline import Lifeline
 from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pump import Pump
+from holdfast.worker.returning import Returning
 from holdfast.worker.runners import Runners
 from holdfast.worker.service import Service, ServiceGroup
 from holdfast.worker.services import Services
@@ -32,6 +33,7 @@ log = get_logger("worker")
 _CANCEL_GRACE_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
 _UNKNOWN_CLOSE_SECONDS = 0.3
+_RETURNING_SECONDS = 1.0
 
 
 class Worker:
@@ -68,6 +70,7 @@ class Worker:
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
+        self._returning: Returning | None = None
 
     async def run(self) -> Report:
         """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
@@ -84,7 +87,7 @@ class Worker:
     def in_hand(self) -> int:
         """Jobs that this worker runs or holds ready to run."""
         runners = self._runners
-        return len(runners.running) + len(runners.buffer) + len(runners.suspects)
+        return len(runners.running) + runners.waiting
 
     def stop(self) -> None:
         """Finish what runs within the soft limit and go. A second call does not wait for it."""
@@ -119,6 +122,16 @@ class Worker:
         await services.start(self._background)
         self._runners.start()
         self._background.start(self._pump.run(), name="pump")
+        self._returning = Returning(
+            self._database,
+            self._hot,
+            self._runners,
+            options.queues,
+            lambda: self._listener.backend_pid,
+            settled=self._returned,
+            unsure=self._add_all,
+        )
+        self._returning.start()
         await self._services.start(
             self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
         )
@@ -174,7 +187,8 @@ class Worker:
                 return
 
     def _at_rest(self, pump: Pump) -> bool:
-        return self._runners.quiet and pump.at_rest
+        # What is being given back has left the runners first, so it is asked last.
+        return self._runners.quiet and pump.at_rest and not (self._returning and self._returning.under_way)
 
     async def _left_to_run(self) -> bool:
         return await Queues(self._database).left_to_run(
@@ -191,6 +205,8 @@ class Worker:
         for job, _ in self._runners.running.values():
             job.stopping = True
         pump.stir()
+        if self._returning is not None:
+            await self._returning.close(_RETURNING_SECONDS)
         await self._until_quiet(self.options.shutdown_soft_seconds)
         for job, _ in list(self._runners.running.values()):
             job.stopping = True  # also one whose claim was still on its way when the end began
@@ -225,6 +241,8 @@ class Worker:
 
     async def _close(self) -> None:
         await self._services.close(1.0)
+        if self._returning is not None:
+            await self._returning.close(_RETURNING_SECONDS)
         await self._background.close(1.0)
         await self._runners.close(1.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -237,6 +255,19 @@ class Worker:
 
     def _make_job(self, claimed: Claimed) -> Job:
         return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone)
+
+    def _returned(self, left: list[Left], refused: list[int]) -> None:
+        """Waiting jobs have gone back while this loop did something else."""
+        if self._hot is not None and self._pump is not None:
+            self._hot.left_apart(left)
+            for job_id in refused:
+                self._refused(job_id)
+            self._pump.stir()
+
+    def _add_all(self, left: list[Left]) -> None:
+        if self._pump is not None:
+            for item in left:
+                self._pump.add(item)
 
     async def _settled(self) -> None:
         if self._pump is not None:

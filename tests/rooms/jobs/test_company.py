@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ class Listening(QueueCalls):
 
 
 @pytest.fixture
-async def calls(outsider: Any, app: Any) -> AsyncIterator[Listening]:
+async def calls(outsider: Any, app: Any) -> Listening:
     await outsider.execute(LISTEN)
     listening = Listening(outsider)
     listening.worker = await listening.register()

@@ -13,7 +13,8 @@ import pytest
 
 from holdfast import Holdfast
 from holdfast.db import Database
-from holdfast.jobs import Batch, NewJob, Producer
+from holdfast.jobs import Batch, Claimed, NewJob, Producer
+from holdfast.jobs.asking import Asking
 from tests.rooms.jobs.hand import Hand, assert_conserved
 
 
@@ -175,6 +176,74 @@ async def test_jobs_of_a_claim_whose_answer_was_lost_are_given_back(app: Holdfas
     assert released == 3
     assert sorted(job.id for job in await hand.claim()) == sorted(ids)
     await assert_conserved(app.database)
+
+
+@asynccontextmanager
+async def late_reader(app: Holdfast) -> AsyncIterator[tuple[Hand, asyncio.Task[list[Claimed]], asyncio.Event]]:
+    """A worker whose claim of three jobs is committed, and whose loop does not come to read the answer."""
+    hand, answered, read = await Hand.registered(app.database), asyncio.Event(), asyncio.Event()
+    fetch = hand.hot._fetch
+
+    async def fetch_and_be_held_up(name: str, *params: Any) -> list[Any]:
+        rows = await fetch(name, *params)
+        if name in {"work", "claim"}:
+            answered.set()
+            await read.wait()
+        return rows
+
+    hand.hot._fetch = fetch_and_be_held_up  # type: ignore[method-assign]
+    claiming = asyncio.create_task(hand.claim())
+    await answered.wait()
+    yield hand, claiming, read
+    hand.hot._fetch = fetch  # type: ignore[method-assign]
+
+
+async def test_a_claim_whose_answer_nobody_comes_to_read_is_taken_back_and_runs_once(
+    app: Holdfast, outsider: Any
+) -> None:
+    @app.task
+    async def work() -> None: ...
+
+    ids = await work.enqueue_many([()] * 3)
+    async with late_reader(app) as (hand, claiming, read):
+        assert await hand.hot.take_back_unread(app.database, 60.0, timeout_seconds=5) == 0  # it is not late yet
+        assert await hand.hot.take_back_unread(app.database, 0.0, timeout_seconds=5) == 3
+        other = await Hand.registered(app.database)
+        assert sorted(job.id for job in await other.claim()) == ids
+        read.set()
+        assert await claiming == [], "what had been taken back was run all the same"
+    assert await hand.hot.release_unknown() == 0
+    assert hand.hot.leases == []
+    await assert_conserved(app.database)
+
+
+async def test_a_claim_whose_answer_was_read_in_time_is_not_taken_back(app: Holdfast) -> None:
+    @app.task
+    async def work() -> None: ...
+
+    await work.enqueue_many([()] * 3)
+    async with late_reader(app) as (hand, claiming, read):
+        read.set()
+        claimed = await claiming
+        assert await hand.hot.take_back_unread(app.database, 0.0, timeout_seconds=5) == 0
+    assert await hand.complete(*claimed) == []
+
+
+async def test_a_claim_taken_back_behind_the_back_of_its_loop_is_caught(
+    app: Holdfast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken build: it releases the leases, and the loop runs the jobs all the same."""
+
+    @app.task
+    async def work() -> None: ...
+
+    ids = await work.enqueue_many([()] * 3)
+    monkeypatch.setattr(Asking, "withdraw", lambda *_: True)
+    async with late_reader(app) as (hand, claiming, read):
+        assert await hand.hot.take_back_unread(app.database, 0.0, timeout_seconds=5) == 3
+        read.set()
+        assert len(await claiming) == 3
+    assert sorted(await hand.complete(*await claiming)) == ids  # refused, every one of them
 
 
 async def test_callers_still_waiting_when_the_producer_closes_are_told(app: Holdfast, outsider: Any) -> None:

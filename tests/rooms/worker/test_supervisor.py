@@ -148,7 +148,7 @@ def test_a_killed_worker_is_buried_its_work_put_back_and_another_started(
     killed_at = monotonic()
 
     eventually_sync(lambda: is_ready(admin, job))
-    assert monotonic() - killed_at < 1.0
+    assert monotonic() - killed_at < 2.0
     assert end_of(admin, worker) == "its process was killed by signal 9"
     second_pid, second = one.registered(2)
     assert second > worker
@@ -158,7 +158,8 @@ def test_a_killed_worker_is_buried_its_work_put_back_and_another_started(
 def test_a_worker_that_ends_again_and_again_is_said_loudly(supervise: Callable[..., Supervised]) -> None:
     one = supervise({"status": 3, "at_once": "leave"})
 
-    eventually_sync(lambda: "worker.crash_loop crashes=3" in one.said)
+    # Three processes, one after the other.
+    eventually_sync(lambda: "worker.crash_loop crashes=3" in one.said, within_seconds=45)
     one.process.send_signal(signal.SIGTERM)
     one.end()
 

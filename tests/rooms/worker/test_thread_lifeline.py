@@ -74,3 +74,24 @@ async def test_a_rescue_of_the_callers_runs_on_the_lifelines_database(database_u
 
     await eventually(lambda: (True, worker + 1) in rescued)
     await lifeline.close(5)
+
+
+@pytest.mark.parametrize("registering", [False, True])
+async def test_a_start_that_is_given_up_leaves_nobody_behind(
+    database_url: str, outsider: asyncpg.Connection, *, registering: bool
+) -> None:
+    lifeline = ThreadLifeline(database_url)
+    async with outsider.transaction():
+        await outsider.execute("LOCK TABLE holdfast.worker IN ACCESS EXCLUSIVE MODE")
+        starting = asyncio.create_task(lifeline.start(FACTS))
+        await asyncio.sleep(0)
+        if registering:
+            await eventually(lambda: outsider.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    thread = lifeline._thread
+    assert thread is not None
+    await eventually(lambda: not thread.is_alive())
+    assert not lifeline.may_work()

@@ -12,7 +12,11 @@ from pydantic import BaseModel, computed_field
 
 from holdfast import Holdfast, Retry
 from holdfast.errors import JobFailed
+from holdfast.jobs import Finished
+from holdfast.worker.pump import Pump
 from tests.rooms.jobs.hand import assert_conserved
+from tests.rooms.working import make_worker
+from tests.waiting import eventually
 
 ONCE = Retry(max_attempts=1)
 
@@ -147,6 +151,32 @@ async def test_results_that_only_the_server_can_refuse_fail_alone(app: Holdfast,
     assert await app.jobs.result(ids[199]) == 199
     assert report.finished == 200
     await assert_conserved(app.database)
+
+
+async def test_a_worker_that_takes_the_batch_for_the_culprit_is_caught(
+    app: Holdfast, outsider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken build sends the batch again as it is, for ever: one bad row holds two hundred strangers."""
+
+    async def all_or_nothing(pump: Pump, finished: list[Finished]) -> None:
+        await pump._hot.finish(finished, again=pump._again)
+
+    @app.task
+    async def work(n: int) -> int:
+        return n
+
+    partition = await outsider.fetchval(
+        "SELECT 'holdfast.' || relname FROM pg_class WHERE relname ~ '^outcome_2' ORDER BY 1 LIMIT 1"
+    )
+    await outsider.execute(f"ALTER TABLE {partition} ADD CHECK (result IS NULL OR result::text <> '3')")
+    monkeypatch.setattr(Pump, "_finish", all_or_nothing)
+    await work.enqueue_many([(n,) for n in range(200)])
+    worker = make_worker(app, drain=True, concurrency=200)
+    serving = asyncio.create_task(worker.run())
+    await eventually(lambda: worker.report.completed == 200)
+    worker.stop()
+    await asyncio.wait_for(serving, 30)
+    assert await outsider.fetchval("SELECT count(*) FROM holdfast.outcome") < 199
 
 
 def raise_stop() -> None:

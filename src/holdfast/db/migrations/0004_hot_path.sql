@@ -60,7 +60,9 @@ BEGIN
         v_refused := holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
                                                   p_results, p_errors, p_queues, p_queue_at, p_company);
     END IF;
-    IF EXISTS (SELECT FROM holdfast.cancel_request) THEN
+    -- Only between the lowest and the highest of these ids: requests that are long dead are not waded through.
+    IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id BETWEEN (SELECT min(j) FROM unnest(p_jobs) AS j)
+                                                                        AND (SELECT max(j) FROM unnest(p_jobs) AS j)) THEN
         DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs) AND holdfast.is_finished_v1(c.job_id);
     END IF;
     PERFORM holdfast.end_leases_v1(p_done);

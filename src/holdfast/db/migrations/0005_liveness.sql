@@ -188,6 +188,19 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.anyone_idle_v1 IS 'Is another worker idle on one of these queues? Then prefetched jobs that wait are better given back.';
 
+CREATE FUNCTION holdfast.ring_another_v1(p_queues text[], p_except integer) RETURNS void
+LANGUAGE sql VOLATILE AS $$
+    SELECT pg_notify('holdfast_' || i.pid, '') FROM (
+        SELECT l.pid FROM pg_catalog.pg_locks l
+        WHERE l.locktype = 'advisory' AND l.classid = 1212567 AND l.objsubid = 2 AND l.mode = 'ShareLock' AND l.granted
+          AND l.pid <> p_except
+          AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+          AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q)
+        ORDER BY random() LIMIT 1) AS i
+$$;
+COMMENT ON FUNCTION holdfast.ring_another_v1 IS
+    'Wakes one idle worker other than the session p_except, which may say that it is idle and be held up by a handler.';
+
 CREATE FUNCTION holdfast.forget_workers_v1(p_after interval) RETURNS integer
 LANGUAGE sql VOLATILE AS $$
     WITH gone AS (
