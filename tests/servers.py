@@ -21,8 +21,13 @@ from holdfast.db import migrate
 from holdfast.db.embedded import Binaries, OwnedServer, find_binaries, owned_server
 
 # Tests ask whether rows are right, not whether they outlive the machine; `durable_server` is for those that do.
-FORGETFUL = {"shared_buffers": "256MB", "fsync": "off", "full_page_writes": "off"}
-DURABLE = {"shared_buffers": "256MB"}
+FORGETFUL = {
+    "shared_buffers": "256MB",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_prepared_transactions": "8",
+}
+DURABLE = {"shared_buffers": "256MB", "max_prepared_transactions": "8"}
 
 
 class DatabaseServer:

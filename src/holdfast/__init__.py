@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from holdfast.app import Holdfast
 from holdfast.errors import HoldfastError
+from holdfast.events import Append, Delivery, Event, Match, RecordedEvent, Scope
 from holdfast.jobs import GiveUp, Job, JobId, Retry, RetryAfter, Snooze, current_job
 from holdfast.worker import Report
 
 __all__ = [
+    "Append",
+    "Delivery",
+    "Event",
     "GiveUp",
     "Holdfast",
     "HoldfastError",
     "Job",
     "JobId",
+    "Match",
+    "RecordedEvent",
     "Report",
     "Retry",
     "RetryAfter",
+    "Scope",
     "Snooze",
     "current_job",
 ]

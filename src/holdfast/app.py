@@ -11,6 +11,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack,
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
+from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
+from holdfast.events import projections as projecting
 from holdfast.jobs import Interception, Job, Jobs, Portal, Producer, Queues, Retry, Task, declare_tasks, surrounded
 from holdfast.leases import Limits
 from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
@@ -40,6 +42,7 @@ class Rooms:
     jobs: Jobs
     queues: Queues
     schedules: Schedules
+    events: EventLog
 
 
 class Holdfast:
@@ -53,7 +56,8 @@ class Holdfast:
         self, database_url: str | None = None, *, direct_url: str | None = None, settings: Settings | None = None
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
-        self._services: list[Callable[[], Service]] = [self._scheduler]
+        self.event_types = EventTypes()
+        self._services: list[Callable[[], Service]] = [TickerService, self._scheduler]
         self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
@@ -62,6 +66,10 @@ class Holdfast:
         self.interception: Interception | None = None
         self._portal = Portal()
         self._around: list[Callable[[], AbstractContextManager[Any]]] = []
+        self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
+        self.projection, self.trigger = declared.projection, declared.trigger
+        self.outbox, self.feed = declared.outbox, declared.feed
+        self._services.append(declared.service)
 
     @property
     def settings(self) -> Settings:
@@ -89,6 +97,32 @@ class Holdfast:
     def schedules(self) -> Schedules:
         """Schedules: list, show, next, trigger, pause, resume, edit, backfill."""
         return self._here().schedules
+
+    @property
+    def projections(self) -> projecting.Projections:
+        """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
+        return projecting.Projections(self._here().database)
+
+    @property
+    def events(self) -> EventLog:
+        """The event log: append, read, follow, order."""
+        return self._here().events
+
+    @overload
+    def event(self, cls: type[T], /) -> type[T]: ...
+    @overload
+    def event(
+        self, *, name: str | None = None, version: int = 1, upcasters: Mapping[int, Upcaster] | None = None
+    ) -> Callable[[type[T]], type[T]]: ...
+    def event(self, *classes: type[Any], **options: Any) -> Any:
+        """Register a dataclass, msgspec Struct or pydantic model as an event type: ``@app.event`` above it.
+
+        It is stored under ``name`` (the class's own) with schema version ``version``; ``upcasters[n]`` lifts stored
+        data of version n to n + 1. Raises ``ConfigurationError`` for a name that is taken and a chain with a hole.
+        """
+        if not classes:
+            return lambda cls: self.event_types.register(cls, **options)
+        return self.event_types.register(classes[0])
 
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
@@ -133,6 +167,10 @@ class Holdfast:
 
         return declare
 
+    def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
+        """The projections of these names, or all. Raises ``ProjectionUnknown``."""
+        return self._projections.select(names)
+
     def around(self, enter: Callable[[], AbstractContextManager[Any]]) -> None:
         """Run every handler, of tasks registered before and after, inside ``with enter():``; the last one is outermost.
 
@@ -165,7 +203,12 @@ class Holdfast:
             if loop not in self._rooms:
                 database = await self._connect(deadline_seconds, bring_up=bring_up)
                 self._rooms[loop] = Rooms(
-                    database, Producer(database), Jobs(database), Queues(database), Schedules(database)
+                    database,
+                    Producer(database),
+                    Jobs(database),
+                    Queues(database),
+                    Schedules(database),
+                    EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
                 )
         return self
 
@@ -253,6 +296,9 @@ class Holdfast:
             await migrate(connection)
         finally:
             await connection.close()
+
+    async def _projections_console(self) -> projecting.Projections:
+        return projecting.Projections((await self.open()).database)
 
     def _register(
         self,

@@ -15,13 +15,26 @@ HoldfastError
 │   ├── JobFailed           a job that was waited for failed
 │   └── IllegalMove         the verb is not legal in the job's place
 ├── ScheduleUnknown         no schedule of that name
+├── ProjectionError
+│   ├── ProjectionUnknown   no projection of that name
+│   ├── PartitionTaken      fixed partitions belong to another process that lives
+│   └── RebuildRefused      there is nothing to rebuild, to switch to or to go back to
+├── EventError
+│   ├── EventsInvalid       what was to be appended is empty, mixed, too large or no JSON; nothing was sent
+│   ├── EventTypeUnknown    no class is registered for a type, or its schema version is newer than the class
+│   ├── AppendConflict      others were faster; nothing was appended, and the transaction goes on
+│   │   ├── VersionConflict     the stream does not stand at the expected version
+│   │   └── ConditionFailed     events that the append condition excludes are in the log
+│   ├── EventIdTaken        an event of that id is in the log, with other content
+│   ├── IdempotencyKeyTaken the key was used for other events
+│   └── LogBehind           the sequence of positions is behind the log, as after a restore
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class HoldfastError(Exception):
@@ -141,6 +154,107 @@ class ScheduleUnknown(HoldfastError):
     code = "schedule_unknown"
     exit_status = 3
     http_status = 404
+
+
+class ProjectionError(HoldfastError):
+    """Something about one projection."""
+
+    code = "projection"
+    http_status = 409
+
+
+class ProjectionUnknown(ProjectionError):
+    """No projection of that name is known to the database, or to the application."""
+
+    code = "projection_unknown"
+    exit_status = 3
+    http_status = 404
+
+
+class PartitionTaken(ProjectionError):
+    """Another process that lives serves these fixed partitions, or serves the projection in another way."""
+
+    code = "partition_taken"
+    exit_status = 3
+
+
+class RebuildRefused(ProjectionError):
+    """There is nothing to rebuild, to switch to or to go back to, or it is not ready."""
+
+    code = "rebuild_refused"
+    exit_status = 3
+
+
+class EventError(HoldfastError):
+    """Something about the event log."""
+
+    code = "event"
+
+
+class EventsInvalid(EventError):
+    """What was to be appended is empty, mixed, too large or no JSON; nothing was sent."""
+
+    code = "events_invalid"
+    exit_status = 2
+    http_status = 422
+
+
+class EventTypeUnknown(EventError):
+    """No class is registered for a type, or its schema version is newer than the class."""
+
+    code = "event_type_unknown"
+    exit_status = 3
+
+
+class AppendConflict(EventError):
+    """Others were faster. Nothing was appended, and the caller's transaction goes on."""
+
+    code = "append_conflict"
+    exit_status = 3
+    http_status = 409
+
+    winners: tuple[Any, ...] = ()
+    """The events that came in between (``holdfast.events.Winner``), at most the first twenty."""
+
+
+class VersionConflict(AppendConflict):
+    """The stream does not stand at the expected version."""
+
+    code = "version_conflict"
+
+    stream: str = ""
+    expected: int = 0
+    actual: int = 0
+
+
+class ConditionFailed(AppendConflict):
+    """Events that the append condition excludes are in the log."""
+
+    code = "condition_failed"
+
+
+class EventIdTaken(EventError):
+    """An event of that id is in the log, with other content."""
+
+    code = "event_id_taken"
+    exit_status = 3
+    http_status = 409
+
+
+class IdempotencyKeyTaken(EventError):
+    """The idempotency key was used for other events."""
+
+    code = "idempotency_key_taken"
+    exit_status = 3
+    http_status = 409
+
+
+class LogBehind(EventError):
+    """The sequence of positions is behind the log, as after a restore; what it gave would never be read."""
+
+    code = "log_behind"
+    exit_status = 5
+    http_status = 503
 
 
 class LeaseLost(HoldfastError):

@@ -121,6 +121,9 @@ class Settings(BaseModel):
     )
     retention_days: PositiveInt = Field(default=30, description="days that finished jobs are kept")
     partition_days: PositiveInt = Field(default=7, description="days of history in one partition")
+    event_max_bytes: PositiveInt = Field(
+        default=1_000_000, description="largest data and metadata of an event in bytes, as JSON"
+    )
     result_max_bytes: PositiveInt = Field(default=1_000_000, description="largest result in bytes, as JSON")
     drain_summary: Path | None = Field(
         default=None, description="file that a drain appends its Markdown summary to; also GITHUB_STEP_SUMMARY"

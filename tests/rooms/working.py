@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 from holdfast import Holdfast
 from holdfast.app import limits_of, worker_options
-from holdfast.worker import ThreadLifeline, Worker
+from holdfast.worker import Service, ThreadLifeline, Worker
 
 
-def make_worker(app: Holdfast, queues: tuple[str, ...] = ("default",), **changes: Any) -> Worker:
+def make_worker(
+    app: Holdfast, queues: tuple[str, ...] = ("default",), *, services: Sequence[Service] = (), **changes: Any
+) -> Worker:
     """A worker of the app; ``changes`` are fields of ``WorkerOptions``."""
     options = replace(worker_options(app.settings, queues=queues, concurrency=8), **changes)
     lifeline = ThreadLifeline(app.database.url, limits=limits_of(app.settings), max_losses=options.max_losses)
-    return Worker(app.database, app.tasks, lifeline, options)
+    return Worker(app.database, app.tasks, lifeline, options, services)
 
 
 @asynccontextmanager

@@ -11,9 +11,10 @@ from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import ids_only, show_job, show_jobs
 from holdfast.cli.locate import load_application
+from holdfast.cli.named_values import named_values
 from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, help_of
 from holdfast.cli.screen import screen
-from holdfast.errors import ArgumentsInvalid, HoldfastError
+from holdfast.errors import HoldfastError
 from holdfast.jobs import JobInfo, Place
 
 jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, retry, cancel, wait.")
@@ -47,7 +48,7 @@ def enqueue(
     as_json: AsJson = False,
 ) -> None:
     """Put a job into the queue."""
-    arguments = _arguments(args, values or [])
+    arguments = named_values(args, values or [], option="--args")
     application = load_application(app) if app else None
     options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique}
 
@@ -194,26 +195,3 @@ def _print_end(info: JobInfo, *, as_json: bool) -> None:
         screen.say(f"job {info.id} {info.state}: {error.get('type', '')} {error.get('message', '')}".rstrip(": "))
     if info.state != Place.COMPLETED:
         raise typer.Exit(_FAILED)
-
-
-def _arguments(text: str | None, values: list[str]) -> dict[str, Any]:
-    """``--args`` first, ``key=value`` over it."""
-    arguments: Any = {}
-    if text is not None:
-        try:
-            arguments = json.loads(text)
-        except ValueError as error:
-            raise ArgumentsInvalid(
-                f"--args is not JSON: {error}", remedy="""write --args '{"user_id": 42}'"""
-            ) from None
-        if not isinstance(arguments, dict):
-            raise ArgumentsInvalid("--args is no JSON object", remedy="""name the arguments: '{"user_id": 42}'""")
-    for value in values:
-        name, equals, given = value.partition("=")
-        if not equals or not name:
-            raise ArgumentsInvalid(f"{value!r} has no name", remedy="write key=value, for example user_id=42")
-        try:
-            arguments[name] = json.loads(given)
-        except ValueError:
-            arguments[name] = given
-    return dict(arguments)

@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.db import schema
+from holdfast.cli.event import events
 from holdfast.cli.job import jobs
 from holdfast.cli.options import AsJson, help_of
+from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
 from holdfast.cli.schedule import schedules
 from holdfast.cli.screen import screen
@@ -66,6 +68,8 @@ program.command(
 program.add_typer(jobs)
 program.add_typer(queues)
 program.add_typer(schedules)
+program.add_typer(events)
+program.add_typer(projections)
 program.add_typer(schema)
 
 

@@ -8,6 +8,10 @@ set check_function_bodies = off;
 -- [schema] holdfast
 create schema holdfast;
 
+-- [sequence] holdfast.event_position
+create sequence holdfast.event_position as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+comment on sequence holdfast.event_position is 'Places in the log. Rolled back appends leave holes that never fill.';
+
 -- [sequence] holdfast.job_block
 create sequence holdfast.job_block as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
@@ -17,6 +21,18 @@ create sequence holdfast.job_number as bigint increment 1 minvalue 1 maxvalue 92
 -- [sequence] holdfast.ready_number
 create sequence holdfast.ready_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
+-- [table] holdfast.append_key
+create table holdfast.append_key (
+    key text collate "C" not null,
+    content uuid not null,
+    positions bigint[] not null,
+    versions bigint[] not null,
+    recorded_at timestamp with time zone not null,
+    constraint append_key_pkey PRIMARY KEY (key)
+);
+CREATE INDEX append_key_age ON holdfast.append_key USING btree (recorded_at);
+comment on table holdfast.append_key is 'What an append with an idempotency key gave, so that its repetition gives the same.';
+
 -- [table] holdfast.cancel_request
 create table holdfast.cancel_request (
     job_id bigint not null,
@@ -25,6 +41,44 @@ create table holdfast.cancel_request (
     constraint cancel_request_pkey PRIMARY KEY (job_id)
 );
 comment on table holdfast.cancel_request is 'Somebody wants this job not to run; claims drop it, workers stop it, its outcome removes the request.';
+
+-- [table] holdfast.event
+create table holdfast.event (
+    "position" bigint default nextval('holdfast.event_position'::regclass) not null,
+    version bigint not null,
+    recorded_at timestamp with time zone not null,
+    id uuid not null,
+    partition smallint not null,
+    schema_version smallint not null,
+    stream text collate "C" not null,
+    type text collate "C" not null,
+    data jsonb not null,
+    tags text[],
+    metadata jsonb,
+    correlation_id text,
+    causation_id text,
+    trace jsonb,
+    constraint event_pkey PRIMARY KEY ("position"),
+    constraint event_schema_version_check CHECK ((schema_version > 0))
+);
+CREATE UNIQUE INDEX event_by_id ON holdfast.event USING btree (id);
+CREATE INDEX event_of_correlation ON holdfast.event USING btree (correlation_id, "position") WHERE (correlation_id IS NOT NULL);
+CREATE INDEX event_of_partition ON holdfast.event USING btree (partition, "position");
+CREATE UNIQUE INDEX event_of_stream ON holdfast.event USING btree (stream, version);
+CREATE INDEX event_of_type ON holdfast.event USING btree (type, "position");
+comment on table holdfast.event is 'The log. Rows are inserted by append_v1 and never changed.';
+comment on column holdfast.event."position" is 'Place in the log; final at append; read only up to the newest tick';
+comment on column holdfast.event.version is 'Place in the stream: 1, 2, 3 … without gaps';
+comment on column holdfast.event.partition is 'partition_of(stream), stored so that a reader of some partitions finds its events by index';
+comment on column holdfast.event.schema_version is 'Of the shape of data; upcasters lift older ones when they are read';
+
+-- [table] holdfast.event_tag
+create table holdfast.event_tag (
+    tag text collate "C" not null,
+    "position" bigint not null,
+    constraint event_tag_pkey PRIMARY KEY (tag, "position")
+);
+comment on table holdfast.event_tag is 'Tagged events by tag, for conditions and for reading by tag. An event without tags has no row here.';
 
 -- [table] holdfast.failed_attempt
 create table holdfast.failed_attempt (
@@ -175,6 +229,117 @@ create table holdfast.outcome_kept (
 );
 CREATE INDEX outcome_kept_job_id_idx ON holdfast.outcome_kept USING btree (job_id) WHERE (state <> 1);
 
+-- [table] holdfast.projection
+create table holdfast.projection (
+    name text collate "C" not null,
+    kind text not null,
+    on_failure text not null,
+    code_version integer not null,
+    types text[],
+    categories text[],
+    tags text[],
+    tables text[] not null,
+    declared_at timestamp with time zone not null,
+    paused_at timestamp with time zone,
+    pause_reason text,
+    retired_at timestamp with time zone,
+    still_until timestamp with time zone,
+    constraint projection_pkey PRIMARY KEY (name),
+    constraint projection_code_version_check CHECK ((code_version > 0)),
+    constraint projection_kind_check CHECK ((kind = ANY (ARRAY['model'::text, 'trigger'::text, 'outbox'::text, 'feed'::text]))),
+    constraint projection_on_failure_check CHECK ((on_failure = ANY (ARRAY['park'::text, 'stop'::text])))
+);
+comment on table holdfast.projection is 'What the application declared, and what an operator decided. types, categories, tags NULL: every event.';
+comment on column holdfast.projection.still_until is 'Until then the live model stands still, so that another can reach it; see switch_model_v1.';
+
+-- [table] holdfast.projection_model
+create table holdfast.projection_model (
+    projection text collate "C" not null,
+    model integer not null,
+    code_version integer not null,
+    state text not null,
+    schema_name text,
+    made_at timestamp with time zone not null,
+    live_at timestamp with time zone,
+    constraint projection_model_pkey PRIMARY KEY (projection, model),
+    constraint projection_model_state_check CHECK ((state = ANY (ARRAY['live'::text, 'building'::text, 'kept'::text])))
+);
+CREATE UNIQUE INDEX projection_model_live ON holdfast.projection_model USING btree (projection) WHERE (state = 'live'::text);
+comment on table holdfast.projection_model is 'One copy of a read model. live: what the application reads; building: on its way; kept: the former one, still fed, for a way back.';
+comment on column holdfast.projection_model.schema_name is 'The schema its tables stand in; NULL: where the application has them.';
+
+-- [table] holdfast.projection_parked
+create table holdfast.projection_parked (
+    projection text collate "C" not null,
+    model integer not null,
+    stream text collate "C" not null,
+    partition smallint not null,
+    next_position bigint not null,
+    attempts integer not null,
+    parked_at timestamp with time zone not null,
+    retry_at timestamp with time zone,
+    error jsonb,
+    reason text,
+    constraint projection_parked_pkey PRIMARY KEY (projection, model, stream)
+);
+CREATE INDEX projection_parked_due ON holdfast.projection_parked USING btree (projection, model, retry_at);
+comment on table holdfast.projection_parked is 'Streams that one model waits with: its events from next_position up to the checkpoint of the partition are still to be handled, in order. retry_at NULL: a person must decide.';
+
+-- [table] holdfast.projection_partition
+create table holdfast.projection_partition (
+    projection text collate "C" not null,
+    model integer not null,
+    partition smallint not null,
+    owner bigint,
+    epoch bigint default 0 not null,
+    lease_until timestamp with time zone,
+    checkpoint bigint not null,
+    effects_after bigint not null,
+    moved_at timestamp with time zone,
+    failing jsonb,
+    constraint projection_partition_pkey PRIMARY KEY (projection, model, partition),
+    constraint projection_partition_partition_check CHECK (((partition >= 0) AND (partition <= 63)))
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=1000, fillfactor=30, vacuum_truncate=off);
+comment on column holdfast.projection_partition.checkpoint is 'Every event of the partition up to this position is in the read model, or parked.';
+comment on column holdfast.projection_partition.effects_after is 'Events up to this position had their effects before: handling them again makes none.';
+comment on column holdfast.projection_partition.failing is 'Policy stop: the event that keeps failing {position, stream, attempts, error}, with retry_at, or without one when it has stopped for good.';
+
+-- [table] holdfast.projection_skip
+create table holdfast.projection_skip (
+    projection text collate "C" not null,
+    model integer not null,
+    stream text not null,
+    "position" bigint not null,
+    skipped_at timestamp with time zone not null,
+    reason text not null,
+    error jsonb,
+    constraint projection_skip_pkey PRIMARY KEY (projection, model, "position"),
+    constraint projection_skip_reason_check CHECK ((reason <> ''::text))
+);
+comment on table holdfast.projection_skip is 'Events that a person decided not to handle, and why. Never deleted while the projection exists.';
+
+-- [table] holdfast.projector
+create table holdfast.projector (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    projection text collate "C" not null,
+    code_version integer not null,
+    worker bigint,
+    partition_key smallint,
+    total_partitions smallint,
+    host text not null,
+    pid integer not null,
+    started_at timestamp with time zone not null,
+    lives_until timestamp with time zone not null,
+    refused text,
+    constraint projector_pkey PRIMARY KEY (id),
+    constraint projector_check CHECK (((partition_key >= 0) AND (partition_key < total_partitions) AND (total_partitions <= 64)))
+)
+with (autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=200, fillfactor=50, vacuum_truncate=off);
+CREATE INDEX projector_projection ON holdfast.projector USING btree (projection);
+comment on table holdfast.projector is 'A process that serves a projection. refused: it asked for a partition key that another one holds, and does nothing.';
+comment on column holdfast.projector.worker is 'The worker it is part of: when that one is declared dead, its partitions are free at once.';
+
 -- [table] holdfast.queue_pause
 create table holdfast.queue_pause (
     queue text collate "C" not null,
@@ -238,6 +403,18 @@ CREATE INDEX scheduled_due ON holdfast.scheduled USING btree (due_at);
 CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled USING btree (job_id);
 comment on table holdfast.scheduled is 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
 
+-- [table] holdfast.snapshot
+create table holdfast.snapshot (
+    stream text collate "C" not null,
+    name text collate "C" not null,
+    version bigint not null,
+    schema_version smallint not null,
+    state jsonb not null,
+    taken_at timestamp with time zone not null,
+    constraint snapshot_pkey PRIMARY KEY (stream, name)
+);
+comment on table holdfast.snapshot is 'What the events of a stream up to a version amount to, so that a reader need not begin at 1. May be lost.';
+
 -- [table] holdfast.storage
 create table holdfast.storage (
     one boolean default true not null,
@@ -249,6 +426,18 @@ create table holdfast.storage (
     constraint storage_partition_days_check CHECK (((partition_days >= 1) AND (partition_days <= 366)))
 );
 comment on table holdfast.storage is 'Ids in [lowest_id, ceiling_id) have a partition; below, job_kept and outcome_kept take over.';
+
+-- [table] holdfast.stream
+create table holdfast.stream (
+    name text collate "C" not null,
+    version bigint not null,
+    partition smallint not null,
+    constraint stream_pkey PRIMARY KEY (name),
+    constraint stream_partition_check CHECK (((partition >= 0) AND (partition <= 63))),
+    constraint stream_version_check CHECK ((version > 0))
+)
+with (autovacuum_vacuum_scale_factor=0.05, fillfactor=80, vacuum_truncate=off);
+comment on table holdfast.stream is 'One row per series of events: the version of its last event. Whoever appends locks it first, and holds it until the end of the transaction.';
 
 -- [table] holdfast.tally
 create table holdfast.tally (
@@ -305,6 +494,18 @@ create table holdfast.task (
 );
 comment on table holdfast.task is 'What workers declared about their tasks, so that SQL callers need to name only the task.';
 
+-- [table] holdfast.tick
+create table holdfast.tick (
+    "position" bigint not null,
+    at timestamp with time zone not null,
+    ticker bigint not null,
+    constraint tick_pkey PRIMARY KEY ("position")
+)
+with (vacuum_truncate=off);
+CREATE INDEX tick_by_time ON holdfast.tick USING btree (at, "position");
+comment on table holdfast.tick is 'Up to this position every event is visible or dead. Inserted, never updated: the newest is found at once under an old snapshot, too.';
+comment on column holdfast.tick.ticker is 'The worker that published it, 0 for a reader: workers leave ticking to the lowest number that does it';
+
 -- [table] holdfast.unique_key
 create table holdfast.unique_key (
     hash uuid not null,
@@ -346,6 +547,21 @@ create table holdfast.worker_beat (
 )
 with (autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=200, fillfactor=50, vacuum_truncate=off);
 comment on table holdfast.worker_beat is 'Apart from worker, so that the row locks of claims never meet the updates of beats.';
+
+-- [foreign key] holdfast.projection_model.projection_model_projection_fkey
+alter table holdfast.projection_model add constraint projection_model_projection_fkey FOREIGN KEY (projection) REFERENCES holdfast.projection(name) ON DELETE CASCADE;
+
+-- [foreign key] holdfast.projection_parked.projection_parked_projection_model_fkey
+alter table holdfast.projection_parked add constraint projection_parked_projection_model_fkey FOREIGN KEY (projection, model) REFERENCES holdfast.projection_model(projection, model) ON DELETE CASCADE;
+
+-- [foreign key] holdfast.projection_partition.projection_partition_projection_model_fkey
+alter table holdfast.projection_partition add constraint projection_partition_projection_model_fkey FOREIGN KEY (projection, model) REFERENCES holdfast.projection_model(projection, model) ON DELETE CASCADE;
+
+-- [foreign key] holdfast.projection_skip.projection_skip_projection_fkey
+alter table holdfast.projection_skip add constraint projection_skip_projection_fkey FOREIGN KEY (projection) REFERENCES holdfast.projection(name) ON DELETE CASCADE;
+
+-- [foreign key] holdfast.projector.projector_projection_fkey
+alter table holdfast.projector add constraint projector_projection_fkey FOREIGN KEY (projection) REFERENCES holdfast.projection(name) ON DELETE CASCADE;
 
 -- [view] holdfast.every_job
 create view holdfast.every_job as
@@ -397,6 +613,26 @@ UNION ALL
    FROM holdfast.outcome_kept;
 comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
 
+-- [function] holdfast.adopt_log_v1()
+CREATE OR REPLACE FUNCTION holdfast.adopt_log_v1(OUT drawn_before bigint, OUT highest bigint, OUT settled bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    LOCK TABLE holdfast.event IN EXCLUSIVE MODE;            -- waits for every append; readers go on
+    drawn_before := holdfast.last_position_v1();
+    highest := greatest((SELECT max(e.position) FROM holdfast.event e), holdfast.settled_v1(), 0);
+    IF highest > drawn_before THEN
+        PERFORM setval('holdfast.event_position', highest);
+    END IF;
+    settled := greatest(highest, drawn_before);
+    IF settled > holdfast.settled_v1() THEN
+        INSERT INTO holdfast.tick (position, at, ticker) VALUES (settled, holdfast.now(), 0) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('holdfast_tick', settled::text);
+    END IF;
+END $function$;
+comment on function holdfast.adopt_log_v1() is 'After a restore or a switch-over: everything present is committed, so the sequence is put behind the last position and the whole log is published.';
+
 -- [function] holdfast.anyone_idle_v1(text[],integer)
 CREATE OR REPLACE FUNCTION holdfast.anyone_idle_v1(p_queues text[], p_except integer)
  RETURNS boolean
@@ -410,6 +646,192 @@ AS $function$
           AND l.objid = ANY (SELECT (holdfast.idle_key_v1(q)::bigint & 4294967295)::oid FROM unnest(p_queues) AS q))
 $function$;
 comment on function holdfast.anyone_idle_v1(text[],integer) is 'Is another worker idle on one of these queues? Then prefetched jobs that wait are better given back.';
+
+-- [function] holdfast.append_events(text,jsonb,bigint,text,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.append_events(stream text, events jsonb, expected_version bigint DEFAULT NULL::bigint, idempotency_key text DEFAULT NULL::text, condition jsonb DEFAULT NULL::jsonb)
+ RETURNS TABLE(version bigint, "position" bigint)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_answer record;
+    v_given  boolean;
+BEGIN
+    IF jsonb_typeof(events) IS DISTINCT FROM 'array' OR jsonb_array_length(events) = 0 THEN
+        RAISE EXCEPTION 'events must be a JSON array with at least one event' USING ERRCODE = 'HF108',
+            HINT = 'Write [{"type": "OrderPlaced", "data": {…}}].';
+    ELSIF coalesce(append_events.stream, '') = '' OR expected_version < 0 THEN
+        RAISE EXCEPTION 'a stream needs a name, and an expected version is 0 (none yet) or more' USING ERRCODE = 'HF108';
+    ELSIF EXISTS (SELECT FROM jsonb_array_elements(events) AS e WHERE jsonb_typeof(e -> 'type') IS DISTINCT FROM 'string' OR e -> 'data' IS NULL) THEN
+        RAISE EXCEPTION 'every event needs a type and data' USING ERRCODE = 'HF108';
+    END IF;
+    v_given := EXISTS (SELECT FROM jsonb_array_elements(events) AS e WHERE e ? 'id');
+    SELECT a.* INTO v_answer FROM (
+        SELECT array_agg(1) AS of, array_agg(e.at::integer ORDER BY e.at) AS nth,
+               array_agg(coalesce((e.event ->> 'id')::uuid, holdfast.new_event_id()) ORDER BY e.at) AS ids,
+               array_agg(e.event ->> 'type' ORDER BY e.at) AS types,
+               array_agg(coalesce((e.event ->> 'schema_version')::smallint, 1::smallint) ORDER BY e.at) AS schema_versions,
+               array_agg(e.event -> 'data' ORDER BY e.at) AS data,
+               CASE WHEN bool_or(jsonb_array_length(e.event -> 'tags') > 0) THEN array_agg(nullif(ARRAY(SELECT t FROM jsonb_array_elements_text(e.event -> 'tags') AS t)::text, '{}') ORDER BY e.at) END AS tags,
+               array_agg(e.event -> 'metadata' ORDER BY e.at) AS metadata,
+               array_agg(e.event ->> 'correlation_id' ORDER BY e.at) AS correlations,
+               array_agg(e.event ->> 'causation_id' ORDER BY e.at) AS causations,
+               array_agg(e.event -> 'trace' ORDER BY e.at) AS traces
+        FROM jsonb_array_elements(events) WITH ORDINALITY AS e(event, at)) AS i,
+        LATERAL holdfast.append_v1(
+            ARRAY[append_events.stream], ARRAY[expected_version], ARRAY[jsonb_array_length(events)], i.of, i.nth, i.ids, i.types,
+            i.schema_versions, i.data, i.tags, i.metadata, i.correlations, i.causations, i.traces, v_given, idempotency_key, condition) AS a;
+    IF v_answer.verdict NOT IN ('appended', 'repeated') THEN
+        RAISE EXCEPTION 'nothing was appended to %: %', append_events.stream, CASE v_answer.verdict
+                WHEN 'conflict' THEN format('version %s was expected, it stands at %s', expected_version, v_answer.detail ->> 'actual')
+                WHEN 'condition' THEN 'events that the condition excludes were appended meanwhile'
+                WHEN 'id_taken' THEN 'an event with such an id is in the log, with other content'
+                ELSE 'the idempotency key was used for other events' END
+            USING ERRCODE = CASE v_answer.verdict WHEN 'conflict' THEN 'HF101' WHEN 'condition' THEN 'HF102' WHEN 'id_taken' THEN 'HF103' ELSE 'HF104' END,
+                  DETAIL = coalesce(v_answer.detail::text, '');
+    END IF;
+    RETURN QUERY SELECT u.version, u.pos FROM unnest(v_answer.versions, v_answer.positions) AS u(version, pos);
+END $function$;
+comment on function holdfast.append_events(text,jsonb,bigint,text,jsonb) is 'Appends [{"type", "data", "id"?, "schema_version"?, "tags"?, "metadata"?, "correlation_id"?, "causation_id"?, "trace"?}] to one stream, in the transaction of the caller. expected_version: 0 = the stream is new, n = it stands at n, NULL = any. Raises HF101 to HF104 with the winners in DETAIL.';
+
+-- [function] holdfast.append_one_v1(text,bigint,uuid,text,smallint,jsonb,text,jsonb,text,text,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.append_one_v1(p_stream text, p_expected bigint, p_id uuid, p_type text, p_schema_version smallint, p_data jsonb, p_tags text, p_metadata jsonb, p_correlation text, p_causation text, p_trace jsonb, OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_taken     record;
+    v_base      bigint;
+    v_partition smallint;
+    v_position  bigint;
+BEGIN
+    IF p_tags IS NULL THEN
+        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_type));
+    ELSE
+        PERFORM holdfast.lock_conditions_v1(ARRAY[p_type], ARRAY[p_tags], NULL);
+    END IF;
+    IF p_expected IS NULL THEN                              -- as take_stream_v1, whose call would cost a fifth of the append
+        UPDATE holdfast.stream s SET version = s.version + 1 WHERE s.name = p_stream
+        RETURNING s.version - 1, s.partition INTO v_base, v_partition;
+    END IF;
+    IF v_base IS NULL THEN
+        v_taken := holdfast.take_stream_v1(p_stream, p_expected, 1);
+        v_base := v_taken.base;
+        v_partition := v_taken.partition;
+        IF v_base IS NULL THEN
+            verdict := 'conflict';
+            detail := holdfast.winners_v1(p_stream, p_expected);
+            RETURN;
+        END IF;
+    END IF;
+    recorded_at := holdfast.now();
+    INSERT INTO holdfast.event AS e (version, recorded_at, id, partition, schema_version, stream, type, data, tags, metadata,
+                                correlation_id, causation_id, trace)
+    VALUES (v_base + 1, append_one_v1.recorded_at, p_id, v_partition, p_schema_version, p_stream, p_type, p_data, p_tags::text[],
+            p_metadata, p_correlation, p_causation, p_trace)
+    RETURNING e.position INTO v_position;
+    PERFORM holdfast.judge_position_v1(v_position);
+    IF p_tags IS NOT NULL THEN
+        INSERT INTO holdfast.event_tag (tag, position) SELECT DISTINCT t.tag, v_position FROM unnest(p_tags::text[]) AS t(tag);
+    END IF;
+    verdict := 'appended';
+    positions := ARRAY[v_position];
+    versions := ARRAY[v_base + 1];
+END $function$;
+comment on function holdfast.append_one_v1(text,bigint,uuid,text,smallint,jsonb,text,jsonb,text,text,jsonb) is 'append_v1 for one event with a fresh id and no condition: without arrays it costs a third.';
+
+-- [function] holdfast.append_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[],boolean,text,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.append_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_tags text[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[], p_ids_are_given boolean, p_key text, p_condition jsonb, OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_content uuid;
+    v_written record;
+    v_refused integer;
+    v_kept    holdfast.append_key;
+BEGIN
+    IF (p_ids_are_given OR p_key IS NOT NULL OR p_condition IS NOT NULL) AND current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'ids, idempotency keys and conditions cannot be checked in a % transaction', current_setting('transaction_isolation')
+            USING ERRCODE = 'HF105', HINT = 'Its snapshot is older than the locks that protect the check: append in READ COMMITTED.';
+    END IF;
+    IF p_condition IS NOT NULL AND EXISTS (
+        SELECT FROM jsonb_array_elements(p_condition -> 'items') AS i WHERE i #> '{types,0}' IS NULL AND i #> '{tags,0}' IS NULL
+    ) THEN
+        RAISE EXCEPTION 'every item of a condition names a type or a tag' USING ERRCODE = 'HF108';
+    END IF;
+    IF p_key IS NOT NULL THEN
+        v_content := md5(row(p_streams, p_of, p_types, p_schema_versions, p_data, p_tags)::text)::uuid;
+        PERFORM pg_advisory_xact_lock(1212576, hashtext(p_key));
+        SELECT * INTO v_kept FROM holdfast.append_key k WHERE k.key = p_key;
+        IF FOUND THEN
+            verdict := CASE WHEN v_kept.content = v_content THEN 'repeated' ELSE 'key_taken' END;
+            positions := v_kept.positions; versions := v_kept.versions; recorded_at := v_kept.recorded_at;
+            RETURN;
+        END IF;
+    END IF;
+    PERFORM holdfast.lock_conditions_v1(p_types, p_tags, p_condition);
+    IF p_ids_are_given THEN
+        SELECT * INTO verdict, positions, versions, recorded_at, detail
+        FROM holdfast.find_repeated_v1(p_streams, p_of, p_ids, p_types, p_schema_versions, p_data);
+        IF verdict IS NOT NULL THEN RETURN; END IF;
+    END IF;
+    IF p_condition IS NOT NULL THEN
+        detail := holdfast.matching_v1(p_condition);
+        IF detail <> '[]' THEN
+            verdict := 'condition';
+            RETURN;
+        END IF;
+    END IF;
+    IF cardinality(p_streams) = 1 AND NOT p_ids_are_given THEN
+        v_written := holdfast.write_events_v1(
+            p_streams, p_expected, p_counts, p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata,
+            p_correlations, p_causations, p_traces);
+        v_refused := v_written.refused_by;
+    ELSE
+        -- A savepoint: what was done before the refusal is undone, and the caller's transaction goes on.
+        BEGIN
+            v_written := holdfast.write_events_v1(
+                p_streams, p_expected, p_counts, p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata,
+                p_correlations, p_causations, p_traces);
+            IF v_written.refused_by IS NOT NULL THEN
+                v_refused := v_written.refused_by;
+                RAISE EXCEPTION 'refused' USING ERRCODE = 'HF101';
+            END IF;
+        EXCEPTION
+            WHEN SQLSTATE 'HF101' THEN NULL;
+            WHEN unique_violation THEN
+                IF NOT p_ids_are_given THEN RAISE; END IF;
+                v_refused := 0;
+        END;
+    END IF;
+    IF v_refused IS NOT NULL AND p_ids_are_given THEN
+        -- Whoever was faster may have been our own first try, or somebody with one of our ids: in a new statement it shows.
+        SELECT * INTO verdict, positions, versions, recorded_at, detail
+        FROM holdfast.find_repeated_v1(p_streams, p_of, p_ids, p_types, p_schema_versions, p_data);
+        IF verdict IS NOT NULL THEN RETURN; END IF;
+    END IF;
+    IF v_refused = 0 THEN
+        RAISE EXCEPTION 'an id is given twice in one append' USING ERRCODE = 'HF103';
+    ELSIF v_refused IS NOT NULL THEN
+        verdict := 'conflict';
+        detail := holdfast.winners_v1(p_streams[v_refused], p_expected[v_refused]);
+        RETURN;
+    END IF;
+    verdict := 'appended';
+    positions := v_written.positions;
+    versions := v_written.versions;
+    recorded_at := v_written.recorded_at;
+    detail := NULL;
+    IF p_key IS NOT NULL THEN
+        INSERT INTO holdfast.append_key (key, content, positions, versions, recorded_at)
+        VALUES (p_key, v_content, append_v1.positions, append_v1.versions, append_v1.recorded_at);
+    END IF;
+END $function$;
+comment on function holdfast.append_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[],boolean,text,jsonb) is 'All of these events are in the log, or none. verdict: appended; repeated (they were already); conflict, condition, id_taken, key_taken: nothing was changed, detail says why, and the transaction can go on.';
 
 -- [function] holdfast.audit_movers_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_movers_v1()
@@ -490,6 +912,21 @@ AS $function$
 $function$;
 comment on function holdfast.beat_v1(bigint) is 'One more beat; false: this worker was declared dead and must stop at once.';
 
+-- [function] holdfast.bounds_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.bounds_v1(p_projection text, p_model integer)
+ RETURNS TABLE(settled bigint, live bigint[])
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT holdfast.settled_v1(),
+           CASE WHEN m.state <> 'live' THEN ARRAY(
+               SELECT t.checkpoint FROM holdfast.projection_partition t
+               JOIN holdfast.projection_model l USING (projection, model)
+               WHERE t.projection = p_projection AND l.state = 'live' ORDER BY t.partition) END
+    FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.model = p_model
+$function$;
+comment on function holdfast.bounds_v1(text,integer) is 'How far may be read: to the settled position; a model that is not live only as far as the live one has come, so that a switch neither loses nor doubles effects.';
+
 -- [function] holdfast.cancel_v1(bigint[],text)
 CREATE OR REPLACE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text)
  RETURNS TABLE(job_id bigint, answer text)
@@ -529,6 +966,14 @@ BEGIN
 END $function$;
 comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
 
+-- [function] holdfast.category_of(text)
+CREATE OR REPLACE FUNCTION holdfast.category_of(p_stream text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$ SELECT split_part(p_stream, '-', 1) $function$;
+comment on function holdfast.category_of(text) is 'What stands before the first hyphen: order-42 is of category order.';
+
 -- [function] holdfast.change_schedule_v1(text,bigint,jsonb,timestamp with time zone,timestamp with time zone,boolean,timestamp with time zone[],text)
 CREATE OR REPLACE FUNCTION holdfast.change_schedule_v1(p_name text, p_version bigint, p_edited jsonb, p_next timestamp with time zone, p_due timestamp with time zone, p_resume boolean, p_paused timestamp with time zone[], p_detail text)
  RETURNS boolean
@@ -548,6 +993,22 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.change_schedule_v1(text,bigint,jsonb,timestamp with time zone,timestamp with time zone,boolean,timestamp with time zone[],text) is 'An edit of the plan, or the end of a pause with the occurrences that it swallowed. False: the schedule was changed since it was read, so look again.';
+
+-- [function] holdfast.checkpoint_v1(text,integer,smallint[],bigint[],bigint[],bigint[],interval)
+CREATE OR REPLACE FUNCTION holdfast.checkpoint_v1(p_projection text, p_model integer, p_partitions smallint[], p_epochs bigint[], p_old bigint[], p_new bigint[], p_lease interval)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    WITH moved AS (
+        UPDATE holdfast.projection_partition t
+        SET checkpoint = n.new, lease_until = holdfast.now() + p_lease, moved_at = holdfast.now(), failing = NULL
+        FROM unnest(p_partitions, p_epochs, p_old, p_new) AS n(partition, epoch, old, new)
+        WHERE t.projection = p_projection AND t.model = p_model AND t.partition = n.partition
+          AND t.epoch = n.epoch AND t.checkpoint = n.old
+        RETURNING 1)
+    SELECT count(*) FROM moved
+$function$;
+comment on function holdfast.checkpoint_v1(text,integer,smallint[],bigint[],bigint[],bigint[],interval) is 'Fence, renewal and checkpoint in one guarded update, last in the transaction of the read model. Fewer rows than asked for: roll back, the lease is lost.';
 
 -- [function] holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.claim_v1(p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
@@ -648,6 +1109,31 @@ AS $function$
 $function$;
 comment on function holdfast.company_among_v1(bigint[]) is 'Those of the jobs that have company, or NULL. Off the hot path, where flags are not at hand.';
 
+-- [function] holdfast.condition_key_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.condition_key_v1(p_kind text, p_word text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ SELECT hashtext(p_kind || ':' || p_word) $function$;
+
+-- [function] holdfast.copy_grants_v1(regclass,regclass)
+CREATE OR REPLACE FUNCTION holdfast.copy_grants_v1(p_from regclass, p_to regclass)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_grant record;
+BEGIN
+    FOR v_grant IN
+        SELECT a.privilege_type, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END AS grantee
+        FROM pg_catalog.pg_class c, aclexplode(c.relacl) AS a LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+        WHERE c.oid = p_from AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('GRANT %s ON %s TO %s', v_grant.privilege_type, p_to, v_grant.grantee);
+    END LOOP;
+END $function$;
+comment on function holdfast.copy_grants_v1(regclass,regclass) is 'Who may read the old table may read the new one.';
+
 -- [function] holdfast.count_held_v1(bigint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.count_held_v1(p_live bigint[], p_leases bigint[], p_jobs bigint[])
  RETURNS bigint
@@ -710,6 +1196,33 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.declare_dead_v1(bigint,text) is 'True: the worker is dead from now on, it claims nothing more. False: a claim of it is in flight, ask again.';
+
+-- [function] holdfast.declare_projection_v1(text,text,text,integer,text[],text[],text[],text[],boolean)
+CREATE OR REPLACE FUNCTION holdfast.declare_projection_v1(p_name text, p_kind text, p_on_failure text, p_code_version integer, p_types text[], p_categories text[], p_tags text[], p_tables text[], p_from_now boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_live  integer;
+    v_start bigint := 0;
+BEGIN
+    INSERT INTO holdfast.projection AS p (name, kind, on_failure, code_version, types, categories, tags, tables, declared_at)
+    VALUES (p_name, p_kind, p_on_failure, p_code_version, p_types, p_categories, p_tags, p_tables, holdfast.now())
+    ON CONFLICT (name) DO UPDATE SET
+        kind = excluded.kind, on_failure = excluded.on_failure, types = excluded.types, categories = excluded.categories,
+        tags = excluded.tags, tables = excluded.tables, code_version = excluded.code_version, declared_at = excluded.declared_at
+        WHERE p.code_version <= excluded.code_version;      -- older code in a rolling deploy changes nothing
+    SELECT m.model INTO v_live FROM holdfast.projection_model m WHERE m.projection = p_name AND m.state = 'live';
+    IF FOUND THEN
+        RETURN EXISTS (SELECT FROM holdfast.projection_model m WHERE m.projection = p_name AND m.code_version = p_code_version);
+    END IF;
+    IF p_from_now THEN
+        v_start := holdfast.settled_v1();
+    END IF;
+    PERFORM holdfast.make_model_v1(p_name, 1, p_code_version, 'live', NULL, v_start);
+    RETURN true;
+END $function$;
+comment on function holdfast.declare_projection_v1(text,text,text,integer,text[],text[],text[],text[],boolean) is 'Makes the projection known, and its first model. False: it has a live model of other code, and none of this; a rebuild makes one.';
 
 -- [function] holdfast.declare_schedule_v1(text,bigint,text,jsonb,timestamp with time zone,timestamp with time zone,timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.declare_schedule_v1(p_name text, p_version bigint, p_source text, p_declared jsonb, p_anchor timestamp with time zone, p_next timestamp with time zone, p_due timestamp with time zone)
@@ -815,6 +1328,24 @@ BEGIN
     RETURN v_kept;
 END $function$;
 comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.drop_model_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.drop_model_v1(p_projection text, p_model integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schema text;
+BEGIN
+    DELETE FROM holdfast.projection_model m
+    WHERE m.projection = p_projection AND m.model = p_model AND m.state <> 'live' RETURNING m.schema_name INTO v_schema;
+    IF v_schema IS NULL THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', v_schema);
+    RETURN true;
+END $function$;
+comment on function holdfast.drop_model_v1(text,integer) is 'A model that is built or kept, with its tables. The live one is never dropped.';
 
 -- [function] holdfast.due_schedules_v1(text[])
 CREATE OR REPLACE FUNCTION holdfast.due_schedules_v1(p_probes text[])
@@ -1053,6 +1584,27 @@ BEGIN
 END $function$;
 comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
 
+-- [function] holdfast.event_writers_v1()
+CREATE OR REPLACE FUNCTION holdfast.event_writers_v1()
+ RETURNS text[]
+ LANGUAGE sql
+AS $function$
+    WITH held AS MATERIALIZED (
+        SELECT l.locktype, l.relation, l.database, l.mode, l.virtualtransaction, l.transactionid FROM pg_catalog.pg_locks l WHERE l.granted
+    ), writer AS (
+        SELECT DISTINCT h.virtualtransaction FROM held h
+        WHERE h.locktype = 'relation' AND h.relation = 'holdfast.event'::regclass
+          AND h.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+          AND h.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    )
+    -- Prepared and then taken over by a restarted server, a transaction is called -1/<transaction id>: both names are its own.
+    SELECT coalesce(array_agg(n.name), '{}') FROM (
+        SELECT w.virtualtransaction AS name FROM writer w
+        UNION SELECT '-1/' || h.transactionid FROM held h JOIN writer w USING (virtualtransaction)
+        WHERE h.locktype = 'transactionid' AND h.mode = 'ExclusiveLock') AS n
+$function$;
+comment on function holdfast.event_writers_v1() is 'Who may have drawn a position that is not visible yet: the transactions that hold a write lock on the log, prepared ones too.';
+
 -- [function] holdfast.expired_partitions_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.expired_partitions_v1(p_keep interval)
  RETURNS TABLE(name text, until_id bigint)
@@ -1066,6 +1618,42 @@ AS $function$
     ORDER BY 2
 $function$;
 comment on function holdfast.expired_partitions_v1(interval) is 'Partitions all of whose jobs are older than what is kept, oldest first.';
+
+-- [function] holdfast.fence_partitions_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.fence_partitions_v1(p_projection text, p_model integer)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM FROM holdfast.projection_partition t
+    WHERE t.projection = p_projection AND (p_model IS NULL OR t.model = p_model)
+    ORDER BY t.model, t.partition FOR UPDATE;
+    UPDATE holdfast.projection_partition t SET epoch = t.epoch + 1, owner = NULL, lease_until = NULL
+    WHERE t.projection = p_projection AND (p_model IS NULL OR t.model = p_model);
+END $function$;
+comment on function holdfast.fence_partitions_v1(text,integer) is 'Waits for the batches that are being committed; whatever their owners do after that is refused.';
+
+-- [function] holdfast.find_repeated_v1(text[],integer[],uuid[],text[],smallint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.find_repeated_v1(p_streams text[], p_of integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    SELECT CASE WHEN count(*) = 0 THEN NULL
+                WHEN count(*) = cardinality(p_ids) AND bool_and(f.same) THEN 'repeated' ELSE 'id_taken' END,
+           array_agg(f.position ORDER BY f.at), array_agg(f.version ORDER BY f.at), min(f.recorded_at),
+           jsonb_build_object('events', jsonb_agg(jsonb_build_object(
+               'id', f.id, 'stream', f.stream, 'version', f.version, 'position', f.position, 'type', f.type,
+               'recorded_at', f.recorded_at, 'same', f.same) ORDER BY f.at))
+    INTO verdict, positions, versions, recorded_at, detail
+    FROM (
+        SELECT i.at, e.id, e.stream, e.version, e.position, e.type, e.recorded_at,
+               (e.stream, e.type, e.schema_version, e.data) = (p_streams[i.of], i.type, i.schema_version, i.data) AS same
+        FROM unnest(p_of, p_ids, p_types, p_schema_versions, p_data) WITH ORDINALITY AS i(of, id, type, schema_version, data, at)
+        JOIN holdfast.event e ON e.id = i.id) AS f;
+END $function$;
+comment on function holdfast.find_repeated_v1(text[],integer[],uuid[],text[],smallint[],jsonb[]) is 'repeated: all of these ids are in the log with the same stream, type and data. id_taken: some are, or with other content. NULL: none is.';
 
 -- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_company bigint[])
@@ -1271,6 +1859,22 @@ BEGIN
 END $function$;
 comment on function holdfast.fold_v1() is 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
 
+-- [function] holdfast.forget_append_keys_v1(integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.forget_append_keys_v1(p_days integer, p_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_rows integer;
+BEGIN
+    DELETE FROM holdfast.append_key k WHERE k.key IN (
+        SELECT x.key FROM holdfast.append_key x WHERE x.recorded_at < holdfast.now() - p_days * interval '1 day'
+        ORDER BY x.recorded_at LIMIT p_most FOR UPDATE SKIP LOCKED);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.forget_append_keys_v1(integer,integer) is 'Idempotency keys older than that no longer recognise a repetition; the events stay.';
+
 -- [function] holdfast.forget_occurrences_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_occurrences_v1(p_after interval)
  RETURNS integer
@@ -1298,6 +1902,111 @@ AS $function$
     SELECT count(*)::integer FROM gone
 $function$;
 comment on function holdfast.forget_workers_v1(interval) is 'Deletes workers dead for longer than any statement can last and named by no lease.';
+
+-- [function] holdfast.give_back_partitions_v1(bigint,text,integer,bigint)
+CREATE OR REPLACE FUNCTION holdfast.give_back_partitions_v1(p_projector bigint, p_projection text, p_model integer, p_count bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.projection_partition t SET owner = NULL, lease_until = NULL
+    WHERE t.projection = p_projection AND t.model = p_model AND t.partition = ANY (ARRAY(
+        SELECT o.partition FROM holdfast.projection_partition o
+        WHERE o.owner = p_projector AND o.projection = p_projection AND o.model = p_model
+        ORDER BY o.partition DESC LIMIT p_count FOR UPDATE SKIP LOCKED))
+$function$;
+comment on function holdfast.give_back_partitions_v1(bigint,text,integer,bigint) is 'Lets go of so many partitions between two batches; the epoch stays, the next owner raises it.';
+
+-- [function] holdfast.has_caught_up_v1(text,bigint)
+CREATE OR REPLACE FUNCTION holdfast.has_caught_up_v1(p_projection text, p_position bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+    SELECT CASE WHEN count(*) > 0 THEN NOT bool_or(EXISTS (
+        SELECT FROM holdfast.event e
+        WHERE e.partition = t.partition AND e.position > t.checkpoint AND e.position <= p_position
+          AND holdfast.in_scope_v1(e.type, e.stream, e.tags, j.types, j.categories, j.tags))) END
+    FROM holdfast.projection_partition t
+    JOIN holdfast.projection_model m USING (projection, model)
+    JOIN holdfast.projection j ON j.name = t.projection
+    WHERE t.projection = p_projection AND m.state = 'live'
+$function$;
+comment on function holdfast.has_caught_up_v1(text,bigint) is 'Whether every visible event up to this position is in the live read model (or parked). NULL: there is no such projection.';
+
+-- [function] holdfast.hold_partitions_v1(bigint,interval)
+CREATE OR REPLACE FUNCTION holdfast.hold_partitions_v1(p_projector bigint, p_lease interval)
+ RETURNS TABLE(model integer, state text, schema_name text, partition smallint, epoch bigint, checkpoint bigint, effects_after bigint, failing jsonb, rests_seconds double precision)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_me      holdfast.projector;
+    v_idle    boolean;
+    v_model   record;
+    v_workers integer;
+    v_rank    integer;
+    v_share   integer;
+    v_have    integer;
+BEGIN
+    SELECT * INTO v_me FROM holdfast.projector p WHERE p.id = p_projector;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'projector % is not registered any more', p_projector USING ERRCODE = 'HF120';
+    END IF;
+    SELECT j.paused_at IS NOT NULL OR j.retired_at IS NOT NULL INTO v_idle FROM holdfast.projection j WHERE j.name = v_me.projection;
+    SELECT count(*), count(*) FILTER (WHERE l.id < p_projector) INTO v_workers, v_rank
+    FROM holdfast.live_projectors_v1(v_me.projection, v_me.code_version) AS l WHERE l.id <> p_projector;
+    v_workers := v_workers + 1;
+    FOR v_model IN
+        SELECT m.model, m.state = 'live' AND coalesce(j.still_until > holdfast.now(), false) AS stands_still
+        FROM holdfast.projection_model m JOIN holdfast.projection j ON j.name = m.projection
+        WHERE m.projection = v_me.projection AND m.code_version = v_me.code_version
+    LOOP
+        v_share := CASE WHEN v_idle OR v_model.stands_still THEN 0
+                        WHEN v_me.total_partitions IS NOT NULL THEN 64
+                        ELSE 64 / v_workers + CASE WHEN v_rank < 64 % v_workers THEN 1 ELSE 0 END END;
+        SELECT count(*) INTO v_have FROM holdfast.projection_partition t
+        WHERE t.projection = v_me.projection AND t.model = v_model.model AND t.owner = p_projector;
+        IF v_have > v_share THEN
+            PERFORM holdfast.give_back_partitions_v1(p_projector, v_me.projection, v_model.model, v_have - v_share);
+        END IF;
+        -- An array, because a joined subquery may be evaluated once for every row, and would take its limit each time.
+        UPDATE holdfast.projection_partition t
+        SET owner = p_projector, epoch = t.epoch + 1, lease_until = holdfast.now() + p_lease
+        WHERE t.projection = v_me.projection AND t.model = v_model.model AND t.partition = ANY (ARRAY(
+            SELECT f.partition FROM holdfast.projection_partition f
+            WHERE f.projection = v_me.projection AND f.model = v_model.model
+              AND (v_me.total_partitions IS NULL OR f.partition % v_me.total_partitions = v_me.partition_key)
+              AND (f.owner IS NULL OR f.lease_until < holdfast.now()
+                   OR f.owner NOT IN (SELECT l.id FROM holdfast.live_projectors_v1(v_me.projection, v_me.code_version) AS l))
+            ORDER BY (f.owner = p_projector) IS TRUE DESC, f.partition
+            LIMIT greatest(v_share - least(v_have, v_share) + (
+                SELECT count(*) FROM holdfast.projection_partition o
+                WHERE o.projection = v_me.projection AND o.model = v_model.model AND o.owner = p_projector
+                  AND o.lease_until < holdfast.now()), 0)
+            FOR UPDATE SKIP LOCKED));
+    END LOOP;
+    RETURN QUERY
+        SELECT t.model, m.state, m.schema_name, t.partition, t.epoch, t.checkpoint, t.effects_after, t.failing,
+               extract(epoch FROM (t.failing ->> 'retry_at')::timestamptz - holdfast.now())::double precision
+        FROM holdfast.projection_partition t JOIN holdfast.projection_model m USING (projection, model)
+        WHERE t.owner = p_projector AND t.lease_until > holdfast.now() AND m.code_version = v_me.code_version
+        ORDER BY t.model, t.partition;
+END $function$;
+comment on function holdfast.hold_partitions_v1(bigint,interval) is 'Gives back what is above the fair share, takes what is free below it, each with a new epoch, and tells what is held. A live lease is never taken.';
+
+-- [function] holdfast.hold_still_v1(text,interval)
+CREATE OR REPLACE FUNCTION holdfast.hold_still_v1(p_projection text, p_for interval)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE holdfast.projection j SET still_until = holdfast.now() + p_for WHERE j.name = p_projection;
+    PERFORM holdfast.fence_partitions_v1(p_projection, m.model) FROM holdfast.projection_model m
+    WHERE p_for IS NOT NULL AND m.projection = p_projection AND m.state = 'live';
+END $function$;
+comment on function holdfast.hold_still_v1(text,interval) is 'The live model stands still for so long, so that another can reach it; NULL: it goes on now.';
 
 -- [function] holdfast.hold_waiting_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.hold_waiting_v1(p_job bigint)
@@ -1359,6 +2068,18 @@ CREATE OR REPLACE FUNCTION holdfast.idle_key_v1(p_queue text)
 AS $function$ SELECT hashtext(p_queue COLLATE "C") $function$;
 comment on function holdfast.idle_key_v1(text) is 'Idle workers hold (1212567, this) shared on their LISTEN session; a collision of hashes costs one needless wake-up.';
 
+-- [function] holdfast.in_scope_v1(text,text,text[],text[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.in_scope_v1(p_type text, p_stream text, p_tags text[], p_types text[], p_categories text[], p_wanted_tags text[])
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT (p_types IS NULL OR p_type = ANY (p_types))
+       AND (p_categories IS NULL OR holdfast.category_of(p_stream) = ANY (p_categories))
+       AND (p_wanted_tags IS NULL OR coalesce(p_tags @> p_wanted_tags, false))
+$function$;
+comment on function holdfast.in_scope_v1(text,text,text[],text[],text[],text[]) is 'Any of the types, any of the categories, all of the tags; NULL asks for nothing.';
+
 -- [function] holdfast.is_finished_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.is_finished_v1(p_job bigint)
  RETURNS boolean
@@ -1368,6 +2089,20 @@ AS $function$
     SELECT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job)
         OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job)
 $function$;
+
+-- [function] holdfast.judge_position_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.judge_position_v1(p_position bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    IF p_position <= (SELECT max(t.position) FROM holdfast.tick t) THEN
+        RAISE EXCEPTION 'the sequence of positions is behind the log: it gave %, which readers have passed', p_position
+            USING ERRCODE = 'HF106', HINT = 'After a restore or a switch-over run `holdfast event adopt`, or SELECT holdfast.adopt_log_v1().';
+    END IF;
+END $function$;
+comment on function holdfast.judge_position_v1(bigint) is 'A position that was just drawn is beyond every tick, for ticks wait for whoever has one. One that is not would never be read: refused.';
 
 -- [function] holdfast.keep_stragglers_v1(text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.keep_stragglers_v1(p_name text, p_until bigint)
@@ -1395,6 +2130,13 @@ CREATE OR REPLACE FUNCTION holdfast.key_hash_v1(p_key text)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 AS $function$ SELECT md5(p_key)::uuid $function$;
+
+-- [function] holdfast.last_position_v1()
+CREATE OR REPLACE FUNCTION holdfast.last_position_v1()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$ SELECT s.last_value - CASE WHEN s.is_called THEN 0 ELSE 1 END FROM holdfast.event_position s $function$;
+comment on function holdfast.last_position_v1() is 'The last position that was drawn, by whomever.';
 
 -- [function] holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.leave_v1(p_leases bigint[], p_jobs bigint[], p_moves smallint[], p_delays_us bigint[], p_attempts smallint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_errors jsonb[], p_ago_us bigint[], p_took_us bigint[], p_done bigint[])
@@ -1487,6 +2229,75 @@ AS $function$
 $function$;
 comment on function holdfast.left_behind_v1(text[]) is 'Is a job of these queues held by somebody who looks dead? Then it is about to run again: worth waiting for, and not more; who is dead the observer decides.';
 
+-- [function] holdfast.live_projectors_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.live_projectors_v1(p_projection text, p_code_version integer)
+ RETURNS SETOF holdfast.projector
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT p.* FROM holdfast.projector p
+    WHERE p.projection = p_projection AND (p_code_version IS NULL OR p.code_version = p_code_version)
+      AND p.refused IS NULL AND p.lives_until > holdfast.now()
+      AND (p.worker IS NULL OR EXISTS (SELECT FROM holdfast.worker w WHERE w.id = p.worker AND w.state = 'live'))
+$function$;
+comment on function holdfast.live_projectors_v1(text,integer) is 'Projectors whose lease runs and whose worker, if they have one, is not declared dead. NULL: of any code version.';
+
+-- [function] holdfast.lock_conditions_v1(text[],text[],jsonb)
+CREATE OR REPLACE FUNCTION holdfast.lock_conditions_v1(p_types text[], p_tags text[], p_condition jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_shared integer[];
+    v_key    record;
+BEGIN
+    IF cardinality(p_types) = 1 AND p_tags IS NULL AND p_condition IS NULL THEN
+        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_types[1]));
+        RETURN;
+    END IF;
+    v_shared := ARRAY(
+        SELECT holdfast.condition_key_v1('type', t) FROM unnest(p_types) AS t
+        UNION SELECT holdfast.condition_key_v1('tag', t) FROM unnest(p_tags) AS w(words), unnest(w.words::text[]) AS t);
+    -- The lock table of the server is finite: many keys become one, which excludes conditions but no other plain append.
+    IF cardinality(v_shared) > 64 THEN
+        PERFORM pg_advisory_xact_lock(1212575, 0);
+        v_shared := '{}';
+    ELSIF p_condition IS NOT NULL THEN
+        PERFORM pg_advisory_xact_lock_shared(1212575, 0);
+    END IF;
+    FOR v_key IN
+        SELECT k.key, bool_or(k.alone) AS alone FROM (
+            SELECT s AS key, false AS alone FROM unnest(v_shared) AS s
+            -- One tag is enough: whatever an item matches carries all of its tags, and locks each of them.
+            UNION ALL SELECT holdfast.condition_key_v1('tag', i.item #>> '{tags,0}'), true
+            FROM jsonb_array_elements(p_condition -> 'items') AS i(item) WHERE i.item #> '{tags,0}' IS NOT NULL
+            UNION ALL SELECT holdfast.condition_key_v1('type', t), true
+            FROM jsonb_array_elements(p_condition -> 'items') AS i(item), jsonb_array_elements_text(i.item -> 'types') AS t
+            WHERE i.item #> '{tags,0}' IS NULL
+        ) AS k GROUP BY k.key ORDER BY k.key
+    LOOP
+        IF v_key.alone THEN
+            PERFORM pg_advisory_xact_lock(1212574, v_key.key);
+        ELSE
+            PERFORM pg_advisory_xact_lock_shared(1212574, v_key.key);
+        END IF;
+    END LOOP;
+END $function$;
+comment on function holdfast.lock_conditions_v1(text[],text[],jsonb) is 'Shared locks on the types and tags of what is appended, exclusive ones on what a condition looks at; in one order, before any position is drawn.';
+
+-- [function] holdfast.make_model_v1(text,integer,integer,text,text,bigint)
+CREATE OR REPLACE FUNCTION holdfast.make_model_v1(p_projection text, p_model integer, p_code_version integer, p_state text, p_schema text, p_start bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO holdfast.projection_model (projection, model, code_version, state, schema_name, made_at, live_at)
+    VALUES (p_projection, p_model, p_code_version, p_state, p_schema, holdfast.now(),
+            CASE WHEN p_state = 'live' THEN holdfast.now() END);
+    INSERT INTO holdfast.projection_partition (projection, model, partition, checkpoint, effects_after)
+    SELECT p_projection, p_model, n, p_start, p_start FROM generate_series(0, 63) AS n
+$function$;
+comment on function holdfast.make_model_v1(text,integer,integer,text,text,bigint) is 'A model with its 64 partitions, all at one position.';
+
 -- [function] holdfast.make_partitions_v1()
 CREATE OR REPLACE FUNCTION holdfast.make_partitions_v1()
  RETURNS integer
@@ -1556,6 +2367,50 @@ BEGIN
 END $function$;
 comment on function holdfast.marks_v1(text[],smallint[],bigint[],bigint,text[]) is 'The settled watermark: below a mark no row of (queue, priority) exists or can ever appear, so that claims need not wade through dead index entries.';
 
+-- [function] holdfast.matching_v1(jsonb)
+CREATE OR REPLACE FUNCTION holdfast.matching_v1(p_condition jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    v_after bigint   := coalesce((p_condition ->> 'after')::bigint, 0);
+    v_seen  bigint[] := ARRAY(SELECT s::bigint FROM jsonb_array_elements_text(p_condition -> 'seen') AS s);
+    v_item  jsonb;
+    v_types text[];
+    v_tags  text[];
+    v_found jsonb := '[]';
+    v_more  jsonb;
+BEGIN
+    FOR v_item IN SELECT i FROM jsonb_array_elements(p_condition -> 'items') AS i LOOP
+        v_types := ARRAY(SELECT t FROM jsonb_array_elements_text(v_item -> 'types') AS t);
+        v_tags := ARRAY(SELECT t FROM jsonb_array_elements_text(v_item -> 'tags') AS t);
+        SELECT coalesce(jsonb_agg(to_jsonb(f) ORDER BY f.position), '[]') INTO v_more FROM (
+            SELECT e.stream, e.version, e.position, e.type, e.id, e.recorded_at
+            FROM holdfast.event_tag g JOIN holdfast.event e ON e.position = g.position
+            WHERE cardinality(v_tags) > 0 AND g.tag = v_tags[1] AND g.position > v_after AND g.position <> ALL (v_seen)
+              AND e.tags @> v_tags AND (cardinality(v_types) = 0 OR e.type = ANY (v_types))
+            UNION ALL
+            SELECT e.stream, e.version, e.position, e.type, e.id, e.recorded_at FROM holdfast.event e
+            WHERE cardinality(v_tags) = 0 AND e.type = ANY (v_types) AND e.position > v_after AND e.position <> ALL (v_seen)
+            LIMIT 20) AS f;
+        v_found := v_found || v_more;
+    END LOOP;
+    RETURN v_found;
+END $function$;
+comment on function holdfast.matching_v1(jsonb) is 'Events that an append condition did not want: {"after": position, "seen": [positions], "items": [{"types": [], "tags": []}]}. An item matches any of its types and all of its tags.';
+
+-- [function] holdfast.new_event_id()
+CREATE OR REPLACE FUNCTION holdfast.new_event_id()
+ RETURNS uuid
+ LANGUAGE sql
+ PARALLEL SAFE
+AS $function$
+    SELECT encode(set_bit(set_bit(overlay(uuid_send(gen_random_uuid()) PLACING
+        substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3) FROM 1 FOR 6), 52, 1), 53, 1), 'hex')::uuid
+$function$;
+comment on function holdfast.new_event_id() is 'A UUID of version 7: in the order of time, so that its index grows at one end.';
+
 -- [function] holdfast.next_due_seconds_v1()
 CREATE OR REPLACE FUNCTION holdfast.next_due_seconds_v1()
  RETURNS double precision
@@ -1565,6 +2420,28 @@ AS $function$
     WHERE s.due_at > holdfast.now() AND s.paused_at IS NULL AND s.withdrawn_at IS NULL
 $function$;
 comment on function holdfast.next_due_seconds_v1() is 'How long until something is due that is not due yet.';
+
+-- [function] holdfast.next_events_v1(text,integer,smallint[],bigint[],bigint[],integer,text[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.next_events_v1(p_projection text, p_model integer, p_partitions smallint[], p_after bigint[], p_upto bigint[], p_limit_each integer, p_types text[], p_categories text[], p_tags text[])
+ RETURNS TABLE("position" bigint, stream text, version bigint, type text, schema_version smallint, data jsonb, id uuid, recorded_at timestamp with time zone, tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, partition smallint, parked boolean)
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+    SELECT e.position, e.stream, e.version, e.type, e.schema_version, e.data, e.id, e.recorded_at, e.tags, e.metadata,
+           e.correlation_id, e.causation_id, e.trace, e.partition,
+           EXISTS (SELECT FROM holdfast.projection_parked k WHERE k.projection = p_projection AND k.model = p_model AND k.stream = e.stream)
+    FROM unnest(p_partitions, p_after, p_upto) AS o(partition, after, upto)
+    CROSS JOIN LATERAL (
+        SELECT x.* FROM holdfast.event x
+        WHERE x.partition = o.partition AND x.position > o.after AND x.position <= o.upto
+          AND holdfast.in_scope_v1(x.type, x.stream, x.tags, p_types, p_categories, p_tags)
+        ORDER BY x.position LIMIT p_limit_each) AS e
+$function$;
+comment on function holdfast.next_events_v1(text,integer,smallint[],bigint[],bigint[],integer,text[],text[],text[]) is 'The next events of each partition, in order inside each, by the index of partitions: n readers read the log once, not n times.';
 
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
@@ -1591,6 +2468,70 @@ AS $function$
     FROM holdfast.worker w JOIN holdfast.worker_beat b ON b.worker = w.id WHERE w.state = 'live'
 $function$;
 comment on function holdfast.observe_v1() is 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
+
+-- [function] holdfast.park_failed_v1(text,integer,text,smallint,bigint,integer,jsonb,interval)
+CREATE OR REPLACE FUNCTION holdfast.park_failed_v1(p_projection text, p_model integer, p_stream text, p_partition smallint, p_position bigint, p_attempts integer, p_error jsonb, p_retry_in interval)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO holdfast.projection_parked AS p (projection, model, stream, partition, next_position, attempts, parked_at, retry_at, error)
+    VALUES (p_projection, p_model, p_stream, p_partition, p_position, p_attempts, holdfast.now(), holdfast.now() + p_retry_in, p_error)
+    ON CONFLICT (projection, model, stream) DO UPDATE SET
+        next_position = excluded.next_position, attempts = excluded.attempts, retry_at = excluded.retry_at, error = excluded.error
+$function$;
+comment on function holdfast.park_failed_v1(text,integer,text,smallint,bigint,integer,jsonb,interval) is 'The stream waits from this event on; retried after p_retry_in, or by a person when that is NULL. In one transaction with the checkpoint.';
+
+-- [function] holdfast.park_stream_v1(text,text,smallint,text)
+CREATE OR REPLACE FUNCTION holdfast.park_stream_v1(p_projection text, p_stream text, p_partition smallint, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_model      integer;
+    v_checkpoint bigint;
+BEGIN
+    SELECT m.model INTO v_model FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.state = 'live';
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- The owner does not know of this yet: a new epoch makes it look again before it commits anything.
+    UPDATE holdfast.projection_partition t SET epoch = t.epoch + 1
+    WHERE t.projection = p_projection AND t.model = v_model AND t.partition = p_partition
+    RETURNING t.checkpoint INTO v_checkpoint;
+    INSERT INTO holdfast.projection_parked AS p (projection, model, stream, partition, next_position, attempts, parked_at, reason)
+    VALUES (p_projection, v_model, p_stream, p_partition, v_checkpoint + 1, 0, holdfast.now(), p_reason)
+    ON CONFLICT (projection, model, stream) DO UPDATE SET retry_at = NULL, reason = excluded.reason;
+    RETURN true;
+END $function$;
+comment on function holdfast.park_stream_v1(text,text,smallint,text) is 'From the checkpoint on the events of this stream wait, others go on.';
+
+-- [function] holdfast.partition_of(text)
+CREATE OR REPLACE FUNCTION holdfast.partition_of(p_stream text)
+ RETURNS smallint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+    SELECT (get_byte(sha256(convert_to(p_stream, 'UTF8')), 0) & 63)::smallint
+$function$;
+comment on function holdfast.partition_of(text) is 'One of the 64 partitions of the log, 0 to 63. SHA-256, so that it is the same on every server, version and platform.';
+
+-- [function] holdfast.pause_projection_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_projection_v1(p_projection text, p_reason text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_before timestamptz;
+BEGIN
+    SELECT j.paused_at INTO v_before FROM holdfast.projection j WHERE j.name = p_projection FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    UPDATE holdfast.projection j SET paused_at = coalesce(j.paused_at, holdfast.now()), pause_reason = p_reason WHERE j.name = p_projection;
+    PERFORM holdfast.fence_partitions_v1(p_projection, NULL);
+    RETURN v_before IS NULL;
+END $function$;
+comment on function holdfast.pause_projection_v1(text,text) is 'When it returns nothing more is applied, by nobody. NULL: there is no such projection; false: it was paused.';
 
 -- [function] holdfast.pause_queue_v1(text,text)
 CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text)
@@ -1707,6 +2648,69 @@ AS $function$
 $function$;
 comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
 
+-- [function] holdfast.projection_lag_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.projection_lag_v1(p_projection text, p_most integer)
+ RETURNS TABLE(projection text, model integer, state text, partition smallint, checkpoint bigint, events bigint, seconds double precision, parked bigint, failing jsonb, moved_at timestamp with time zone, epoch bigint, owner bigint, owner_host text, owner_pid integer)
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+    SELECT t.projection, t.model, m.state, t.partition, t.checkpoint, b.events,
+           CASE WHEN b.oldest IS NOT NULL THEN greatest(extract(epoch FROM holdfast.now() - b.oldest), 0) END::double precision,
+           (SELECT count(*) FROM holdfast.projection_parked k
+            WHERE k.projection = t.projection AND k.model = t.model AND k.partition = t.partition),
+           t.failing, t.moved_at, t.epoch, o.id, o.host, o.pid
+    FROM holdfast.projection_partition t
+    JOIN holdfast.projection_model m USING (projection, model)
+    JOIN holdfast.projection j ON j.name = t.projection
+    LEFT JOIN LATERAL (SELECT p.id, p.host, p.pid FROM holdfast.live_projectors_v1(t.projection, NULL) AS p
+                       WHERE p.id = t.owner AND t.lease_until > holdfast.now()) AS o ON true
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS events, min(x.recorded_at) AS oldest FROM (
+            SELECT e.recorded_at FROM holdfast.event e
+            WHERE e.partition = t.partition AND e.position > t.checkpoint
+              AND holdfast.in_scope_v1(e.type, e.stream, e.tags, j.types, j.categories, j.tags)
+            ORDER BY e.position LIMIT p_most) AS x) AS b
+    WHERE p_projection IS NULL OR t.projection = p_projection
+    ORDER BY t.projection, t.model, t.partition
+$function$;
+comment on function holdfast.projection_lag_v1(text,integer) is 'Per partition: events that wait (counted up to p_most) and the age of the oldest of them. An idle projection has none, whatever positions say.';
+
+-- [function] holdfast.projections_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.projections_v1(p_projection text, p_most integer)
+ RETURNS TABLE(name text, kind text, on_failure text, code_version integer, model integer, model_version integer, building integer, kept integer, paused_at timestamp with time zone, pause_reason text, retired_at timestamp with time zone, workers bigint, held bigint, events bigint, seconds double precision, building_events bigint, parked bigint, undecided bigint, stopped bigint, total_partitions smallint, missing_keys integer[], refused text[])
+ LANGUAGE sql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+    SELECT j.name, j.kind, j.on_failure, j.code_version, m.model, m.code_version,
+           (SELECT b.model FROM holdfast.projection_model b WHERE b.projection = j.name AND b.state = 'building'),
+           (SELECT b.model FROM holdfast.projection_model b WHERE b.projection = j.name AND b.state = 'kept'),
+           j.paused_at, j.pause_reason, j.retired_at, w.workers, l.held, l.events, l.seconds, l.building_events,
+           k.parked, k.undecided, l.stopped, w.total,
+           CASE WHEN w.total IS NOT NULL THEN ARRAY(SELECT n FROM generate_series(0, w.total - 1) AS n WHERE n <> ALL (w.keys) ORDER BY n) END,
+           ARRAY(SELECT format('process %s on %s: %s', r.pid, r.host, r.refused) FROM holdfast.projector r
+                 WHERE r.projection = j.name AND r.refused IS NOT NULL AND r.started_at > holdfast.now() - interval '5 minutes' ORDER BY r.id)
+    FROM holdfast.projection j
+    LEFT JOIN holdfast.projection_model m ON m.projection = j.name AND m.state = 'live'
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS workers, max(p.total_partitions) AS total, coalesce(array_agg(p.partition_key::integer), '{}') AS keys
+        FROM holdfast.live_projectors_v1(j.name, m.code_version) AS p) AS w
+    CROSS JOIN LATERAL (
+        SELECT count(g.owner) FILTER (WHERE g.state = 'live') AS held, sum(g.events) FILTER (WHERE g.state = 'live')::bigint AS events,
+               max(g.seconds) FILTER (WHERE g.state = 'live') AS seconds, sum(g.events) FILTER (WHERE g.state = 'building')::bigint AS building_events,
+               count(*) FILTER (WHERE g.state = 'live' AND g.failing IS NOT NULL AND NOT g.failing ? 'retry_at') AS stopped
+        FROM holdfast.projection_lag_v1(j.name, p_most) AS g) AS l
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS parked, count(*) FILTER (WHERE q.retry_at IS NULL) AS undecided
+        FROM holdfast.projection_parked q WHERE q.projection = j.name AND q.model = m.model) AS k
+    WHERE p_projection IS NULL OR j.name = p_projection
+    ORDER BY j.name
+$function$;
+comment on function holdfast.projections_v1(text,integer) is 'Every projection on one line: who serves it, how far it is, what waits for a person.';
+
 -- [function] holdfast.promote_v1(timestamp with time zone,integer)
 CREATE OR REPLACE FUNCTION holdfast.promote_v1(p_mark timestamp with time zone, p_limit integer)
  RETURNS TABLE(promoted integer, last_due timestamp with time zone, next_due_us bigint)
@@ -1776,6 +2780,47 @@ AS $function$
 $function$;
 comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
 
+-- [function] holdfast.refuse_change_of_events()
+CREATE OR REPLACE FUNCTION holdfast.refuse_change_of_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'the event log is append-only: % of holdfast.event is refused', lower(TG_OP)
+        USING ERRCODE = 'HF107', HINT = 'Append an event that says what has changed.';
+END $function$;
+
+-- [function] holdfast.register_projector_v1(text,integer,bigint,integer,integer,text,integer,interval)
+CREATE OR REPLACE FUNCTION holdfast.register_projector_v1(p_projection text, p_code_version integer, p_worker bigint, p_key integer, p_total integer, p_host text, p_pid integer, p_lease interval)
+ RETURNS TABLE(projector bigint, refusal text)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    -- One after the other: two processes with one key must not both find that nobody has it.
+    PERFORM pg_advisory_xact_lock(1212569, hashtext(p_projection));
+    DELETE FROM holdfast.projector p
+    WHERE p.projection = p_projection AND p.lives_until < holdfast.now() - interval '10 minutes';
+    SELECT CASE
+            WHEN p_total IS NULL THEN format('%s holds fixed partitions, key %s of %s; a projection is served either by fixed or by elastic workers',
+                                             x.who, x.partition_key, x.total_partitions)
+            WHEN x.total_partitions IS NULL THEN format('%s takes any partition (it has no partition key)', x.who)
+            WHEN x.total_partitions <> p_total THEN format('%s counts %s partitions in all, this one %s', x.who, x.total_partitions, p_total)
+            ELSE format('%s has partition key %s of %s already', x.who, p_key, p_total) END
+    INTO refusal
+    FROM (SELECT p.*, format('process %s on %s', p.pid, p.host) AS who
+          FROM holdfast.live_projectors_v1(p_projection, p_code_version) AS p) AS x
+    WHERE x.total_partitions IS DISTINCT FROM p_total OR x.partition_key = p_key
+    ORDER BY x.id LIMIT 1;
+    -- A process that asks again takes the place of its own refusal.
+    DELETE FROM holdfast.projector p
+    WHERE p.projection = p_projection AND p.refused IS NOT NULL AND p.host = p_host AND p.pid = p_pid;
+    INSERT INTO holdfast.projector AS p (projection, code_version, worker, partition_key, total_partitions, host, pid, started_at, lives_until, refused)
+    VALUES (p_projection, p_code_version, p_worker, p_key, p_total, p_host, p_pid, holdfast.now(), holdfast.now() + p_lease, refusal)
+    RETURNING p.id INTO projector;
+    RETURN NEXT;
+END $function$;
+comment on function holdfast.register_projector_v1(text,integer,bigint,integer,integer,text,integer,interval) is 'A number for a process that wants to serve, or why it may not. A refusal is kept, so that people see it.';
+
 -- [function] holdfast.register_worker_v1(text,text,integer,text,text,text[],integer,boolean)
 CREATE OR REPLACE FUNCTION holdfast.register_worker_v1(p_name text, p_host text, p_pid integer, p_incarnation text, p_version text, p_queues text[], p_concurrency integer, p_has_session boolean)
  RETURNS bigint
@@ -1825,6 +2870,29 @@ BEGIN
     RETURN coalesce(cardinality(v_jobs), 0);
 END $function$;
 comment on function holdfast.release_lease_v1(bigint) is 'A live worker gives back a lease that nobody executes; nothing ran, so nothing is counted.';
+
+-- [function] holdfast.renew_projectors_v1(bigint[],interval)
+CREATE OR REPLACE FUNCTION holdfast.renew_projectors_v1(p_projectors bigint[], p_lease interval)
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_known bigint[];
+BEGIN
+    WITH known AS (
+        UPDATE holdfast.projector p SET lives_until = holdfast.now() + p_lease WHERE p.id = ANY (p_projectors) RETURNING p.id
+    )
+    SELECT array_agg(id) INTO v_known FROM known;
+    WITH mine AS MATERIALIZED (
+        SELECT o.projection, o.model, o.partition FROM holdfast.projection_partition o
+        WHERE o.owner = ANY (p_projectors) AND o.lease_until > holdfast.now()
+          AND o.lease_until < holdfast.now() + p_lease * 0.6
+        FOR UPDATE SKIP LOCKED)
+    UPDATE holdfast.projection_partition t SET lease_until = holdfast.now() + p_lease FROM mine
+    WHERE t.projection = mine.projection AND t.model = mine.model AND t.partition = mine.partition;
+    RETURN v_known;
+END $function$;
+comment on function holdfast.renew_projectors_v1(bigint[],interval) is 'Renews projectors and those of their leases that run out soon; one that has run out is not renewed, it is claimed anew. Returns who is known.';
 
 -- [function] holdfast.report_running_v1(bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.report_running_v1(p_worker bigint, p_running bigint[])
@@ -1923,6 +2991,54 @@ BEGIN
 END $function$;
 comment on function holdfast.rescue_v1(bigint,integer) is 'Puts back what a dead worker held and had not finished; returns how many jobs. Leases locked by others are left for the next round.';
 
+-- [function] holdfast.reset_projection_v1(text,bigint,boolean)
+CREATE OR REPLACE FUNCTION holdfast.reset_projection_v1(p_projection text, p_position bigint, p_empty boolean)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_model integer;
+    v_table text;
+BEGIN
+    PERFORM FROM holdfast.projection j WHERE j.name = p_projection FOR UPDATE;
+    SELECT m.model INTO v_model FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.state = 'live';
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM holdfast.fence_partitions_v1(p_projection, v_model);
+    IF p_empty THEN
+        FOR v_table IN SELECT unnest(j.tables) FROM holdfast.projection j WHERE j.name = p_projection LOOP
+            EXECUTE format('TRUNCATE %s', quote_ident(v_table)::regclass);
+        END LOOP;
+    END IF;
+    DELETE FROM holdfast.projection_parked p WHERE p.projection = p_projection AND p.model = v_model;
+    UPDATE holdfast.projection_partition t
+    SET checkpoint = least(p_position, t.checkpoint), effects_after = greatest(t.effects_after, t.checkpoint), failing = NULL
+    WHERE t.projection = p_projection AND t.model = v_model;
+    RETURN v_model;
+END $function$;
+comment on function holdfast.reset_projection_v1(text,bigint,boolean) is 'Empties the read model (p_empty) and handles the events after p_position again, without their effects. NULL: no such projection.';
+
+-- [function] holdfast.resume_projection_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.resume_projection_v1(p_projection text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_paused  timestamptz;
+    v_stopped bigint;
+BEGIN
+    SELECT j.paused_at INTO v_paused FROM holdfast.projection j WHERE j.name = p_projection FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    UPDATE holdfast.projection j SET paused_at = NULL, pause_reason = NULL, retired_at = NULL WHERE j.name = p_projection;
+    UPDATE holdfast.projection_partition t SET failing = NULL WHERE t.projection = p_projection AND t.failing IS NOT NULL;
+    GET DIAGNOSTICS v_stopped = ROW_COUNT;
+    RETURN v_paused IS NOT NULL OR v_stopped > 0;
+END $function$;
+comment on function holdfast.resume_projection_v1(text) is 'Goes on after a pause, and after partitions stopped at an event. NULL: no such projection; false: it was running.';
+
 -- [function] holdfast.resume_queue_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.resume_queue_v1(p_queue text)
  RETURNS boolean
@@ -1937,6 +3053,32 @@ BEGIN
     RETURN false;
 END $function$;
 comment on function holdfast.resume_queue_v1(text) is 'Claims look into the queue again. False: it was not paused.';
+
+-- [function] holdfast.retire_projection_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.retire_projection_v1(p_projection text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE holdfast.projection j SET retired_at = holdfast.now() WHERE j.name = p_projection AND j.retired_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN CASE WHEN EXISTS (SELECT FROM holdfast.projection j WHERE j.name = p_projection) THEN false END;
+    END IF;
+    PERFORM holdfast.fence_partitions_v1(p_projection, NULL);
+    RETURN true;
+END $function$;
+comment on function holdfast.retire_projection_v1(text) is 'Nobody serves it any more, and health does not ask for it; resume brings it back.';
+
+-- [function] holdfast.retire_projector_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.retire_projector_v1(p_projector bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    SELECT holdfast.give_back_partitions_v1(p_projector, m.projection, m.model, 64)
+    FROM holdfast.projector p JOIN holdfast.projection_model m ON m.projection = p.projection WHERE p.id = p_projector;
+    DELETE FROM holdfast.projector p WHERE p.id = p_projector
+$function$;
+comment on function holdfast.retire_projector_v1(bigint) is 'An ordered end: everything is given back at once, nobody waits for a lease to run out.';
 
 -- [function] holdfast.retry_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.retry_v1(p_job bigint)
@@ -2036,6 +3178,93 @@ BEGIN
 END $function$;
 comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
 
+-- [function] holdfast.settled_v1()
+CREATE OR REPLACE FUNCTION holdfast.settled_v1()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$ SELECT coalesce(max(t.position), 0) FROM holdfast.tick t $function$;
+comment on function holdfast.settled_v1() is 'The settled watermark: up to it nothing is missing and nothing can appear any more. Read it in the same statement as the events.';
+
+-- [function] holdfast.skip_v1(text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.skip_v1(p_projection text, p_stream text, p_reason text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_model    integer;
+    v_parked   holdfast.projection_parked;
+    v_stopped  holdfast.projection_partition;
+    v_position bigint;
+BEGIN
+    SELECT m.model INTO v_model FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.state = 'live';
+    SELECT * INTO v_parked FROM holdfast.projection_parked p
+    WHERE p.projection = p_projection AND p.model = v_model AND p.stream = p_stream FOR UPDATE;
+    IF FOUND THEN
+        SELECT min(e.position) INTO v_position FROM holdfast.event e WHERE e.stream = p_stream AND e.position >= v_parked.next_position;
+        IF v_position IS NOT NULL THEN
+            UPDATE holdfast.projection_parked p SET next_position = v_position + 1, attempts = 0, retry_at = holdfast.now()
+            WHERE p.projection = p_projection AND p.model = v_model AND p.stream = p_stream;
+        END IF;
+    ELSE
+        SELECT * INTO v_stopped FROM holdfast.projection_partition t
+        WHERE t.projection = p_projection AND t.model = v_model AND t.failing ->> 'stream' = p_stream FOR UPDATE;
+        v_position := (v_stopped.failing ->> 'position')::bigint;
+        UPDATE holdfast.projection_partition t SET checkpoint = v_position, epoch = t.epoch + 1, failing = NULL
+        WHERE t.projection = p_projection AND t.model = v_model AND t.partition = v_stopped.partition AND v_position IS NOT NULL;
+    END IF;
+    IF v_position IS NOT NULL THEN
+        INSERT INTO holdfast.projection_skip (projection, model, stream, position, skipped_at, reason, error)
+        VALUES (p_projection, v_model, p_stream, v_position, holdfast.now(), p_reason, coalesce(v_parked.error, v_stopped.failing -> 'error'));
+    END IF;
+    RETURN v_position;
+END $function$;
+comment on function holdfast.skip_v1(text,text,text) is 'Passes over the event that the stream waits at, with a reason that is kept. NULL: it waits at none.';
+
+-- [function] holdfast.stalled_by_v1()
+CREATE OR REPLACE FUNCTION holdfast.stalled_by_v1()
+ RETURNS TABLE(pid integer, application text, username text, client text, state text, age_seconds double precision, query text, prepared text)
+ LANGUAGE sql
+AS $function$
+    SELECT l.pid, a.application_name, a.usename::text, host(a.client_addr), a.state,
+           extract(epoch FROM clock_timestamp() - coalesce(a.xact_start, p.prepared))::double precision, a.query, p.gid
+    FROM pg_catalog.pg_locks l
+    LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    LEFT JOIN LATERAL (
+        SELECT x.gid, x.prepared FROM pg_catalog.pg_locks t JOIN pg_catalog.pg_prepared_xacts x ON x.transaction = t.transactionid
+        WHERE l.pid IS NULL AND t.pid IS NULL AND t.locktype = 'transactionid' AND t.virtualtransaction = l.virtualtransaction LIMIT 1
+    ) AS p ON true
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.event'::regclass AND l.granted
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    ORDER BY 6 DESC NULLS LAST
+$function$;
+comment on function holdfast.stalled_by_v1() is 'Who holds the watermark back, oldest first: sessions with an open append, and prepared transactions.';
+
+-- [function] holdfast.start_rebuild_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.start_rebuild_v1(p_projection text, p_code_version integer)
+ RETURNS TABLE(model integer, schema_name text)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_projection holdfast.projection;
+    v_table      text;
+BEGIN
+    SELECT * INTO v_projection FROM holdfast.projection j WHERE j.name = p_projection FOR UPDATE;
+    IF EXISTS (SELECT FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.state = 'building') THEN
+        RAISE EXCEPTION 'a model of % is being built already', p_projection USING ERRCODE = 'HF121';
+    END IF;
+    SELECT max(m.model) + 1 INTO start_rebuild_v1.model FROM holdfast.projection_model m WHERE m.projection = p_projection;
+    schema_name := format('holdfast_%s_%s', p_projection, start_rebuild_v1.model);
+    EXECUTE format('CREATE SCHEMA %I', schema_name);
+    FOREACH v_table IN ARRAY v_projection.tables LOOP
+        EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING ALL)', schema_name, v_table, quote_ident(v_table)::regclass);
+    END LOOP;
+    PERFORM holdfast.make_model_v1(p_projection, start_rebuild_v1.model, p_code_version, 'building', schema_name, 0);
+    RETURN NEXT;
+END $function$;
+comment on function holdfast.start_rebuild_v1(text,integer) is 'A new model from the beginning of the log, in tables of its own that are shaped like the live ones.';
+
 -- [function] holdfast.start_waiting_v1()
 CREATE OR REPLACE FUNCTION holdfast.start_waiting_v1()
  RETURNS SETOF holdfast.occurrence
@@ -2058,6 +3287,38 @@ BEGIN
     END LOOP;
 END $function$;
 comment on function holdfast.start_waiting_v1() is 'Of every schedule that queues its occurrences, the oldest one waiting gets its job once the job before it has ended.';
+
+-- [function] holdfast.stop_at_v1(text,integer,smallint,bigint,jsonb,interval)
+CREATE OR REPLACE FUNCTION holdfast.stop_at_v1(p_projection text, p_model integer, p_partition smallint, p_epoch bigint, p_failing jsonb, p_retry_in interval)
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+    WITH told AS (
+        UPDATE holdfast.projection_partition t
+        SET failing = CASE WHEN p_retry_in IS NULL THEN p_failing
+                           ELSE p_failing || jsonb_build_object('retry_at', holdfast.now() + p_retry_in) END
+        WHERE t.projection = p_projection AND t.model = p_model AND t.partition = p_partition AND t.epoch = p_epoch
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM told)
+$function$;
+comment on function holdfast.stop_at_v1(text,integer,smallint,bigint,jsonb,interval) is 'The partition rests before this event, until its retry or for good; only its owner can say so.';
+
+-- [function] holdfast.stream_part_v1(text,bigint,bigint,integer,text[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.stream_part_v1(p_stream text, p_first bigint, p_last bigint, p_limit integer, p_types text[], p_categories text[], p_tags text[])
+ RETURNS TABLE("position" bigint, stream text, version bigint, type text, schema_version smallint, data jsonb, id uuid, recorded_at timestamp with time zone, tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, partition smallint)
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+    SELECT e.position, e.stream, e.version, e.type, e.schema_version, e.data, e.id, e.recorded_at, e.tags, e.metadata,
+           e.correlation_id, e.causation_id, e.trace, e.partition
+    FROM holdfast.event e
+    WHERE e.stream = p_stream AND e.position BETWEEN p_first AND p_last
+      AND holdfast.in_scope_v1(e.type, e.stream, e.tags, p_types, p_categories, p_tags)
+    ORDER BY e.position LIMIT p_limit
+$function$;
+comment on function holdfast.stream_part_v1(text,bigint,bigint,integer,text[],text[],text[]) is 'Events of one stream between two positions, both included: what a parked stream has still to be given.';
 
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
@@ -2085,6 +3346,56 @@ BEGIN
     RETURN v_total;
 END $function$;
 comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+
+-- [function] holdfast.switch_model_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.switch_model_v1(p_projection text, p_model integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_live   holdfast.projection_model;
+    v_next   holdfast.projection_model;
+    v_aside  text;
+    v_table  text;
+    v_home   text;
+    v_behind bigint;
+BEGIN
+    PERFORM FROM holdfast.projection j WHERE j.name = p_projection FOR UPDATE;
+    PERFORM holdfast.fence_partitions_v1(p_projection, NULL);
+    SELECT * INTO v_live FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.state = 'live';
+    SELECT * INTO v_next FROM holdfast.projection_model m WHERE m.projection = p_projection AND m.model = p_model AND m.state <> 'live';
+    SELECT count(*) INTO v_behind
+    FROM holdfast.projection_partition l JOIN holdfast.projection_partition t USING (projection, partition)
+    WHERE l.projection = p_projection AND l.model = v_live.model AND t.model = v_next.model AND t.checkpoint < l.checkpoint;
+    IF v_next.model IS NULL THEN
+        RETURN 64;
+    ELSIF v_behind > 0 THEN
+        RETURN v_behind;
+    END IF;
+    v_aside := format('holdfast_%s_%s', p_projection, v_live.model);
+    EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', v_aside);
+    FOR v_table IN SELECT unnest(j.tables) FROM holdfast.projection j WHERE j.name = p_projection LOOP
+        SELECT c.relnamespace::regnamespace::text INTO v_home FROM pg_catalog.pg_class c WHERE c.oid = quote_ident(v_table)::regclass;
+        PERFORM holdfast.copy_grants_v1(quote_ident(v_table)::regclass, format('%I.%I', v_next.schema_name, v_table)::regclass);
+        EXECUTE format('ALTER TABLE %s.%I SET SCHEMA %I', v_home, v_table, v_aside);
+        EXECUTE format('ALTER TABLE %I.%I SET SCHEMA %s', v_next.schema_name, v_table, v_home);
+    END LOOP;
+    PERFORM holdfast.drop_model_v1(p_projection, m.model) FROM holdfast.projection_model m
+    WHERE m.projection = p_projection AND m.state = 'kept' AND m.model <> p_model;
+    UPDATE holdfast.projection_model m SET state = 'kept', schema_name = v_aside WHERE m.projection = p_projection AND m.model = v_live.model;
+    UPDATE holdfast.projection_model m SET state = 'live', schema_name = NULL, live_at = holdfast.now() WHERE m.projection = p_projection AND m.model = p_model;
+    UPDATE holdfast.projection_partition t SET effects_after = greatest(l.effects_after, l.checkpoint)
+    FROM holdfast.projection_partition l
+    WHERE t.projection = p_projection AND t.model = p_model AND l.projection = p_projection AND l.model = v_live.model AND l.partition = t.partition;
+    UPDATE holdfast.projection j SET still_until = NULL WHERE j.name = p_projection;
+    BEGIN
+        EXECUTE format('DROP SCHEMA %I', v_next.schema_name);
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+        NULL;       -- the application put something of its own there
+    END;
+    RETURN 0;
+END $function$;
+comment on function holdfast.switch_model_v1(text,integer) is 'In one transaction the other model becomes the live one, under the same table names, and the former is kept. Returns how many partitions are behind; then nothing was done.';
 
 -- [function] holdfast.take_key_v1(text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.take_key_v1(p_key text, p_job bigint)
@@ -2135,6 +3446,32 @@ BEGIN
 END $function$;
 comment on function holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean) is 'True: the caller asks the source of this occurrence, and others leave it alone for so long. Again: it still does.';
 
+-- [function] holdfast.take_stream_v1(text,bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.take_stream_v1(p_stream text, p_expected bigint, p_count integer, OUT base bigint, OUT partition smallint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    -- Each of these locks the row and judges its newest version in one: after a wait PostgreSQL looks at the row again.
+    IF p_expected > 0 THEN
+        UPDATE holdfast.stream s SET version = s.version + p_count WHERE s.name = p_stream AND s.version = p_expected
+        RETURNING s.version - p_count, s.partition INTO base, partition;
+    ELSIF p_expected = 0 THEN
+        INSERT INTO holdfast.stream AS s (name, version, partition) VALUES (p_stream, p_count, holdfast.partition_of(p_stream))
+        ON CONFLICT DO NOTHING RETURNING 0, s.partition INTO base, partition;
+    ELSE
+        UPDATE holdfast.stream s SET version = s.version + p_count WHERE s.name = p_stream
+        RETURNING s.version - p_count, s.partition INTO base, partition;
+        IF NOT FOUND THEN
+            INSERT INTO holdfast.stream AS s (name, version, partition) VALUES (p_stream, p_count, holdfast.partition_of(p_stream))
+            ON CONFLICT (name) DO UPDATE SET version = s.version + p_count
+            RETURNING s.version - p_count, s.partition INTO base, partition;
+        END IF;
+    END IF;
+END $function$;
+comment on function holdfast.take_stream_v1(text,bigint,integer) is 'Makes room for p_count events in a stream that stands at the expected version (0: does not exist, NULL: any). No base: it does not, and nothing was changed.';
+
 -- [function] holdfast.tell_company_v1(bigint[],bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
  RETURNS void
@@ -2146,6 +3483,74 @@ BEGIN
     RETURN;
 END $function$;
 comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
+
+-- [function] holdfast.thin_ticks_v1()
+CREATE OR REPLACE FUNCTION holdfast.thin_ticks_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_rows integer;
+BEGIN
+    DELETE FROM holdfast.tick t USING (
+        SELECT x.position, x.at, lead(x.at) OVER (ORDER BY x.position) AS next_at FROM holdfast.tick x
+    ) AS n
+    WHERE n.position = t.position AND n.next_at IS NOT NULL AND (
+        (n.at < holdfast.now() - interval '1 day' AND date_trunc('minute', n.at) = date_trunc('minute', n.next_at))
+        OR (n.at < holdfast.now() - interval '1 hour' AND date_trunc('second', n.at) = date_trunc('second', n.next_at)));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.thin_ticks_v1() is 'Ticks tell time to the second after an hour and to the minute after a day; the newest always stays.';
+
+-- [function] holdfast.tick_v1(bigint,bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.tick_v1(p_ticker bigint, p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[], OUT moved boolean, OUT last_ticker bigint, OUT last_age_seconds double precision)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_last    bigint;
+    v_writers text[];
+    v_new     bigint;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'a tick needs READ COMMITTED' USING ERRCODE = 'HF105';
+    END IF;
+    moved := false;
+    SELECT t.position, t.ticker, extract(epoch FROM holdfast.now() - t.at) INTO settled, last_ticker, last_age_seconds
+    FROM holdfast.tick t ORDER BY t.position DESC LIMIT 1;
+    settled := coalesce(settled, 0);
+    -- First the sequence, then the writers: whoever drew a number up to this one is among them or has ended.
+    v_last := holdfast.last_position_v1();
+    IF v_last <= settled THEN
+        RETURN;
+    END IF;
+    v_writers := holdfast.event_writers_v1();
+    IF v_writers = '{}' THEN
+        v_new := v_last;
+    ELSIF p_pending > settled AND p_pending <= v_last THEN
+        IF p_fence && v_writers THEN
+            -- Somebody of then still writes: wait for these, not for newer ones.
+            pending := p_pending;
+            fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
+        ELSE
+            v_new := p_pending;
+        END IF;
+    END IF;
+    IF v_new IS NOT NULL THEN
+        INSERT INTO holdfast.tick (position, at, ticker) VALUES (v_new, holdfast.now(), p_ticker) ON CONFLICT DO NOTHING;
+        PERFORM pg_notify('holdfast_tick', v_new::text);
+        settled := v_new;
+        moved := true;
+    END IF;
+    IF pending IS NULL AND v_last > settled THEN
+        pending := v_last;
+        fence := v_writers;
+    END IF;
+END $function$;
+comment on function holdfast.tick_v1(bigint,bigint,text[]) is 'Publishes how far the log may be read. Hand in what the last call of this process gave as pending and fence, or NULL: any number of callers do no harm to each other.';
 
 -- [function] holdfast.trigger_schedule_v1(text,boolean,text)
 CREATE OR REPLACE FUNCTION holdfast.trigger_schedule_v1(p_name text, p_force boolean, p_detail text)
@@ -2208,6 +3613,57 @@ AS $function$
 $function$;
 comment on function holdfast.unknown_leases_v1(bigint,bigint,bigint[]) is 'Leases of a live worker that it does not know of: the answer of a claim was lost.';
 
+-- [function] holdfast.unpark_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.unpark_v1(p_projection text, p_stream text)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    WITH due AS (
+        UPDATE holdfast.projection_parked p SET retry_at = holdfast.now(), attempts = 0
+        FROM holdfast.projection_model m
+        WHERE m.projection = p.projection AND m.model = p.model AND m.state = 'live'
+          AND p.projection = p_projection AND (p_stream IS NULL OR p.stream = p_stream)
+        RETURNING 1)
+    SELECT count(*) FROM due
+$function$;
+comment on function holdfast.unpark_v1(text,text) is 'Their owner handles these streams from where they stopped, now. Returns how many.';
+
+-- [function] holdfast.upsert_rows_v1(text,text[],text[],jsonb)
+CREATE OR REPLACE FUNCTION holdfast.upsert_rows_v1(p_table text, p_columns text[], p_key text[], p_rows jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_count   bigint;
+    v_columns text := (SELECT string_agg(quote_ident(c), ', ') FROM unnest(p_columns) AS c);
+    v_values  text := (SELECT string_agg('r.' || quote_ident(c), ', ') FROM unnest(p_columns) AS c);
+    v_key     text := (SELECT string_agg(quote_ident(c), ', ') FROM unnest(p_key) AS c);
+    v_set     text := (SELECT string_agg(format('%1$I = excluded.%1$I', c), ', ') FROM unnest(p_columns) AS c WHERE c <> ALL (p_key));
+BEGIN
+    EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM jsonb_populate_recordset(NULL::%s, $1) AS r ON CONFLICT (%s) DO %s',
+                   p_table::regclass, v_columns, v_values, p_table::regclass, v_key,
+                   coalesce('UPDATE SET ' || v_set, 'NOTHING')) USING p_rows;
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN v_count;
+END $function$;
+comment on function holdfast.upsert_rows_v1(text,text[],text[],jsonb) is 'The rows that a batch handler returned, in one statement; the columns of the key decide what is new.';
+
+-- [function] holdfast.winners_v1(text,bigint)
+CREATE OR REPLACE FUNCTION holdfast.winners_v1(p_stream text, p_expected bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+AS $function$
+    SELECT jsonb_build_object(
+        'stream', p_stream, 'expected', p_expected,
+        'actual', coalesce((SELECT s.version FROM holdfast.stream s WHERE s.name = p_stream), 0),
+        'events', coalesce((
+            SELECT jsonb_agg(jsonb_build_object('stream', e.stream, 'version', e.version, 'position', e.position, 'type', e.type,
+                                                'id', e.id, 'recorded_at', e.recorded_at) ORDER BY e.version)
+            FROM (SELECT x.* FROM holdfast.event x WHERE x.stream = p_stream AND x.version > p_expected
+                  ORDER BY x.version LIMIT 20) AS e), '[]'))
+$function$;
+comment on function holdfast.winners_v1(text,bigint) is 'Why an expected version does not hold: the actual one, and the first events that came in between.';
+
 -- [function] holdfast.withdraw_schedules_v1(text[],text[])
 CREATE OR REPLACE FUNCTION holdfast.withdraw_schedules_v1(p_sources text[], p_declared text[])
  RETURNS SETOF text
@@ -2253,6 +3709,48 @@ AS $function$
 $function$;
 comment on function holdfast.workers_to_rescue_v1() is 'Everybody who is not live and whom a lease still names. Asked again and again, because a claim may commit after the first look.';
 
+-- [function] holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.write_events_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_tags text[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[], OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT refused_by integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+DECLARE
+    v_bases      bigint[];
+    v_partitions smallint[];
+    v_at         integer;
+    v_taken      record;
+BEGIN
+    recorded_at := holdfast.now();
+    FOR v_at IN 1 .. cardinality(p_streams) LOOP
+        v_taken := holdfast.take_stream_v1(p_streams[v_at], p_expected[v_at], p_counts[v_at]);
+        IF v_taken.base IS NULL THEN
+            refused_by := v_at;
+            RETURN;
+        END IF;
+        v_bases[v_at] := v_taken.base;
+        v_partitions[v_at] := v_taken.partition;
+    END LOOP;
+    WITH added AS (
+        INSERT INTO holdfast.event AS e (version, recorded_at, id, partition, schema_version, stream, type, data, tags, metadata,
+                                    correlation_id, causation_id, trace)
+        SELECT v_bases[i.of] + i.nth, write_events_v1.recorded_at, i.id, v_partitions[i.of], i.schema_version, p_streams[i.of], i.type,
+               i.data, i.tags::text[], i.metadata, i.correlation_id, i.causation_id, i.trace
+        FROM unnest(p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_tags, p_metadata, p_correlations, p_causations, p_traces)
+             WITH ORDINALITY AS i(of, nth, id, type, schema_version, data, tags, metadata, correlation_id, causation_id, trace, at)
+        ORDER BY i.at
+        RETURNING e.position, e.version
+    )
+    SELECT array_agg(a.position ORDER BY a.position), array_agg(a.version ORDER BY a.position) INTO positions, versions FROM added a;
+    PERFORM holdfast.judge_position_v1(positions[1]);
+    IF p_tags IS NOT NULL THEN
+        INSERT INTO holdfast.event_tag (tag, position)
+        SELECT DISTINCT t.tag, positions[i.at] FROM unnest(p_tags) WITH ORDINALITY AS i(words, at), unnest(i.words::text[]) AS t(tag);
+    END IF;
+END $function$;
+comment on function holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[]) is 'Locks the streams in the order given (callers sort them by name), then inserts in the order of the events. refused_by: the stream whose expected version does not hold; the caller must undo the others.';
+
 -- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)
  RETURNS void
@@ -2268,3 +3766,6 @@ BEGIN
     END IF;
 END $function$;
 comment on function holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb) is 'One outcome off the hot path: cancelled while waiting, or lost too often.';
+
+-- [trigger] holdfast.event.event_is_append_only
+CREATE TRIGGER event_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON holdfast.event FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change_of_events();

@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.effects import effects_suppressed, without_effects
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
 from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
@@ -16,6 +17,7 @@ from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.storable import why_unstorable
 from holdfast.jobs.surroundings import surrounded
 from holdfast.jobs.task import Host, Interception, Request, Task
 from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, work_done
@@ -67,6 +69,7 @@ __all__ = [
     "current_job",
     "declare_partition_days",
     "declare_tasks",
+    "effects_suppressed",
     "encode_error",
     "enqueue_on",
     "enqueue_on_sync",
@@ -78,6 +81,8 @@ __all__ = [
     "result_text",
     "seconds_of",
     "surrounded",
+    "why_unstorable",
+    "without_effects",
     "work_done",
     "worker_of",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.effects import effects_suppressed
 from holdfast.jobs.job import Job, JobTransaction
 from holdfast.jobs.new_job import SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -170,16 +171,21 @@ class Request(Generic[P, R]):
 
     @property
     def _goes_elsewhere(self) -> bool:
-        """Whether jobs go to a connection of the caller's or to a test, not through the application's producer."""
-        return self._connection is not None or self._task.host.interception is not None
+        """Whether jobs go to a connection of the caller's, to a test or nowhere, not through the app's producer."""
+        elsewhere = self._connection is not None or self._task.host.interception is not None
+        return elsewhere or effects_suppressed()
 
     async def _enqueue_elsewhere(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        if effects_suppressed():
+            return [JobId(0) for _ in jobs]
         interception = self._task.host.interception
         if interception is not None:
             return await interception.take(self._task, jobs, self._connection)
         return await enqueue_on(self._connection, jobs)
 
     def _enqueue_elsewhere_sync(self, jobs: Sequence[NewJob]) -> list[JobId]:
+        if effects_suppressed():
+            return [JobId(0) for _ in jobs]
         interception = self._task.host.interception
         if interception is not None:
             return interception.take_sync(self._task, jobs, self._connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast.worker.background import Background
 from holdfast.worker.lifeline import Lifeline, ThreadLifeline
 from holdfast.worker.options import Failure, Report, WorkerOptions
 from holdfast.worker.pipe import PipeLifeline
@@ -10,6 +11,7 @@ from holdfast.worker.supervisor import Supervisor, SupervisorOptions
 from holdfast.worker.worker import Worker
 
 __all__ = [
+    "Background",
     "Failure",
     "Lifeline",
     "PipeLifeline",
