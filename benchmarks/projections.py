@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import signal
@@ -128,14 +129,14 @@ async def lag(url: str, per_second: float, seconds: float) -> list[float]:
     async with served(url, name) as connection:
         appender = await asyncpg.connect(url)
         sent: dict[int, float] = {}
-        batch = 20
+        account, batch = itertools.count(), 20
         end = time.monotonic() + seconds
         turn = time.monotonic()
         looking = asyncio.create_task(_look(connection, sent, found))
         while time.monotonic() < end:
             rows = await appender.fetch(
                 "select max(position) as position from holdfast.append_events($1, $2::text::jsonb)",
-                f"account-{len(sent) % STREAMS}",
+                f"account-{next(account) % STREAMS}",
                 json.dumps([{"type": "Deposited", "data": {"amount": 1}}] * batch),
             )
             sent[rows[0]["position"]] = time.monotonic()

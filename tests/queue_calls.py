@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-SOLO, KEYED, SUSPECT = 1, 2, 4
+SOLO, KEYED, SUSPECT, GATED, BATCHED = 1, 2, 4, 8, 16
 COMPLETED, FAILED, CANCELLED = 1, 2, 3
 RETRY, SNOOZE, RETURN = 1, 2, 3
 QUEUE = "q"
@@ -46,6 +46,7 @@ class QueueCalls:
         priority: int = PRIORITY,
         flags: int = 0,
         delay_seconds: float | None = None,
+        gates: str | None = None,
     ) -> list[int]:
         delays = None if delay_seconds is None else [int(delay_seconds * 1_000_000)] * count
         return list(
@@ -53,10 +54,26 @@ class QueueCalls:
                 "enqueue_v1",
                 *(None, [queue] * count, ["task"] * count, ["{}"] * count, [priority] * count, [flags] * count),
                 *(delays, None, [None] * count, [None] * count, [None] * count, None),
+                *(() if gates is None else ([gates] * count,)),
             )
         )
 
-    async def enqueue_keyed(self, *keys: str, queue: str = QUEUE, delay_seconds: float | None = None) -> list[int]:
+    async def limit(self, name: str, capacity: int) -> None:
+        """Declare ``limit:NAME``."""
+        await self.value("declare_limits_v1", [f"limit:{name}"], [capacity], [None], ["{}"])
+
+    async def admit(self, *freed: int, sweep: bool = False) -> int | None:
+        """How many jobs became ready; None: another worker is at it. ``sweep``: look at every gate."""
+        row = (await self.rows("admit_v1", list(freed), 0, "" if sweep else None, 1000))[0]
+        return int(row["seated"]) if row["is_mine"] else None
+
+    async def gate_troubles(self) -> list[str]:
+        """The complaints of the law of gates."""
+        return [f"{row['gate']} {row['job_id']}: {row['trouble']}" for row in await self.rows("audit_gates_v1")]
+
+    async def enqueue_keyed(
+        self, *keys: str, queue: str = QUEUE, delay_seconds: float | None = None, gates: str | None = None
+    ) -> list[int]:
         count = len(keys)
         delays = None if delay_seconds is None else [int(delay_seconds * 1_000_000)] * count
         return list(
@@ -64,8 +81,53 @@ class QueueCalls:
                 "enqueue_keyed_v1",
                 *(None, [queue] * count, ["task"] * count, ["{}"] * count, [PRIORITY] * count, [0] * count),
                 *(delays, None, [None] * count, [None] * count, list(keys), None),
+                *(() if gates is None else ([gates] * count,)),
             )
         )
+
+    async def open_batch(
+        self, count: int, *, parent: int | None = None, name: str | None = None
+    ) -> tuple[int, list[int]]:
+        """A batch that calls ``over`` when it has ended, and its members, in one transaction."""
+        over = '{"task": "over", "queue": "callbacks", "args": {}, "priority": 5, "flags": 0}'
+        async with self.connection.transaction():
+            batch = int(await self.value("open_batch_v1", None, None, None, None, None, over))
+            return batch, await self.join(batch, count) if count else []
+
+    async def join(self, batch: int, count: int = 1) -> list[int]:
+        return list(
+            await self.value(
+                "enqueue_into_v1",
+                *(
+                    batch,
+                    None,
+                    None,
+                    [QUEUE] * count,
+                    ["task"] * count,
+                    ["{}"] * count,
+                    [PRIORITY] * count,
+                    [0] * count,
+                ),
+                *(None, None, [None] * count, [None] * count, None, None),
+            )
+        )
+
+    async def save_checkpoint(self, lease: int, job: int) -> list[int]:
+        """Returns the refused jobs."""
+        return list(await self.value("save_checkpoints_v1", [lease], [job], ["1"]))
+
+    async def checkpoints(self) -> int:
+        return int(await self.connection.fetchval("select count(*) from holdfast.checkpoint"))
+
+    async def report_progress(self, lease: int, job: int) -> None:
+        await self.value("report_progress_v1", [lease], [job], [1], [2], ["half"], [0])
+
+    async def settle(self) -> int:
+        return int(await self.value("settle_batches_v1", 1000))
+
+    async def callbacks(self, batch: int) -> int:
+        query = "select count(*) from holdfast.batch_callback where batch_id = $1"
+        return int(await self.connection.fetchval(query, batch))
 
     async def claim(
         self,

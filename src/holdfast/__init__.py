@@ -5,7 +5,7 @@ from __future__ import annotations
 from holdfast.app import Holdfast
 from holdfast.errors import HoldfastError
 from holdfast.events import Append, Delivery, Event, Match, RecordedEvent, Scope
-from holdfast.jobs import GiveUp, Job, JobId, Retry, RetryAfter, Snooze, current_job
+from holdfast.jobs import GiveUp, Job, JobId, Limit, Rate, Retry, RetryAfter, Snooze, Unique, current_job
 from holdfast.worker import Report
 
 __all__ = [
@@ -17,12 +17,15 @@ __all__ = [
     "HoldfastError",
     "Job",
     "JobId",
+    "Limit",
     "Match",
+    "Rate",
     "RecordedEvent",
     "Report",
     "Retry",
     "RetryAfter",
     "Scope",
     "Snooze",
+    "Unique",
     "current_job",
 ]

@@ -13,7 +13,26 @@ from holdfast.db import Database, MigrationState, embedded, migrate, migration_s
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
-from holdfast.jobs import Interception, Job, Jobs, Portal, Producer, Queues, Retry, Task, declare_tasks, surrounded
+from holdfast.jobs import (
+    AppHome,
+    Batch,
+    Batches,
+    Call,
+    Interception,
+    Job,
+    Jobs,
+    Limit,
+    LimitConsole,
+    Portal,
+    Producer,
+    Queues,
+    Rate,
+    Retry,
+    Task,
+    agree,
+    declare_tasks,
+    surrounded,
+)
 from holdfast.leases import Limits
 from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
 from holdfast.settings import Settings, load_settings
@@ -43,6 +62,7 @@ class Rooms:
     queues: Queues
     schedules: Schedules
     events: EventLog
+    limits: LimitConsole
 
 
 class Holdfast:
@@ -124,6 +144,36 @@ class Holdfast:
             return lambda cls: self.event_types.register(cls, **options)
         return self.event_types.register(classes[0])
 
+    @property
+    def limits(self) -> LimitConsole:
+        """Limits and rates: show, set, reset."""
+        return self._here().limits
+
+    @property
+    def batches(self) -> Batches:
+        """Batches: show, list, wait, cancel."""
+        rooms = self._here()
+        return Batches(rooms.database, rooms.jobs)
+
+    def batch(
+        self,
+        name: str | None = None,
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Jobs with one end: ``async with app.batch(on_success=report.with_args()) as batch: batch.add(resize, 42)``.
+
+        They are stored when the block ends, all or none; an error in the block stores nothing. When the last member
+        has ended, ``on_success`` is enqueued if all completed, otherwise ``on_failure``, and ``on_finish`` either way.
+        ``using``: a connection whose transaction it all belongs to. A plain ``with`` does for callers without a loop.
+        """
+        return Batch(
+            AppHome(self), name, on_success=on_success, on_failure=on_failure, on_finish=on_finish, using=using
+        )
+
     @overload
     def task(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
     @overload
@@ -138,6 +188,8 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> TaskDecorator: ...
     def task(self, *handlers: Callable[..., Any], **options: Any) -> Any:
         """Register a function as a task: ``@app.task`` or ``@app.task(queue="mail", retry=Retry(max_attempts=3))``.
@@ -209,6 +261,7 @@ class Holdfast:
                     Queues(database),
                     Schedules(database),
                     EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
+                    LimitConsole(database),
                 )
         return self
 
@@ -217,6 +270,7 @@ class Holdfast:
         rooms = self._rooms.pop(asyncio.get_running_loop(), None)
         if rooms is not None:
             await rooms.producer.close(deadline_seconds)
+            await rooms.events.close()
             await rooms.database.close(deadline_seconds)
         await asyncio.to_thread(self._portal.close, self.close)
 
@@ -300,7 +354,7 @@ class Holdfast:
     async def _projections_console(self) -> projecting.Projections:
         return projecting.Projections((await self.open()).database)
 
-    def _register(
+    def _register(  # noqa: PLR0913 - the options of ``task``
         self,
         handler: Callable[..., Any],
         *,
@@ -310,6 +364,8 @@ class Holdfast:
         priority: int = 5,
         timeout_seconds: float | None = None,
         transactional: bool = False,
+        limits: Sequence[Limit] = (),
+        rate: Rate | Sequence[Rate] | None = None,
     ) -> Task[..., Any]:
         name = name or handler.__name__
         if name in self.tasks:
@@ -325,7 +381,10 @@ class Holdfast:
             priority=priority,
             timeout_seconds=timeout_seconds,
             transactional=transactional,
+            limits=limits,
+            rate=rate,
         )
+        agree(self.tasks.values(), task)
         for enter in self._around:
             task.handler = surrounded(task.handler, enter)
         self.tasks[name] = task
@@ -381,6 +440,8 @@ def worker_options(
         silence_seconds=settings.silence_seconds,
         max_losses=settings.max_losses,
         retention_days=settings.retention_days,
+        job_log_level=settings.job_log_level,
+        job_log_days=settings.job_log_days,
         drain=drain,
         drain_horizon_seconds=horizon_seconds,
     )

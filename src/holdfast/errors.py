@@ -12,6 +12,7 @@ HoldfastError
 │   └── ResultNotStorable   a handler returned what JSON in PostgreSQL cannot hold
 ├── JobError
 │   ├── JobNotFound         no job of that id
+│   ├── BatchNotFound       no batch of that id
 │   ├── JobFailed           a job that was waited for failed
 │   └── IllegalMove         the verb is not legal in the job's place
 ├── ScheduleUnknown         no schedule of that name
@@ -130,6 +131,14 @@ class JobNotFound(JobError):
     """No job of that id is known; it may have been pruned."""
 
     code = "job_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class BatchNotFound(JobError):
+    """No batch of that id is known; it may have been pruned."""
+
+    code = "batch_not_found"
     exit_status = 3
     http_status = 404
 

@@ -124,6 +124,11 @@ class Settings(BaseModel):
     event_max_bytes: PositiveInt = Field(
         default=1_000_000, description="largest data and metadata of an event in bytes, as JSON"
     )
+    job_log_level: Annotated[Literal["debug", "info", "warning", "error", "off"], BeforeValidator(_lower)] = Field(
+        default="info",
+        description="quietest log line of a job that is kept: debug, info, warning, error or off",
+    )
+    job_log_days: PositiveInt = Field(default=7, description="days that log lines of jobs are kept")
     result_max_bytes: PositiveInt = Field(default=1_000_000, description="largest result in bytes, as JSON")
     drain_summary: Path | None = Field(
         default=None, description="file that a drain appends its Markdown summary to; also GITHUB_STEP_SUMMARY"

@@ -120,12 +120,12 @@ class Load:
         await self._producer.close(1.0)
         await self._database.close(1.0)
 
-    async def enqueue(self, task: str) -> int | None:
-        """One request; returns the job id if it was acknowledged."""
+    async def enqueue(self, task: str, gates: str | None = None) -> int | None:
+        """One request; returns the job id if it was acknowledged. ``gates``: one a line."""
         n = self._numbers = self._numbers + 1
         self.history.unknown.add(n)
         try:
-            job = await self._producer.enqueue(new_job(task, n))
+            job = await self._producer.enqueue(new_job(task, n, gates))
         except (*DRIVER_ERRORS, HoldfastError):
             return None
         self.history.unknown.discard(n)
@@ -134,17 +134,23 @@ class Load:
             self.history.transactional.add(job)
         return job
 
-    def begin(self, callers: int, tasks: tuple[str, ...] = ("pay", "ping"), most: int = 10_000) -> None:
+    def begin(
+        self,
+        callers: int,
+        tasks: tuple[str, ...] = ("pay", "ping"),
+        most: int = 10_000,
+        gates: Callable[[int, int], str | None] = lambda _caller, _turn: None,
+    ) -> None:
         """Callers that enqueue one after the other until ``enough``, and hold back while a lot waits already."""
 
-        async def call() -> None:
+        async def call(caller: int) -> None:
             for turn in range(most):
-                await self.enqueue(tasks[turn % len(tasks)])
+                await self.enqueue(tasks[turn % len(tasks)], gates(caller, turn))
                 await asyncio.sleep(0.01)
                 if turn % 20 == 0:
                     await eventually(self._is_room, within_seconds=600)
 
-        self._callers += [asyncio.create_task(call()) for _ in range(callers)]
+        self._callers += [asyncio.create_task(call(caller)) for caller in range(callers)]
 
     async def _is_room(self) -> bool:
         """Whether the workers keep up: a soak is to last as long as its nemesis, not as long as its backlog."""
@@ -161,8 +167,9 @@ class Load:
             assert ended is None or isinstance(ended, asyncio.CancelledError), ended
 
 
-def new_job(task: str, n: int) -> NewJob:
-    return NewJob(queue="default", task=task, args=f'{{"n": {n}}}', priority=5, flags=_FLAGS.get(task, 0))
+def new_job(task: str, n: int, gates: str | None = None) -> NewJob:
+    flags = _FLAGS.get(task, 0)
+    return NewJob(queue="default", task=task, args=f'{{"n": {n}}}', priority=5, flags=flags, gates=gates)
 
 
 async def come_to_rest(url: str, load: Load, fleet: Fleet, *, within_seconds: float = 45) -> History:
@@ -174,6 +181,7 @@ async def come_to_rest(url: str, load: Load, fleet: Fleet, *, within_seconds: fl
         async def at_rest() -> bool:
             left = await connection.fetchval(
                 "select (select count(*) from holdfast.ready) + (select count(*) from holdfast.scheduled)"
+                " + (select count(*) from holdfast.blocked)"
                 " + (select count(*) from holdfast.lease l where exists (select from unnest(l.job_ids) as h(job)"
                 " where not holdfast.is_finished_v1(h.job)))"
             )

@@ -114,12 +114,21 @@ class Writers:
 
 
 async def everything_handled(url: str, *, within_seconds: float = 30) -> asyncpg.Connection[asyncpg.Record]:
-    """Wait until nothing is left to handle; the connection is the caller's to close."""
+    """Wait until nothing is left to handle, as long as something moves; the connection is the caller's to close."""
     connection = await asyncpg.connect(url)
+    reached = (
+        "select coalesce(sum(checkpoint), 0)::bigint from holdfast.projection_partition where projection = 'history'"
+    )
+    before = -1
+
+    async def moved() -> bool:
+        return int(await connection.fetchval(reached)) > before or await caught_up()
 
     async def caught_up() -> bool:
         last = await connection.fetchval("select coalesce(max(position), 0) from holdfast.event")
         return bool(await connection.fetchval("select holdfast.has_caught_up_v1('history', $1)", last))
 
-    await eventually(caught_up, within_seconds=within_seconds)
+    while not await caught_up():
+        await eventually(moved, within_seconds=within_seconds)
+        before = int(await connection.fetchval(reached))
     return connection

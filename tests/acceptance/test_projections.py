@@ -56,7 +56,8 @@ async def test_kills_freezes_joins_and_leaves_lose_and_double_nothing(url: str, 
     throw = dice()
     writers = Writers(url, throw)
     projectors.start(2)
-    writers.begin(4)
+    # Over a long time no faster than a few processes that are killed all the time can follow.
+    writers.begin(4, pause_seconds=0.05 if soak_seconds() else 0.005)
     for _ in range(1000 if soak_seconds() >= 300 else rounds(8)):
         await asyncio.sleep(throw.random() * 0.6)
         blow = throw.choice(("kill", "freeze", "join", "leave"))

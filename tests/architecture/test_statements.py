@@ -21,7 +21,7 @@ _LOWER = re.compile(
 _SECTION = re.compile(r"\s*--\s*name:\s*(\S*)")
 _PROMISE = re.compile(r"\s*--\s+\S+(\s+\S+){2,}")
 # A job's state is the one place it stands in: rows of places are inserted and deleted, never updated.
-PLACES = ("ready", "scheduled", "lease", "outcome")
+PLACES = ("ready", "scheduled", "blocked", "slot", "lease", "outcome")
 _PLACE = rf"(?:holdfast\.)?\"?(?:{'|'.join(PLACES)})\b"
 _UPDATES = re.compile(
     rf"\bUPDATE\s+(?:ONLY\s+)?({_PLACE})"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tests.interleavings import batch_schedules as batch
 from tests.interleavings import lease_schedules as lease
 from tests.interleavings import occurrence_schedules as occurrence
 from tests.interleavings import queue_schedules as queue
+from tests.interleavings import report_schedules as report
 from tests.interleavings.stage import Mutation, Schedule
 
 _LEASE_FENCE = "WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE"
@@ -94,7 +96,8 @@ DUPLICATE_HOLDS_NOTHING = Mutation(
     (("hold_waiting_v1", "r.flags & 2 <> 0 FOR KEY SHARE", "r.flags & 2 <> 0"),),
 )
 KEYS_NEVER_GO_STALE = Mutation(
-    "the key of a finished job stays taken", (("hold_waiting_v1", "RETURN 'finished'", "RETURN 'running'"),)
+    "the key of a finished job stays taken",
+    (("hold_waiting_v1", "IF holdfast.is_finished_v1(p_job) THEN", "IF false THEN"),),
 )
 REQUESTS_OUTLIVE_A_RETRY = Mutation(
     "an operator's retry leaves an old cancel request in place",
@@ -170,6 +173,55 @@ BACKFILL_WITHOUT_LOCK = Mutation(
     (("backfill_v1", "s.name = p_name FOR UPDATE", "s.name = p_name"),),
 )
 
+LAST_MEMBER_LOOKS_FOR_OTHERS = Mutation(
+    "a member that ends looks whether it is the last, and ends the batch itself",
+    (
+        (
+            "tell_batches_v1",
+            "BEGIN\n",
+            """BEGIN
+            PERFORM holdfast.end_batch_v1(b) FROM holdfast.batch b
+            WHERE b.id IN (SELECT m.batch_id FROM holdfast.batch_member m WHERE m.job_id = ANY (p_jobs))
+              AND NOT EXISTS (SELECT FROM holdfast.batch_member m
+                              WHERE m.batch_id = b.id AND NOT holdfast.is_finished_v1(m.job_id));
+            RETURN;
+            """,
+        ),
+    ),
+)
+MEMBERS_SHARE_A_COUNTER = Mutation(
+    "every member that ends counts in the row of its batch",
+    (
+        (
+            "tell_batches_v1",
+            "BEGIN\n",
+            """BEGIN
+            UPDATE holdfast.batch b SET completed = b.completed + 1
+            FROM holdfast.batch_member m WHERE m.job_id = ANY (p_jobs) AND b.id = m.batch_id;
+            """,
+        ),
+    ),
+)
+SETTLE_WITHOUT_LOCK = Mutation(
+    "a settle does not hold the batch",
+    (("settle_batch_v1", "WHERE b.id = p_id FOR UPDATE SKIP LOCKED", "WHERE b.id = p_id"),),
+)
+JOIN_HOLDS_NOTHING = Mutation(
+    "a join looks at the batch and does not hold it",
+    (("enqueue_into_v1", "b.cancelled_at IS NULL FOR KEY SHARE", "b.cancelled_at IS NULL"),),
+)
+CANCEL_LOOKS_ONCE = Mutation(
+    "a settle leaves alone who joined a batch while it was being cancelled",
+    (("settle_batch_v1", "IF v_batch.cancelled_at IS NOT NULL THEN", "IF false THEN"),),
+)
+
+CHECKPOINT_WITHOUT_LOCK = Mutation(
+    "the fence of a checkpoint is a look, not a lock", (("save_checkpoints_v1", _LEASE_FENCE, _NO_FENCE),)
+)
+PROGRESS_WAITS = Mutation(
+    "a report waits for whoever ends its lease", (("report_progress_v1", "FOR KEY SHARE SKIP LOCKED", "FOR KEY SHARE"),)
+)
+
 CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (RESCUE_IN_ONE_STATEMENT, lease.completion_commits_while_a_rescue_looks),
     (RESCUE_IN_ONE_STATEMENT, lease.exit_commits_while_a_rescue_looks),
@@ -204,4 +256,14 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (DECISION_WITHOUT_VERSION, occurrence.decision_from_an_older_plan),
     (TRIGGER_WITHOUT_LOCK, occurrence.trigger_beside_a_decision),
     (BACKFILL_WITHOUT_LOCK, occurrence.two_backfills_at_once),
+    (LAST_MEMBER_LOOKS_FOR_OTHERS, batch.two_last_members_end_at_once),
+    (MEMBERS_SHARE_A_COUNTER, batch.two_last_members_end_at_once),
+    (SETTLE_WITHOUT_LOCK, batch.two_workers_settle_at_once),
+    (SETTLE_WITHOUT_LOCK, batch.somebody_joins_while_the_last_member_ends),
+    (JOIN_HOLDS_NOTHING, batch.somebody_joins_while_the_last_member_ends),
+    (JOIN_HOLDS_NOTHING, batch.somebody_joins_a_batch_that_is_just_ending),
+    (CHECKPOINT_WITHOUT_LOCK, report.checkpoint_arrives_during_a_rescue),
+    (CHECKPOINT_WITHOUT_LOCK, report.checkpoint_commits_while_a_rescue_looks),
+    (PROGRESS_WAITS, report.progress_beside_a_transaction_that_ends_its_job),
+    (CANCEL_LOOKS_ONCE, batch.somebody_joins_while_the_batch_is_cancelled),
 )

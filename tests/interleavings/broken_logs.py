@@ -53,7 +53,7 @@ TAGS_ARE_NOT_LOCKED = Mutation(
     (("lock_conditions_v1", "UNION SELECT holdfast.condition_key_v1('tag', t) FROM", "UNION SELECT 1 FROM"),),
 )
 BULK_LOCKS_NOTHING = Mutation(
-    "a bulk append locks nothing", (("lock_conditions_v1", "PERFORM pg_advisory_xact_lock(1212575, 0);", "NULL;"),)
+    "a bulk append locks nothing", (("lock_conditions_v1", "PERFORM pg_advisory_xact_lock(1212578, 0);", "NULL;"),)
 )
 CONDITION_LOCKS_NOTHING = Mutation(
     "a condition locks nothing", (("lock_conditions_v1", "IF v_key.alone THEN", "IF false THEN"),)

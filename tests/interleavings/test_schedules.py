@@ -6,10 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.interleavings.batch_schedules import BATCH_SCHEDULES
 from tests.interleavings.broken_builds import CAUGHT_BY
+from tests.interleavings.broken_gates import CAUGHT_AT_THE_GATES
+from tests.interleavings.gate_schedules import GATE_SCHEDULES
 from tests.interleavings.lease_schedules import LEASE_SCHEDULES
 from tests.interleavings.occurrence_schedules import OCCURRENCE_SCHEDULES
 from tests.interleavings.queue_schedules import QUEUE_SCHEDULES
+from tests.interleavings.report_schedules import REPORT_SCHEDULES
 from tests.interleavings.stage import Mutation, Schedule, Stage
 
 
@@ -20,7 +24,9 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize(
-    "schedule", [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *OCCURRENCE_SCHEDULES], ids=lambda schedule: schedule.__name__
+    "schedule",
+    [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *GATE_SCHEDULES, *BATCH_SCHEDULES, *REPORT_SCHEDULES, *OCCURRENCE_SCHEDULES],
+    ids=lambda schedule: schedule.__name__,
 )
 async def test_nothing_is_lost_doubled_or_held_up(stage: Stage, schedule: Schedule) -> None:
     await schedule(stage)
@@ -28,7 +34,9 @@ async def test_nothing_is_lost_doubled_or_held_up(stage: Stage, schedule: Schedu
     assert stage.troubles == []
 
 
-@pytest.mark.parametrize(("broken", "schedule"), CAUGHT_BY, ids=lambda value: getattr(value, "__name__", str(value)))
+@pytest.mark.parametrize(
+    ("broken", "schedule"), [*CAUGHT_BY, *CAUGHT_AT_THE_GATES], ids=lambda value: getattr(value, "__name__", str(value))
+)
 async def test_a_broken_build_is_caught(stage: Stage, broken: Mutation, schedule: Schedule) -> None:
     await stage.install(broken)
 

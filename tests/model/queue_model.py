@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.queue_calls import CANCELLED, COMPLETED, FAILED, KEYED, PRIORITY, RETRY, SUSPECT
+from tests.queue_calls import BATCHED, CANCELLED, COMPLETED, FAILED, GATED, KEYED, PRIORITY, RETRY, SUSPECT
 
 PLACE_OF = {COMPLETED: "completed", FAILED: "failed", CANCELLED: "cancelled"}
 MAX_LOSSES = 2
+LIMIT, CAPACITY = "limit:l:", 2
 
 
 @dataclass
@@ -26,6 +27,9 @@ class ModelJob:
     counted_losses: int = 0
     cancel_requested: bool = False
     ended_under: int = 0
+    gates: tuple[str, ...] = ()
+    holds: set[str] = field(default_factory=set)
+    arrived: int = 0
 
     @property
     def finished(self) -> bool:
@@ -47,6 +51,21 @@ class ModelLease:
 
 
 @dataclass
+class ModelBatch:
+    """Jobs with one end. ``unsettled``: something has moved since the last settle."""
+
+    id: int
+    members: set[int]
+    ended: bool = False
+    cancelled: bool = False
+    unsettled: bool = True
+
+    @property
+    def callbacks(self) -> int:
+        return int(self.ended and not self.cancelled)
+
+
+@dataclass
 class Tally:
     """What the counters must say."""
 
@@ -64,6 +83,7 @@ class QueueModel:
 
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     leases: dict[int, ModelLease] = field(default_factory=dict)
+    batches: dict[int, ModelBatch] = field(default_factory=dict)
     live: set[int] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
@@ -71,6 +91,7 @@ class QueueModel:
     tally: Tally = field(default_factory=Tally)
     blamed: dict[int, int] = field(default_factory=dict)
     now: float = 0.0
+    arrivals: int = 0
 
     def add(
         self,
@@ -81,13 +102,80 @@ class QueueModel:
         flags: int = 0,
         key: str | None = None,
         delay: float | None = None,
+        gates: tuple[str, ...] = (),
     ) -> None:
         assert job_id not in self.jobs
-        job = self.jobs[job_id] = ModelJob(job_id, queue, priority, flags | (KEYED if key else 0), key=key)
+        flags |= (KEYED if key else 0) | (GATED if gates else 0)
+        job = self.jobs[job_id] = ModelJob(job_id, queue, priority, flags, key=key, gates=gates)
         if delay is not None:
             job.place, job.due_at = "scheduled", self.now + delay
+        else:
+            self.arrivals += 1
+            self.stand(job)
         if key is not None:
             self.keys[key] = job_id
+
+    def join(self, batch: int, jobs: list[int], queue: str) -> None:
+        """New members; the batch is new, or not over."""
+        joined = self.batches.setdefault(batch, ModelBatch(batch, set()))
+        joined.members |= set(jobs)
+        joined.unsettled = True
+        for job_id in jobs:
+            self.add(job_id, queue, flags=BATCHED)
+
+    def settle(self) -> None:
+        """Batches of which nothing is open end; of cancelled ones, whoever is open is cancelled."""
+        for batch in self.batches.values():
+            unfinished = [job for job in sorted(batch.members) if not self.jobs[job].finished]
+            if batch.unsettled and not batch.ended:
+                batch.unsettled = False
+                if not unfinished:
+                    batch.ended = True
+                elif batch.cancelled:
+                    self.cancel_members(batch)
+            batch.unsettled = batch.unsettled and not batch.ended
+
+    def cancel_members(self, batch: ModelBatch) -> None:
+        for job_id in sorted(batch.members):
+            job = self.jobs[job_id]
+            if job.place in ("ready", "scheduled", "blocked"):
+                self.cancel_waiting(job_id)
+            elif not job.finished:
+                job.cancel_requested = True
+
+    def _moved(self, job_id: int) -> None:
+        for batch in self.batches.values():
+            if job_id in batch.members:
+                batch.unsettled = True
+
+    def stand(self, job: ModelJob) -> None:
+        """It is to run as soon as it may."""
+        job.place, job.arrived = ("blocked", self.arrivals) if job.gates else ("ready", 0)
+
+    def give_back(self, job: ModelJob, *, ended: bool) -> None:
+        """What a job holds of limits goes with its lease, what it holds of its lane with its end."""
+        job.holds = set() if ended else {gate for gate in job.holds if gate.startswith("lane:")}
+
+    def holders(self, gate: str) -> list[ModelJob]:
+        """The jobs that hold a slot of this gate."""
+        return [job for job in self.jobs.values() if gate in job.holds]
+
+    def may_pass(self, job: ModelJob) -> bool:
+        """Whether nothing keeps this blocked job from being ready."""
+        served = bool(self.live) and job.queue not in self.paused
+        for gate in job.gates:
+            if gate in job.holds:
+                continue
+            if gate == LIMIT and not (served and len(self.holders(gate)) < CAPACITY):
+                return False
+            if gate != LIMIT and (self.holders(gate) or self.first_of(gate).arrived < job.arrived):
+                return False
+        return True
+
+    def first_of(self, lane: str) -> ModelJob:
+        """Who has stood before this lane for longest."""
+        waiting = [job for job in self.jobs.values() if job.place == "blocked" and lane in job.gates]
+        return min(waiting, key=lambda job: job.arrived)
 
     def holder_of(self, key: str) -> int | None:
         """The unfinished job that holds a key."""
@@ -103,7 +191,9 @@ class QueueModel:
         """A job in no lease ends as cancelled."""
         job = self.jobs[job_id]
         job.place, job.cancel_requested, job.ended_under = "cancelled", False, 0
+        self.give_back(job, ended=True)
         self.tally.cancelled += 1
+        self._moved(job_id)
 
     def holds(self, lease: int, job_id: int) -> bool:
         return lease in self.leases and job_id in self.leases[lease].jobs
@@ -112,7 +202,9 @@ class QueueModel:
         self.leases[lease].jobs.discard(job_id)
         job = self.jobs[job_id]
         job.place, job.ended_under, job.cancel_requested = PLACE_OF[state], lease, False
+        self.give_back(job, ended=True)
         self._count(state)
+        self._moved(job_id)
 
     def leave(self, lease: int, job_id: int, move: int, delay: float) -> None:
         self.leases[lease].jobs.discard(job_id)
@@ -120,10 +212,17 @@ class QueueModel:
         job.failures += move == RETRY
         if job.cancel_requested:
             job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
+            self.give_back(job, ended=True)
             self.tally.cancelled += 1
+            self._moved(job_id)
             return
         self.tally.retried += move == RETRY
-        job.place, job.due_at = ("scheduled", self.now + delay) if delay > 0 else ("ready", 0.0)
+        self.give_back(job, ended=False)
+        if delay > 0:
+            job.place, job.due_at = "scheduled", self.now + delay
+        else:
+            self.arrivals += 1
+            self.stand(job)
 
     def rescue(self, worker: int) -> None:
         """What a dead worker held goes back under suspicion, or ends."""
@@ -143,6 +242,7 @@ class QueueModel:
     def _lose(self, job: ModelJob, lease: int) -> None:
         self.tally.lost += 1
         job.losses += 1
+        self.give_back(job, ended=job.cancel_requested or job.counted_losses >= MAX_LOSSES)
         if job.cancel_requested:
             job.place, job.ended_under, job.cancel_requested = "cancelled", lease, False
             self.tally.cancelled += 1
@@ -150,27 +250,34 @@ class QueueModel:
             job.place, job.ended_under = "failed", lease
             self.tally.failed += 1
         else:
-            job.place = "ready"
+            self.arrivals += 1
+            self.stand(job)
             job.flags |= SUSPECT
+        self._moved(job.id)
 
     def release(self, lease: int) -> None:
         """A lease nobody executes is given back; nothing ran, nothing is counted."""
         for job_id in self.leases.pop(lease).jobs:
-            self.jobs[job_id].place = "ready"
+            self.arrivals += 1
+            self.give_back(self.jobs[job_id], ended=False)
+            self.stand(self.jobs[job_id])
 
     def retry(self, job_id: int) -> str:
         """An operator's retry; returns what it must answer."""
         job = self.jobs[job_id]
+        self.arrivals += 1
         if job.place == "scheduled":
-            job.place = "ready"
+            self.stand(job)
             return "moved"
         if job.place not in ("failed", "cancelled"):
             return job.place
         job.failures += job.place == "failed"
-        job.place, job.losses, job.counted_losses = "ready", 0, 0
+        job.losses, job.counted_losses = 0, 0
+        self.stand(job)
         self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
         job.flags &= ~SUSPECT
         self.tally.reopened += 1
+        self._moved(job_id)
         if job.key is not None:
             if self.holder_of(job.key) in (None, job_id):
                 self.keys[job.key] = job_id
@@ -179,9 +286,12 @@ class QueueModel:
         return "moved"
 
     def promote(self) -> None:
-        for job in self.jobs.values():
-            if job.place == "scheduled" and job.due_at <= self.now:
-                job.place = "ready"
+        # Several that are due at the same moment come in any order among themselves.
+        for due_at in sorted({job.due_at for job in self.jobs.values() if job.place == "scheduled"}):
+            self.arrivals += 1
+            for job in self.jobs.values():
+                if job.place == "scheduled" and job.due_at == due_at <= self.now:
+                    self.stand(job)
 
     def _count(self, state: int) -> None:
         name = PLACE_OF[state]

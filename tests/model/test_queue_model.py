@@ -23,11 +23,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.model.queue_model import MAX_LOSSES, ModelLease, QueueModel
+from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelBatch, ModelLease, QueueModel
 from tests.queue_calls import (
+    BATCHED,
     CANCELLED,
     COMPLETED,
     FAILED,
+    GATED,
     RETRY,
     RETURN,
     SNOOZE,
@@ -43,7 +45,8 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("cancel_request", "queue_pause", "tally_delta", "worker_beat", "worker"),
+    *("blocked", "gate_call", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta"),
+    *("worker_beat", "worker", "batch", "batch_member", "batch_callback", "batch_delta"),
 )
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
@@ -56,6 +59,7 @@ class Server:
         self._runner = asyncio.Runner()
         self.connection: asyncpg.Connection[asyncpg.Record] = self.run(asyncpg.connect(url))
         self.calls = QueueCalls(self.connection)
+        self.run(self.calls.limit("l", CAPACITY))
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(call)
@@ -118,12 +122,39 @@ class QueueMachine(RuleBasedStateMachine):
         priority=st.sampled_from(PRIORITIES),
         flags=st.sampled_from((0, 0, SOLO)),
         delay=st.sampled_from((None, None, 5.0, 60.0)),
+        gates=st.sampled_from(((), (), ("lane:x",), ("lane:x", LIMIT), ("lane:y", LIMIT), (LIMIT,))),
     )
-    def enqueue(self, count: int, queue: str, priority: int, flags: int, delay: float | None) -> None:
-        for job in self.server.run(
-            self.calls.enqueue(count, queue=queue, priority=priority, flags=flags, delay_seconds=delay)
-        ):
-            self.model.add(job, queue, priority, flags=flags, delay=delay)
+    def enqueue(
+        self, count: int, queue: str, priority: int, flags: int, delay: float | None, gates: tuple[str, ...]
+    ) -> None:
+        where: dict[str, Any] = {"queue": queue, "priority": priority, "flags": flags, "delay_seconds": delay}
+        for job in self.server.run(self.calls.enqueue(count, gates="\n".join(gates) or None, **where)):
+            self.model.add(job, queue, priority, flags=flags, delay=delay, gates=gates)
+
+    @rule()
+    def look_at_the_gates(self) -> None:
+        """Whoever may pass does, in the order of their lanes; nobody else; and nobody who may is left behind."""
+        before = {job.id for job in self.model.jobs.values() if job.place == "blocked"}
+        heads = {
+            gate: self.model.first_of(gate).arrived
+            for gate in ("lane:x", "lane:y")
+            if any(job.place == "blocked" and gate in job.gates for job in self.model.jobs.values())
+        }
+        free = {gate for gate in heads if not self.model.holders(gate)}
+        for _ in range(2):
+            self.server.run(self.calls.admit(sweep=True))
+        places = self.server.run(self.calls.places(sorted(before))) if before else {}
+        slots = self.server.run(self.server.connection.fetch("select job_id, gate from holdfast.slot"))
+        for job_id in before:
+            job = self.model.jobs[job_id]
+            held = {row["gate"] for row in slots if row["job_id"] == job_id}
+            for gate in held - job.holds - {LIMIT}:
+                assert gate in free, f"{job} took {gate}, which was held"
+                assert job.arrived == heads[gate], f"{job} overtook in {gate}"
+            job.place, job.holds = places[job_id], held
+            assert job.place == "blocked" or held == set(job.gates)
+        left = [job for job in self.model.jobs.values() if job.place == "blocked" and self.model.may_pass(job)]
+        assert left == []
 
     @rule(keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=3), delay=st.sampled_from((None, None, 5.0)))
     def enqueue_keyed(self, keys: list[str], delay: float | None) -> None:
@@ -162,7 +193,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     async def in_line(self) -> list[int]:
         rows = await self.calls.connection.fetch(
-            "select job_id, queue from holdfast.ready order by priority, array_position($1::text[], queue::text), seq",
+            "select job_id, queue from holdfast.ready where queue = any($1::text[])"  # callbacks stand elsewhere
+            " order by priority, array_position($1::text[], queue::text), seq",
             list(QUEUES),
         )
         return [row["job_id"] for row in rows if row["queue"] not in self.model.paused]
@@ -181,7 +213,11 @@ class QueueMachine(RuleBasedStateMachine):
         job = self.model.jobs[job_id]
         last = len(self.model.leases[lease].jobs) == 1
         done = [lease] if ends and last else []
-        assert self.server.run(self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt)) == []
+        company = [job_id] if job.flags & (GATED | BATCHED) else None
+        refused = self.server.run(
+            self.calls.finish(lease, [job_id], state, done=done, attempt=job.attempt, company=company)
+        )
+        assert refused == []
         self.model.finish(lease, job_id, state)
         if done:
             del self.model.leases[lease]
@@ -192,7 +228,7 @@ class QueueMachine(RuleBasedStateMachine):
         """The answer was lost: mine already, so accepted, and nothing changes."""
         ended = [job for _, job in sorted(self.model.jobs.items()) if job.finished and job.ended_under]
         job = ended[which % len(ended)]
-        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True)) == []
+        assert self.server.run(self.calls.finish(job.ended_under, [job.id], again=True, company=[job.id])) == []
 
     @precondition(lambda self: self.held())
     @rule(which=pick, move=st.sampled_from((RETRY, SNOOZE, RETURN)), delay=st.sampled_from((0.0, 5.0)))
@@ -256,13 +292,52 @@ class QueueMachine(RuleBasedStateMachine):
         troubles = self.server.run(self.calls.rows("audit_movers_v1"))
         assert [row["job_id"] for row in troubles if row["place"] == "lease"] == []
 
+    # --- batches
+
+    @precondition(lambda self: len(self.model.batches) < 5)
+    @rule(count=st.integers(0, 3))
+    def open_batch(self, count: int) -> None:
+        batch, members = self.server.run(self.calls.open_batch(count))
+        self.model.join(batch, members, "q")
+
+    @precondition(lambda self: self.model.batches)
+    @rule(which=pick)
+    def join_batch(self, which: int) -> None:
+        batch = self.batch(which)
+        if batch.ended or batch.cancelled:
+            with pytest.raises(asyncpg.PostgresError, match="is over"):
+                self.server.run(self.calls.join(batch.id))
+        else:
+            self.model.join(batch.id, self.server.run(self.calls.join(batch.id)), "q")
+
+    @precondition(lambda self: self.model.batches)
+    @rule()
+    def settle_batches(self) -> None:
+        ended = sum(batch.ended for batch in self.model.batches.values())
+        answer = self.server.run(self.calls.settle())
+        self.model.settle()
+        assert answer == sum(batch.ended for batch in self.model.batches.values()) - ended
+
+    @precondition(lambda self: self.model.batches)
+    @rule(which=pick)
+    def cancel_batch(self, which: int) -> None:
+        batch = self.batch(which)
+        expected = "finished" if batch.ended else "cancelled already" if batch.cancelled else "cancelled"
+        assert self.server.run(self.calls.value("cancel_batch_v1", batch.id, "test")) == expected
+        if expected == "cancelled":
+            batch.cancelled = batch.unsettled = True
+            self.model.cancel_members(batch)
+
+    def batch(self, which: int) -> ModelBatch:
+        return self.model.batches[sorted(self.model.batches)[which % len(self.model.batches)]]
+
     # --- operators and time
 
     @precondition(lambda self: self.model.jobs)
     @rule(which=pick)
     def cancel(self, which: int) -> None:
         job = self.model.jobs[self.ids()[which % len(self.ids())]]
-        waiting, running = job.place in ("ready", "scheduled"), job.place == "running"
+        waiting, running = job.place in ("ready", "scheduled", "blocked"), job.place == "running"
         answer = self.server.run(self.calls.cancel(job.id))
         expected = "cancelled" if waiting else "requested" if running else "finished"
         assert answer == {job.id: expected}, f"{job} answered {answer}"
@@ -300,10 +375,21 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.server.run(self.calls.audit()) == []
 
     @invariant()
+    def gates_are_kept(self) -> None:
+        assert self.server.run(self.calls.gate_troubles()) == []
+
+    @invariant()
     def places_are_those_of_the_model(self) -> None:
         if self.model.jobs:
             found = self.server.run(self.calls.places(self.ids()))
             assert found == {job.id: job.place for job in self.model.jobs.values()}
+
+    @invariant()
+    def batches_call_back_once(self) -> None:
+        if self.model.batches:
+            assert self.server.run(self.calls.rows("audit_batches_v1")) == []
+            found = {batch: self.server.run(self.calls.callbacks(batch)) for batch in self.model.batches}
+            assert found == {batch.id: batch.callbacks for batch in self.model.batches.values()}
 
     @invariant()
     def counters_are_the_truth(self) -> None:

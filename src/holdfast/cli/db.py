@@ -181,7 +181,9 @@ def prune(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Drop expired history."""
 
     async def work(app: Any) -> int:
-        return await Keeper(app.database, retention_days=app.settings.retention_days).retain()
+        settings = app.settings
+        keeper = Keeper(app.database, retention_days=settings.retention_days, job_log_days=settings.job_log_days)
+        return await keeper.retain()
 
     dropped = on_application(database_url, work)
     if as_json:

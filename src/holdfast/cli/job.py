@@ -9,15 +9,15 @@ import typer
 
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
-from holdfast.cli.job_screen import ids_only, show_job, show_jobs
+from holdfast.cli.job_screen import ids_only, show_job, show_jobs, show_log_line
 from holdfast.cli.locate import load_application
 from holdfast.cli.named_values import named_values
 from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, help_of
 from holdfast.cli.screen import screen
 from holdfast.errors import HoldfastError
-from holdfast.jobs import JobInfo, Place
+from holdfast.jobs import JobInfo, Place, Why
 
-jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, retry, cancel, wait.")
+jobs = typer.Typer(name="job", no_args_is_help=True, help="Enqueue, list, show, why, logs, retry, cancel, wait.")
 
 _NOT_FOUND = 3
 _FAILED = 1
@@ -42,6 +42,7 @@ def enqueue(
     priority: Annotated[int | None, typer.Option(min=0, max=9, help="0 runs first, 9 last")] = None,
     run_in: Annotated[str | None, typer.Option(metavar="DURATION", help="run later: 90s, 10m, 1h30m, 2d")] = None,
     unique: Annotated[str | None, typer.Option(metavar="KEY", help="nothing is inserted while a job holds it")] = None,
+    lane: Annotated[str | None, typer.Option(metavar="KEY", help="one of a lane runs at a time, in order")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="wait for its end; exit status 1 if it fails")] = False,
     app: AppPath = None,
     database_url: DatabaseUrl = None,
@@ -50,7 +51,7 @@ def enqueue(
     """Put a job into the queue."""
     arguments = named_values(args, values or [], option="--args")
     application = load_application(app) if app else None
-    options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique}
+    options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique, "lane": lane}
 
     async def work(opened: Holdfast) -> tuple[int, JobInfo | None]:
         if application is not None:
@@ -110,6 +111,58 @@ def show(job_id: OneJobId, database_url: DatabaseUrl = None, as_json: AsJson = F
 
     info, history = on_application(database_url, work)
     show_job(info, history, as_json=as_json)
+
+
+@jobs.command(
+    help=help_of(
+        "Why a job does not run: what the claim looks at, and who holds it.",
+        "holdfast job why 81234",
+        "holdfast job why 81234 --json | jq '.reasons[0].code'",
+        more="It only reads, and takes no lock.",
+    )
+)
+def why(job_id: OneJobId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Say why a job does not run."""
+
+    async def work(app: Holdfast) -> Why:
+        return await app.jobs.why(job_id)
+
+    answer = on_application(database_url, work)
+    if as_json:
+        screen.json(answer.as_dict())
+        return
+    screen.write(answer.text)
+    for remedy in dict.fromkeys(reason.remedy for reason in answer.reasons if reason.remedy):
+        screen.say(f"  remedy: {remedy}")
+
+
+@jobs.command(
+    help=help_of(
+        "What a job has logged, all its attempts.",
+        "holdfast job logs 382365332372717569",
+        "holdfast job logs 382365332372717569 --follow",
+        "holdfast job logs 382365332372717569 --json | jq -r 'select(.level == \"error\").message'",
+        more="With --json a line is an object on a line of its own. Lines are kept for the setting job_log_days.",
+    )
+)
+def logs(
+    job_id: OneJobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the job has ended")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="so many lines at most, without --follow")] = 10_000,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the log of a job."""
+
+    async def work(app: Holdfast) -> None:
+        if not follow:
+            for line in await app.jobs.logs(job_id, limit=limit):
+                show_log_line(line, as_json=as_json)
+            return
+        async for line in app.jobs.follow_logs(job_id):
+            show_log_line(line, as_json=as_json)
+
+    on_application(database_url, work)
 
 
 @jobs.command(

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.text import Text
 
-from holdfast.cli.screen import ago, plain, screen, span, table
-from holdfast.jobs import JobInfo
+from holdfast.cli.screen import ago, number, plain, screen, table
+from holdfast.jobs import JobInfo, LogLine, Progress, span
 
 _STYLES = {
     "completed": "green",
@@ -19,6 +19,7 @@ _STYLES = {
     "scheduled": "blue",
     "cancelled": "dim",
 }
+_LEVEL_STYLES = {"warning": "yellow", "error": "red", "critical": "bold red", "debug": "dim"}
 _ARGUMENTS_SHOWN = 60
 
 
@@ -57,7 +58,9 @@ def show_job(info: JobInfo, history: list[dict[str, Any]], *, as_json: bool) -> 
         if info.finished_at and info.started_at
         else "",
         "worker": info.worker,
+        "progress": told_progress(info.progress),
         "unique key": info.unique_key,
+        "batch": info.batch,
         "result": None if info.result is None else json.dumps(info.result, default=str),
         "cancel": "requested" if info.cancel_requested else None,
     }
@@ -74,6 +77,16 @@ def show_job(info: JobInfo, history: list[dict[str, Any]], *, as_json: bool) -> 
         screen.write("\n" + str(error["traceback"]).rstrip())
 
 
+def show_log_line(line: LogLine, *, as_json: bool) -> None:
+    """One line of a job's log; flushed, for somebody may be following."""
+    if as_json:
+        print(json.dumps(plain(line)), flush=True)  # noqa: T201 - data for programs, a line each
+        return
+    moment = line.at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    level = Text(f"{line.level:7}", style=_LEVEL_STYLES.get(line.level, ""))
+    screen.out.print(Text.assemble(moment, " ", level, f" {line.logger}  {line.message}"), soft_wrap=True)
+
+
 def ids_only(answers: Mapping[int, str], *, as_json: bool, good: tuple[str, ...]) -> None:
     """What became of each of several jobs."""
     if as_json:
@@ -81,6 +94,16 @@ def ids_only(answers: Mapping[int, str], *, as_json: bool, good: tuple[str, ...]
         return
     for job_id, answer in answers.items():
         screen.out.print(Text.assemble(f"{job_id}  ", (answer, "green" if answer in good else "red")))
+
+
+def told_progress(progress: Progress | None) -> str | None:
+    """``300 of 1 000 (30 %), matching, 2 s ago``."""
+    if progress is None:
+        return None
+    told = number(progress.done)
+    if progress.total:
+        told = f"{told} of {number(progress.total)} ({100 * progress.done // progress.total} %)"
+    return ", ".join(part for part in (told, progress.message, ago(progress.reported_at)) if part)
 
 
 def _state(state: str) -> Text:
@@ -98,8 +121,10 @@ def _when(info: JobInfo) -> str:
 
 
 def _what(info: JobInfo) -> str:
-    """The error of a failed job, or else its arguments."""
-    if info.error:
+    """How far a running job is, the error of a failed one, or else its arguments."""
+    if info.progress and info.state == "running":
+        told = told_progress(info.progress) or ""
+    elif info.error:
         told = f"{info.error.get('type', '')}: {info.error.get('message', '')}".splitlines()[0]
     else:
         told = " ".join(f"{name}={json.dumps(value, default=str)}" for name, value in (info.args or {}).items())

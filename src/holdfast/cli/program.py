@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.event import events
 from holdfast.cli.job import jobs
+from holdfast.cli.limit import limits
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
@@ -66,10 +68,12 @@ program.command(
     )
 )(status)
 program.add_typer(jobs)
+program.add_typer(batches)
 program.add_typer(queues)
 program.add_typer(schedules)
 program.add_typer(events)
 program.add_typer(projections)
+program.add_typer(limits)
 program.add_typer(schema)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.cli.screen import ago, number, span, table
+from holdfast.cli.screen import ago, number, table
 from holdfast.events import projections as projecting
+from holdfast.jobs import span
 
 _COLORS = {"running": "green", "rebalancing": "green", "paused": "yellow", "retired": "dim"}
 _NUMBERS = ("WORKERS", "PARTITIONS", "LAG", "OLDEST", "PARKED")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import socket
 from typing import Annotated
 
 import typer
@@ -47,7 +49,7 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Pause a queue."""
-    changed = on_application(database_url, lambda app: app.queues.pause(queue, reason=reason))
+    changed = on_application(database_url, lambda app: app.queues.pause(queue, reason=reason, by=_who()))
     _answer(queue, "paused", changed=changed, as_json=as_json)
 
 
@@ -56,6 +58,14 @@ def resume(queue: _Name, database_url: DatabaseUrl = None, as_json: AsJson = Fal
     """Resume a queue."""
     changed = on_application(database_url, lambda app: app.queues.resume(queue))
     _answer(queue, "resumed", changed=changed, as_json=as_json)
+
+
+def _who() -> str:
+    """Whom to ask about the pause."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError, ImportError):  # an account without a name, as in some containers
+        return socket.gethostname()
 
 
 def _answer(queue: str, done: str, *, changed: bool, as_json: bool) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.cli.screen import ago, number, span, table
-from holdfast.jobs import QueueInfo
+from holdfast.cli.screen import ago, number, table
+from holdfast.jobs import QueueInfo, span
 
-_NUMBERS = ("READY", "OLDEST", "RUNNING", "SCHEDULED", "COMPLETED", "FAILED")
+_NUMBERS = ("READY", "OLDEST", "RUNNING", "BLOCKED", "SCHEDULED", "COMPLETED", "FAILED")
 
 
 def queue_table(found: Sequence[QueueInfo]) -> Table:
@@ -25,6 +25,7 @@ def queue_table(found: Sequence[QueueInfo]) -> Table:
             ready,
             span(queue.oldest_seconds),
             number(queue.running),
+            number(queue.blocked),
             number(queue.scheduled),
             number(queue.completed),
             Text(number(queue.failed), style="red" if queue.failed else ""),

@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from holdfast.clock import now
+from holdfast.jobs import span
+
+__all__ = ["Screen", "ago", "number", "plain", "screen", "span", "table"]
 
 _PIPE_WIDTH = 240
 """Columns of output that nobody looks at: wide enough that nothing is folded."""
@@ -82,18 +85,6 @@ def plain(data: Any) -> Any:
     if isinstance(data, list | tuple | set | frozenset):
         return [plain(value) for value in data]
     return data.isoformat() if isinstance(data, datetime) else data
-
-
-def span(seconds: float | None) -> str:
-    """A duration in one or two words: ``840 ms``, ``12 s``, ``6 min``, ``3 h``, ``2 d``."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
 
 
 def ago(moment: datetime | None) -> str:

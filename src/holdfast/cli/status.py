@@ -14,9 +14,9 @@ from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl
 from holdfast.cli.queue_screen import queue_table, worker_table
-from holdfast.cli.screen import number, screen, span
+from holdfast.cli.screen import number, screen
 from holdfast.clock import now
-from holdfast.jobs import QueueInfo
+from holdfast.jobs import QueueInfo, span
 from holdfast.schedules import ScheduleInfo
 
 _UNHEALTHY = 5

@@ -8,9 +8,15 @@ set check_function_bodies = off;
 -- [schema] holdfast
 create schema holdfast;
 
+-- [sequence] holdfast.blocked_number
+create sequence holdfast.blocked_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+
 -- [sequence] holdfast.event_position
 create sequence holdfast.event_position as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 comment on sequence holdfast.event_position is 'Places in the log. Rolled back appends leave holes that never fill.';
+
+-- [sequence] holdfast.gate_call_number
+create sequence holdfast.gate_call_number as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 
 -- [sequence] holdfast.job_block
 create sequence holdfast.job_block as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
@@ -33,6 +39,87 @@ create table holdfast.append_key (
 CREATE INDEX append_key_age ON holdfast.append_key USING btree (recorded_at);
 comment on table holdfast.append_key is 'What an append with an idempotency key gave, so that its repetition gives the same.';
 
+-- [table] holdfast.batch
+create table holdfast.batch (
+    id bigint not null,
+    name text,
+    parent_job bigint,
+    parent_batch bigint,
+    on_success jsonb,
+    on_failure jsonb,
+    on_finish jsonb,
+    members bigint default 0 not null,
+    completed bigint default 0 not null,
+    failed bigint default 0 not null,
+    cancelled bigint default 0 not null,
+    reopened bigint default 0 not null,
+    inner_open bigint default 0 not null,
+    inner_unwell bigint default 0 not null,
+    created_at timestamp with time zone not null,
+    cancelled_at timestamp with time zone,
+    cancel_reason text,
+    finished_at timestamp with time zone,
+    constraint batch_pkey PRIMARY KEY (id)
+)
+with (fillfactor=60, vacuum_truncate=off);
+CREATE INDEX batch_inner ON holdfast.batch USING btree (parent_batch) WHERE ((parent_batch IS NOT NULL) AND (finished_at IS NULL));
+CREATE UNIQUE INDEX batch_of_parent ON holdfast.batch USING btree (parent_job, name) WHERE (parent_job IS NOT NULL);
+CREATE INDEX batch_open ON holdfast.batch USING btree (id) WHERE (finished_at IS NULL);
+comment on table holdfast.batch is 'Counters are those of the deltas folded so far. Open = members - completed - failed - cancelled + reopened + inner_open.';
+comment on column holdfast.batch.parent_job is 'The job that opened it; a name is used once a parent, so that a second attempt finds the batch of the first.';
+comment on column holdfast.batch.parent_batch is 'The batch of the parent job: it does not end before this one, and joins its callbacks.';
+
+-- [table] holdfast.batch_callback
+create table holdfast.batch_callback (
+    job_id bigint not null,
+    batch_id bigint not null,
+    constraint batch_callback_pkey PRIMARY KEY (job_id)
+);
+comment on table holdfast.batch_callback is 'Which batch a callback was called for.';
+
+-- [table] holdfast.batch_delta
+create table holdfast.batch_delta (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    batch_id bigint not null,
+    joined integer default 0 not null,
+    completed integer default 0 not null,
+    failed integer default 0 not null,
+    cancelled integer default 0 not null,
+    reopened integer default 0 not null,
+    inner_open integer default 0 not null,
+    inner_unwell integer default 0 not null,
+    constraint batch_delta_pkey PRIMARY KEY (id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=5000, vacuum_truncate=off);
+CREATE INDEX batch_delta_batch ON holdfast.batch_delta USING btree (batch_id);
+comment on table holdfast.batch_delta is 'Appended by whoever moves a member, in that transaction; folded and deleted by settle_batches_v1.';
+
+-- [table] holdfast.batch_member
+create table holdfast.batch_member (
+    batch_id bigint not null,
+    job_id bigint not null,
+    constraint batch_member_pkey PRIMARY KEY (batch_id, job_id)
+);
+CREATE UNIQUE INDEX batch_member_job ON holdfast.batch_member USING btree (job_id);
+comment on table holdfast.batch_member is 'A job belongs to one batch at most (flag 16).';
+
+-- [table] holdfast.blocked
+create table holdfast.blocked (
+    gate text collate "C" default ''::text not null,
+    rank bigint default 0 not null,
+    seq bigint default nextval('holdfast.blocked_number'::regclass) not null,
+    job_id bigint not null,
+    queue text collate "C" not null,
+    priority smallint not null,
+    attempt smallint not null,
+    flags smallint not null,
+    gates text collate "C" not null
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE UNIQUE INDEX blocked_job ON holdfast.blocked USING btree (job_id);
+CREATE UNIQUE INDEX blocked_line ON holdfast.blocked USING btree (gate, rank, seq);
+comment on table holdfast.blocked is 'Waits before a gate, in the order (rank, seq); without a gate it is to be lined up by a worker, because its line is shared fairly.';
+
 -- [table] holdfast.cancel_request
 create table holdfast.cancel_request (
     job_id bigint not null,
@@ -41,6 +128,17 @@ create table holdfast.cancel_request (
     constraint cancel_request_pkey PRIMARY KEY (job_id)
 );
 comment on table holdfast.cancel_request is 'Somebody wants this job not to run; claims drop it, workers stop it, its outcome removes the request.';
+
+-- [table] holdfast.checkpoint
+create table holdfast.checkpoint (
+    job_id bigint not null,
+    lease bigint not null,
+    value jsonb not null,
+    saved_at timestamp with time zone not null,
+    constraint checkpoint_pkey PRIMARY KEY (job_id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.05, fillfactor=60, vacuum_truncate=off);
+comment on table holdfast.checkpoint is 'Where the next attempt of a job goes on. Written under the fence of the lease.';
 
 -- [table] holdfast.event
 create table holdfast.event (
@@ -92,6 +190,40 @@ create table holdfast.failed_attempt (
 );
 comment on table holdfast.failed_attempt is 'The error of an attempt that was not the last; the last one stands in outcome.';
 
+-- [table] holdfast.gate
+create table holdfast.gate (
+    name text collate "C" not null,
+    mark_rank bigint default '-9223372036854775808'::bigint not null,
+    mark_seq bigint default 0 not null,
+    virtual bigint default 0 not null,
+    low_slot bigint default 0 not null,
+    opens_at timestamp with time zone,
+    constraint gate_pkey PRIMARY KEY (name)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, fillfactor=50, vacuum_truncate=off);
+CREATE INDEX gate_opening ON holdfast.gate USING btree (opens_at) WHERE (opens_at IS NOT NULL);
+comment on table holdfast.gate is 'A gate before which a line has formed. Nobody stands in it before the mark, no slot of it is held by a job before low_slot; virtual: how far a fairly shared line has come.';
+
+-- [table] holdfast.gate_call
+create table holdfast.gate_call (
+    id bigint default nextval('holdfast.gate_call_number'::regclass) not null,
+    gate text collate "C" not null,
+    rank bigint not null,
+    seq bigint not null
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE INDEX gate_call_order ON holdfast.gate_call USING btree (id);
+comment on table holdfast.gate_call is 'Somebody new stands before this gate, nowhere before (rank, seq): whoever sees it looks at the gate. Commits with the job, so none is missed.';
+
+-- [table] holdfast.gate_share
+create table holdfast.gate_share (
+    gate text collate "C" not null,
+    share text collate "C" not null,
+    finish bigint not null,
+    constraint gate_share_pkey PRIMARY KEY (gate, share)
+);
+comment on table holdfast.gate_share is 'Where in a fairly shared line the last job of each key stands: its next one goes a step behind.';
+
 -- [table] holdfast.job
 create table holdfast.job (
     id bigint not null,
@@ -104,6 +236,7 @@ create table holdfast.job (
     timeout_seconds real,
     unique_key text,
     trace jsonb,
+    gates text collate "C",
     constraint job_pkey PRIMARY KEY (id),
     constraint job_max_attempts_check CHECK ((max_attempts > 0)),
     constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -113,6 +246,7 @@ partition by RANGE (id);
 comment on table holdfast.job is 'One request for a task, written once. No default partition: retention detaches concurrently.';
 comment on column holdfast.job.priority is '0 runs first, 9 last; every level is probed in every claim';
 comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
+comment on column holdfast.job.gates is 'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
 
 -- [table] holdfast.job_kept
 create table holdfast.job_kept (
@@ -126,6 +260,7 @@ create table holdfast.job_kept (
     timeout_seconds real,
     unique_key text,
     trace jsonb,
+    gates text collate "C",
     constraint job_kept_pkey PRIMARY KEY (id),
     constraint job_max_attempts_check CHECK ((max_attempts > 0)),
     constraint job_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
@@ -133,6 +268,22 @@ create table holdfast.job_kept (
 );
 comment on column holdfast.job_kept.priority is '0 runs first, 9 last; every level is probed in every claim';
 comment on column holdfast.job_kept.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
+comment on column holdfast.job_kept.gates is 'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
+
+-- [table] holdfast.job_log
+create table holdfast.job_log (
+    job_id bigint not null,
+    lease bigint not null,
+    attempt smallint not null,
+    number integer not null,
+    at timestamp with time zone not null,
+    level smallint not null,
+    logger text not null,
+    message text not null
+)
+partition by RANGE (at);
+CREATE INDEX job_log_job ON holdfast.job_log USING btree (job_id, at);
+comment on table holdfast.job_log is 'Log lines of attempts, a partition a day; number counts the lines of one attempt. Evidence, not results: a lost lease may still write here.';
 
 -- [table] holdfast.lease
 create table holdfast.lease (
@@ -153,6 +304,22 @@ create table holdfast.lease_exit (
 )
 with (vacuum_truncate=off);
 comment on table holdfast.lease_exit is 'Every way out of a lease that is no outcome: retry, snooze, return. Outstanding = job_ids - outcomes - exits.';
+
+-- [table] holdfast.limit_rule
+create table holdfast.limit_rule (
+    name text collate "C" not null,
+    declared integer not null,
+    chosen integer,
+    capacity integer generated always as (COALESCE(chosen, declared)) stored,
+    per_us bigint,
+    weights jsonb default '{}'::jsonb not null,
+    declared_at timestamp with time zone not null,
+    constraint limit_rule_pkey PRIMARY KEY (name),
+    constraint limit_rule_chosen_check CHECK ((chosen >= 0)),
+    constraint limit_rule_declared_check CHECK ((declared >= 0)),
+    constraint limit_rule_per_us_check CHECK ((per_us > 0))
+);
+comment on table holdfast.limit_rule is 'limit:NAME and rate:NAME as the application declares them; chosen is what an operator prefers. Per key of each.';
 
 -- [table] holdfast.loss
 create table holdfast.loss (
@@ -228,6 +395,19 @@ create table holdfast.outcome_kept (
     constraint outcome_state_check CHECK ((state = ANY (ARRAY[1, 2, 3])))
 );
 CREATE INDEX outcome_kept_job_id_idx ON holdfast.outcome_kept USING btree (job_id) WHERE (state <> 1);
+
+-- [table] holdfast.progress
+create table holdfast.progress (
+    job_id bigint not null,
+    lease bigint not null,
+    done bigint not null,
+    total bigint,
+    message text,
+    reported_at timestamp with time zone not null,
+    constraint progress_pkey PRIMARY KEY (job_id)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.05, fillfactor=60, vacuum_truncate=off);
+comment on table holdfast.progress is 'How far a job says it is; at most one write a second. lease: the attempt that said it.';
 
 -- [table] holdfast.projection
 create table holdfast.projection (
@@ -345,9 +525,20 @@ create table holdfast.queue_pause (
     queue text collate "C" not null,
     paused_at timestamp with time zone not null,
     reason text,
+    paused_by text,
     constraint queue_pause_pkey PRIMARY KEY (queue)
 );
 comment on table holdfast.queue_pause is 'Queues that no claim looks into.';
+
+-- [table] holdfast.rate_block
+create table holdfast.rate_block (
+    gate text collate "C" not null,
+    ends_at timestamp with time zone not null,
+    taken integer not null,
+    constraint rate_block_pkey PRIMARY KEY (gate, ends_at)
+)
+with (fillfactor=50, vacuum_truncate=off);
+comment on table holdfast.rate_block is 'Tokens of a rate taken together, and when they come back: a window later.';
 
 -- [table] holdfast.ready
 create table holdfast.ready (
@@ -402,6 +593,16 @@ with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, vacuu
 CREATE INDEX scheduled_due ON holdfast.scheduled USING btree (due_at);
 CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled USING btree (job_id);
 comment on table holdfast.scheduled is 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
+
+-- [table] holdfast.slot
+create table holdfast.slot (
+    job_id bigint not null,
+    gate text collate "C" not null,
+    constraint slot_pkey PRIMARY KEY (job_id, gate)
+)
+with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=20000, vacuum_truncate=off);
+CREATE INDEX slot_gate ON holdfast.slot USING btree (gate, job_id);
+comment on table holdfast.slot is 'A place under a gate, taken before its job becomes ready. That of a limit goes with the lease, that of a lane with the end of the job.';
 
 -- [table] holdfast.snapshot
 create table holdfast.snapshot (
@@ -489,6 +690,7 @@ create table holdfast.task (
     flags smallint not null,
     max_attempts smallint not null,
     timeout_seconds real,
+    gates jsonb,
     declared_at timestamp with time zone not null,
     constraint task_pkey PRIMARY KEY (name)
 );
@@ -511,10 +713,11 @@ create table holdfast.unique_key (
     hash uuid not null,
     generation bigint not null,
     job_id bigint not null,
+    until timestamp with time zone,
     constraint unique_key_pkey PRIMARY KEY (hash, generation)
 )
 with (vacuum_truncate=off);
-comment on table holdfast.unique_key is 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over.';
+comment on table holdfast.unique_key is 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over, at the earliest at until.';
 
 -- [table] holdfast.worker
 create table holdfast.worker (
@@ -574,7 +777,8 @@ create view holdfast.every_job as
     job.max_attempts,
     job.timeout_seconds,
     job.unique_key,
-    job.trace
+    job.trace,
+    job.gates
    FROM holdfast.job
 UNION ALL
  SELECT job_kept.id,
@@ -586,7 +790,8 @@ UNION ALL
     job_kept.max_attempts,
     job_kept.timeout_seconds,
     job_kept.unique_key,
-    job_kept.trace
+    job_kept.trace,
+    job_kept.gates
    FROM holdfast.job_kept;
 comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers.';
 
@@ -612,6 +817,58 @@ UNION ALL
     outcome_kept.error
    FROM holdfast.outcome_kept;
 comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
+
+-- [function] holdfast.admit_v1(bigint[],bigint,text,integer)
+CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT heard bigint, OUT opens_us bigint, OUT swept text, OUT queues text[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now   timestamptz := holdfast.now();
+    v_gates text[];
+    v_rows  holdfast.blocked[];
+    v_stops text[];
+    v_turn  record;
+BEGIN
+    is_mine := pg_try_advisory_xact_lock(1212574, 0);
+    IF NOT is_mine THEN
+        RETURN;
+    END IF;
+    seated := 0;
+    queues := '{}';
+    -- Gates to look at: those of jobs that have ended, those somebody has come to, rates whose time has come, a part of all as a safety net.
+    SELECT c.gates, c.heard INTO v_gates, heard FROM holdfast.calls_v1(p_settled, p_limit) AS c;
+    IF cardinality(p_freed) > 0 THEN
+        v_gates := v_gates || holdfast.gates_among_v1(p_freed);
+    END IF;
+    v_gates := v_gates || ARRAY(SELECT g.name FROM holdfast.gate g WHERE g.opens_at <= v_now ORDER BY g.opens_at LIMIT 1000);
+    IF p_sweep IS NOT NULL THEN
+        SELECT v_gates || w.gates, w.swept INTO v_gates, swept FROM holdfast.sweep_gates_v1(p_sweep) AS w;
+    END IF;
+    -- Who has come to a fairly shared line gets its place in it; who finds it empty passes.
+    v_rows := holdfast.arrivals_v1(p_limit);
+    IF v_rows IS NOT NULL THEN
+        v_stops := holdfast.stops_v1(v_rows, true);
+        queues := coalesce(holdfast.seat_v1(v_rows, v_stops), '{}');
+        seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+        v_gates := v_gates || ARRAY(SELECT DISTINCT s FROM unnest(v_stops) AS s WHERE s IS NOT NULL) || holdfast.left_room_v1(v_rows, v_stops);
+    END IF;
+    FOR turn IN 1..5 LOOP
+        EXIT WHEN coalesce(cardinality(v_gates), 0) = 0;
+        SELECT * INTO v_turn FROM holdfast.serve_v1(v_gates);
+        seated := seated + v_turn.seated;
+        queues := queues || coalesce(v_turn.queues, '{}');
+        v_gates := v_turn.again;
+    END LOOP;
+    IF cardinality(queues) > 0 THEN
+        queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
+        PERFORM holdfast.ring_v1(queues);
+    END IF;
+    SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
+END $function$;
+comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
 
 -- [function] holdfast.adopt_log_v1()
 CREATE OR REPLACE FUNCTION holdfast.adopt_log_v1(OUT drawn_before bigint, OUT highest bigint, OUT settled bigint)
@@ -707,7 +964,7 @@ DECLARE
     v_position  bigint;
 BEGIN
     IF p_tags IS NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_type));
+        PERFORM pg_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', p_type));
     ELSE
         PERFORM holdfast.lock_conditions_v1(ARRAY[p_type], ARRAY[p_tags], NULL);
     END IF;
@@ -765,7 +1022,7 @@ BEGIN
     END IF;
     IF p_key IS NOT NULL THEN
         v_content := md5(row(p_streams, p_of, p_types, p_schema_versions, p_data, p_tags)::text)::uuid;
-        PERFORM pg_advisory_xact_lock(1212576, hashtext(p_key));
+        PERFORM pg_advisory_xact_lock(1212579, hashtext(p_key));
         SELECT * INTO v_kept FROM holdfast.append_key k WHERE k.key = p_key;
         IF FOUND THEN
             verdict := CASE WHEN v_kept.content = v_content THEN 'repeated' ELSE 'key_taken' END;
@@ -833,6 +1090,96 @@ BEGIN
 END $function$;
 comment on function holdfast.append_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[],boolean,text,jsonb) is 'All of these events are in the log, or none. verdict: appended; repeated (they were already); conflict, condition, id_taken, key_taken: nothing was changed, detail says why, and the transaction can go on.';
 
+-- [function] holdfast.argument_key_v1(jsonb,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.argument_key_v1(p_args jsonb, p_by jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT holdfast.gate_key_v1(coalesce(string_agg(coalesce(p_args ->> (b.part ->> 0), b.part ->> 1, ''), ',' ORDER BY b.at), ''))
+    FROM jsonb_array_elements(p_by) WITH ORDINALITY AS b(part, at)
+$function$;
+comment on function holdfast.argument_key_v1(jsonb,jsonb) is 'The key that these arguments have by [[name, default], …], as the application makes it too.';
+
+-- [function] holdfast.arrivals_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.arrivals_v1(p_limit integer)
+ RETURNS holdfast.blocked[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_seen bigint[];
+    v_rows holdfast.blocked[];
+BEGIN
+    SELECT array_agg(x.job_id) INTO v_seen FROM (
+        SELECT b.job_id FROM holdfast.blocked b WHERE b.gate = '' ORDER BY b.rank, b.seq LIMIT p_limit) AS x;
+    IF v_seen IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT array_agg(x ORDER BY x.seq) INTO v_rows FROM (
+        SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_seen) AND b.gate = '' FOR UPDATE SKIP LOCKED) AS x;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.arrivals_v1(integer) is 'The oldest of those that no line has taken up yet and nobody holds, locked.';
+
+-- [function] holdfast.audit_batches_v1()
+CREATE OR REPLACE FUNCTION holdfast.audit_batches_v1()
+ RETURNS TABLE(batch_id bigint, trouble text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH deltas AS (
+        SELECT d.batch_id, sum(d.joined - d.completed - d.failed - d.cancelled + d.reopened) AS open_jobs, sum(d.inner_open) AS inner_open
+        FROM holdfast.batch_delta d GROUP BY d.batch_id
+    ), said AS (
+        SELECT b.id, b.finished_at, d.batch_id IS NOT NULL AS unsettled,
+               b.members - b.completed - b.failed - b.cancelled + b.reopened + coalesce(d.open_jobs, 0) AS open_jobs,
+               b.inner_open + coalesce(d.inner_open, 0) AS inner_open
+        FROM holdfast.batch b LEFT JOIN deltas d ON d.batch_id = b.id
+    ), truth AS (
+        SELECT s.*, (SELECT count(*) FROM holdfast.batch_member m WHERE m.batch_id = s.id AND NOT holdfast.is_finished_v1(m.job_id)) AS open_truly,
+               (SELECT count(*) FROM holdfast.batch i WHERE i.parent_batch = s.id AND i.finished_at IS NULL) AS inner_truly
+        FROM said s
+    )
+    SELECT t.id, format('counts %s open jobs and %s open batches, there are %s and %s', t.open_jobs, t.inner_open, t.open_truly, t.inner_truly)
+    FROM truth t WHERE t.open_jobs <> t.open_truly OR t.inner_open <> t.inner_truly
+    UNION ALL
+    SELECT t.id, 'nothing of it is open, and nobody is going to end it' FROM truth t
+    WHERE t.finished_at IS NULL AND t.open_truly = 0 AND t.inner_truly = 0 AND NOT t.unsettled
+$function$;
+comment on function holdfast.audit_batches_v1() is 'Both laws for batches: what they count is what there is, and every open one has somebody who ends it. Empty is well.';
+
+-- [function] holdfast.audit_gates_v1()
+CREATE OR REPLACE FUNCTION holdfast.audit_gates_v1()
+ RETURNS TABLE(gate text, job_id bigint, trouble text)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT s.gate, NULL::bigint, format('%s slots are taken of %s', count(*), coalesce(r.capacity, 1))
+    FROM holdfast.slot s LEFT JOIN holdfast.limit_rule r ON r.name = split_part(s.gate, ':', 1) || ':' || split_part(s.gate, ':', 2)
+    WHERE starts_with(s.gate, 'lane:') OR r.name IS NOT NULL
+    GROUP BY s.gate, r.capacity HAVING count(*) > coalesce(r.capacity, 1)
+    UNION ALL
+    SELECT s.gate, s.job_id, 'a slot of a job that has ended' FROM holdfast.slot s
+    WHERE holdfast.is_finished_v1(s.job_id) OR NOT EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = s.job_id)
+    UNION ALL
+    SELECT s.gate, s.job_id, 'a slot of a limit, and the job waits elsewhere' FROM holdfast.slot s
+    WHERE NOT starts_with(s.gate, 'lane:')
+      AND (EXISTS (SELECT FROM holdfast.scheduled d WHERE d.job_id = s.job_id) OR EXISTS (SELECT FROM holdfast.blocked b WHERE b.job_id = s.job_id))
+    UNION ALL
+    SELECT split_part(e.gate, E'\t', 1), a.job_id, 'admitted without a slot'
+    FROM (SELECT r.job_id FROM holdfast.ready r WHERE r.flags & 8 <> 0
+          UNION ALL SELECT h.job_id FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+          WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit x WHERE x.lease = l.id AND x.job_id = h.job_id)
+            AND NOT holdfast.is_finished_v1(h.job_id)) AS a
+    JOIN holdfast.every_job j ON j.id = a.job_id, unnest(string_to_array(j.gates, E'\n')) AS e(gate)
+    WHERE NOT starts_with(e.gate, 'rate:')
+      AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = a.job_id AND s.gate = split_part(e.gate, E'\t', 1))
+$function$;
+comment on function holdfast.audit_gates_v1() is 'The law of gates: never more slots than a gate has, each held by a job that may run, and nobody runs without. Empty is well.';
+
 -- [function] holdfast.audit_movers_v1()
 CREATE OR REPLACE FUNCTION holdfast.audit_movers_v1()
  RETURNS TABLE(job_id bigint, place text, trouble text)
@@ -846,6 +1193,18 @@ AS $function$
       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
     UNION ALL
     SELECT s.job_id, 'scheduled', 'overdue by more than 5 s' FROM holdfast.scheduled s WHERE s.due_at < holdfast.now() - interval '5 seconds'
+    UNION ALL
+    SELECT b.job_id, 'blocked', CASE WHEN b.gate = '' THEN 'no worker looks at who has arrived' ELSE 'its gate has room and nobody takes it' END
+    FROM holdfast.blocked b
+    WHERE holdfast.id_time(b.job_id) < holdfast.now() - interval '5 seconds'
+      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0
+           OR EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = b.job_id AND s.gate = b.gate))
+      AND b.queue IN (SELECT unnest(w.queues) FROM holdfast.worker w WHERE w.state = 'live')
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
+    UNION ALL
+    SELECT b.job_id, 'blocked', 'no live worker' FROM holdfast.blocked b
+    WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND b.queue = ANY (w.queues))
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
     UNION ALL
     SELECT r.job_id, 'ready', 'no live worker listens to its queue' FROM holdfast.ready r
     WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND r.queue = ANY (w.queues))
@@ -862,6 +1221,7 @@ AS $function$
     WITH standing AS (
         SELECT r.job_id, 'ready' AS place FROM holdfast.ready r
         UNION ALL SELECT s.job_id, 'scheduled' FROM holdfast.scheduled s
+        UNION ALL SELECT b.job_id, 'blocked' FROM holdfast.blocked b
         UNION ALL SELECT o.job_id, 'outcome' FROM holdfast.every_outcome o
         UNION ALL SELECT h.job_id, 'lease' FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
             WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
@@ -927,6 +1287,139 @@ AS $function$
 $function$;
 comment on function holdfast.bounds_v1(text,integer) is 'How far may be read: to the settled position; a model that is not live only as far as the live one has come, so that a switch neither loses nor doubles effects.';
 
+-- [function] holdfast.call_back_v1(holdfast.batch,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.call_back_v1(p_batch holdfast.batch, p_call jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_outer boolean := p_call IS NOT NULL AND p_batch.parent_batch IS NOT NULL;
+    v_job   bigint;
+BEGIN
+    IF p_call IS NULL THEN
+        RETURN false;
+    END IF;
+    v_job := (holdfast.enqueue_v1(
+        NULL, ARRAY[p_call->>'queue'], ARRAY[p_call->>'task'], ARRAY[p_call->'args'], ARRAY[(p_call->>'priority')::smallint],
+        ARRAY[((p_call->>'flags')::smallint | CASE WHEN v_outer THEN 16 ELSE 0 END)::smallint], NULL, NULL,
+        ARRAY[(p_call->>'max_attempts')::smallint], ARRAY[(p_call->>'timeout_seconds')::real], NULL, NULL,
+        CASE WHEN p_call->>'gates' IS NOT NULL THEN ARRAY[p_call->>'gates'] END))[1];
+    INSERT INTO holdfast.batch_callback (job_id, batch_id) VALUES (v_job, p_batch.id);
+    IF v_outer THEN
+        INSERT INTO holdfast.batch_member (batch_id, job_id) VALUES (p_batch.parent_batch, v_job);
+    END IF;
+    RETURN v_outer;
+END $function$;
+comment on function holdfast.call_back_v1(holdfast.batch,jsonb) is 'Enqueues one callback of a batch that ends. True: it has joined the batch of the parent job.';
+
+-- [function] holdfast.call_mark_v1(bigint,text[])
+CREATE OR REPLACE FUNCTION holdfast.call_mark_v1(p_pending bigint, p_fence text[], OUT settled bigint, OUT pending bigint, OUT fence text[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_writers text[];
+BEGIN
+    -- As marks_v1: first the sequence, then the writers; once the writers of then have ended, no call appears below it any more.
+    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO pending FROM holdfast.gate_call_number o;
+    SELECT coalesce(array_agg(l.virtualtransaction), '{}') INTO v_writers FROM pg_catalog.pg_locks l
+    WHERE l.locktype = 'relation' AND l.relation = 'holdfast.gate_call'::regclass AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database());
+    fence := v_writers;
+    IF p_pending IS NULL THEN
+        RETURN;
+    END IF;
+    IF p_fence && v_writers THEN
+        pending := p_pending;
+        fence := ARRAY(SELECT w FROM unnest(p_fence) AS w WHERE w = ANY (v_writers));
+        RETURN;
+    END IF;
+    settled := coalesce((SELECT least(c.id - 1, p_pending) FROM holdfast.gate_call c ORDER BY c.id LIMIT 1), p_pending);
+END $function$;
+comment on function holdfast.call_mark_v1(bigint,text[]) is 'No call with a number up to settled is there or can ever appear; pending and fence are for the next call.';
+
+-- [function] holdfast.calls_v1(bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.calls_v1(p_settled bigint, p_limit integer, OUT gates text[], OUT heard bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    WITH heard AS (
+        DELETE FROM holdfast.gate_call c WHERE c.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.gate_call x WHERE x.id > p_settled ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED))
+        RETURNING c.gate, c.rank, c.seq
+    ), of_gates AS (
+        SELECT h.gate, min(h.rank) AS rank, min(h.seq) AS seq, count(*) AS n FROM heard h GROUP BY h.gate
+    ), lowered AS (
+        UPDATE holdfast.gate g SET mark_rank = least(o.rank, g.mark_rank), mark_seq = 0
+        FROM of_gates o WHERE g.name = o.gate AND (o.rank, o.seq) < (g.mark_rank, g.mark_seq)
+    )
+    SELECT array_agg(o.gate) FILTER (WHERE o.gate <> ''), coalesce(sum(o.n), 0) INTO gates, heard FROM of_gates o;
+END $function$;
+comment on function holdfast.calls_v1(bigint,integer) is 'Takes calls, the oldest first: the gates to look at. A newcomer before the mark of its gate lowers the mark.';
+
+-- [function] holdfast.cancel_batch_v1(bigint,text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_batch_v1(p_batch bigint, p_reason text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_inner bigint;
+BEGIN
+    UPDATE holdfast.batch b SET cancelled_at = holdfast.now(), cancel_reason = p_reason
+    WHERE b.id = p_batch AND b.finished_at IS NULL AND b.cancelled_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN (SELECT CASE WHEN b.finished_at IS NULL THEN 'cancelled already' ELSE 'finished' END FROM holdfast.batch b WHERE b.id = p_batch);
+    END IF;
+    PERFORM holdfast.cancel_members_v1(p_batch, p_reason);
+    -- Also those whose parent job has ended: it lives on in its children.
+    FOR v_inner IN SELECT b.id FROM holdfast.batch b WHERE b.parent_batch = p_batch AND b.finished_at IS NULL ORDER BY b.id LOOP
+        PERFORM holdfast.cancel_batch_v1(v_inner, p_reason);
+    END LOOP;
+    INSERT INTO holdfast.batch_delta (batch_id) VALUES (p_batch);           -- the last member may have ended already
+    RETURN 'cancelled';
+END $function$;
+comment on function holdfast.cancel_batch_v1(bigint,text) is 'Cancels a batch with its members, and the batches that these opened. cancelled, cancelled already, finished, or NULL: there is none.';
+
+-- [function] holdfast.cancel_children_v1(bigint[],text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_children_v1(p_jobs bigint[], p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_batch bigint;
+BEGIN
+    FOR v_batch IN
+        SELECT b.id FROM holdfast.batch b WHERE b.parent_job = ANY (p_jobs) AND b.finished_at IS NULL AND b.cancelled_at IS NULL ORDER BY b.id
+    LOOP
+        PERFORM holdfast.cancel_batch_v1(v_batch, p_reason);
+    END LOOP;
+END $function$;
+comment on function holdfast.cancel_children_v1(bigint[],text) is 'The cascade of a cancel: the batches that these jobs have opened, whether the jobs are finished or not.';
+
+-- [function] holdfast.cancel_members_v1(bigint,text)
+CREATE OR REPLACE FUNCTION holdfast.cancel_members_v1(p_batch bigint, p_reason text)
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_open bigint[] := ARRAY(
+        SELECT m.job_id FROM holdfast.batch_member m
+        WHERE m.batch_id = p_batch AND NOT holdfast.is_finished_v1(m.job_id)
+          AND NOT EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = m.job_id) ORDER BY m.job_id);
+BEGIN
+    IF cardinality(v_open) > 0 THEN
+        PERFORM FROM holdfast.cancel_v1(v_open, p_reason);
+    END IF;
+    RETURN cardinality(v_open);
+END $function$;
+comment on function holdfast.cancel_members_v1(bigint,text) is 'Cancels the members of a batch that are not finished and were not asked before; returns how many.';
+
 -- [function] holdfast.cancel_v1(bigint[],text)
 CREATE OR REPLACE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text)
  RETURNS TABLE(job_id bigint, answer text)
@@ -945,13 +1438,17 @@ BEGIN
         DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
         RETURNING s.job_id, s.queue, s.attempt
+    ), in_line AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
+        RETURNING b.job_id, b.queue, b.attempt
     ), now_ready AS (
         DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.ready x
             WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_open))
               AND x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
         RETURNING r.job_id, r.queue, r.attempt
-    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM now_ready),
+    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM in_line UNION ALL SELECT * FROM now_ready),
     ended AS (
         SELECT array_agg(w.job_id) AS jobs, array_agg(w.queue::text) AS queues, array_agg(w.attempt) AS attempts FROM waiting w
     )
@@ -960,11 +1457,12 @@ BEGIN
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
+    PERFORM holdfast.cancel_children_v1(p_jobs, p_reason);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
                                    WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
     FROM unnest(p_jobs) AS i(id);
 END $function$;
-comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+comment on function holdfast.cancel_v1(bigint[],text) is 'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart. What they opened is cancelled with them.';
 
 -- [function] holdfast.category_of(text)
 CREATE OR REPLACE FUNCTION holdfast.category_of(p_stream text)
@@ -1197,6 +1695,20 @@ BEGIN
 END $function$;
 comment on function holdfast.declare_dead_v1(bigint,text) is 'True: the worker is dead from now on, it claims nothing more. False: a claim of it is in flight, ask again.';
 
+-- [function] holdfast.declare_limits_v1(text[],integer[],bigint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.declare_limits_v1(p_names text[], p_capacities integer[], p_pers_us bigint[], p_weights jsonb[])
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO holdfast.limit_rule AS r (name, declared, per_us, weights, declared_at)
+    SELECT i.name, i.capacity, i.per_us, i.weights, holdfast.now()
+    FROM unnest(p_names, p_capacities, p_pers_us, p_weights) AS i(name, capacity, per_us, weights) ORDER BY i.name
+    ON CONFLICT (name) DO UPDATE SET declared = excluded.declared, per_us = excluded.per_us, weights = excluded.weights,
+        declared_at = excluded.declared_at
+    WHERE (r.declared, r.per_us, r.weights) IS DISTINCT FROM (excluded.declared, excluded.per_us, excluded.weights)
+$function$;
+comment on function holdfast.declare_limits_v1(text[],integer[],bigint[],jsonb[]) is 'What the application says about its limits; unchanged ones are not written, and what an operator has chosen stays.';
+
 -- [function] holdfast.declare_projection_v1(text,text,text,integer,text[],text[],text[],text[],boolean)
 CREATE OR REPLACE FUNCTION holdfast.declare_projection_v1(p_name text, p_kind text, p_on_failure text, p_code_version integer, p_types text[], p_categories text[], p_tags text[], p_tables text[], p_from_now boolean)
  RETURNS boolean
@@ -1320,14 +1832,34 @@ BEGIN
         'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
          WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
     GET DIAGNOSTICS v_kept = ROW_COUNT;
-    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
-    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    PERFORM holdfast.forget_company_v1('outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $function$;
 comment on function holdfast.drop_detached_v1(text) is 'Drops a detached partition, after a last look for anybody unfinished.';
+
+-- [function] holdfast.drop_log_partitions_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.drop_log_partitions_v1(p_keep interval)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_name    text;
+    v_dropped integer := 0;
+BEGIN
+    FOR v_name IN
+        SELECT c.relname FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'holdfast.job_log'::regclass
+          AND to_date(substr(c.relname, 5), 'YYYYMMDD') + 1 <= ((holdfast.now() - p_keep) AT TIME ZONE 'UTC')::date
+        ORDER BY c.relname
+    LOOP
+        EXECUTE format('DROP TABLE holdfast.%I', v_name);
+        v_dropped := v_dropped + 1;
+    END LOOP;
+    RETURN v_dropped;
+END $function$;
+comment on function holdfast.drop_log_partitions_v1(interval) is 'Lets go of whole days of log lines. Nothing but log lines is behind this lock; a reader only delays it to the next hour.';
 
 -- [function] holdfast.drop_model_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.drop_model_v1(p_projection text, p_model integer)
@@ -1361,6 +1893,27 @@ AS $function$
 $function$;
 comment on function holdfast.due_schedules_v1(text[]) is 'Schedules with an occurrence to decide about, but for those whose probe this process does not have or somebody else is asking.';
 
+-- [function] holdfast.end_batch_v1(holdfast.batch)
+CREATE OR REPLACE FUNCTION holdfast.end_batch_v1(p_batch holdfast.batch)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_well   boolean := p_batch.completed = p_batch.members AND p_batch.inner_unwell = 0 AND p_batch.cancelled_at IS NULL;
+    v_joined integer := 0;
+BEGIN
+    UPDATE holdfast.batch b SET finished_at = holdfast.now() WHERE b.id = p_batch.id;
+    IF p_batch.cancelled_at IS NULL THEN
+        v_joined := holdfast.call_back_v1(p_batch, CASE WHEN v_well THEN p_batch.on_success ELSE p_batch.on_failure END)::integer
+                  + holdfast.call_back_v1(p_batch, p_batch.on_finish)::integer;
+    END IF;
+    IF p_batch.parent_batch IS NOT NULL THEN
+        INSERT INTO holdfast.batch_delta (batch_id, joined, inner_open, inner_unwell)
+        VALUES (p_batch.parent_batch, v_joined, -1, (NOT v_well)::integer);
+    END IF;
+END $function$;
+comment on function holdfast.end_batch_v1(holdfast.batch) is 'Ends a batch, locked by the caller, of which nothing is open: callbacks, and the word to the batch around it. A cancelled one calls nobody.';
+
 -- [function] holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.end_cancelled_v1(p_lease bigint, p_jobs bigint[], p_queues text[], p_attempts smallint[])
  RETURNS void
@@ -1379,6 +1932,7 @@ BEGIN
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
                                          array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+        PERFORM pg_notify('holdfast_gates', '');
     END IF;
 END $function$;
 comment on function holdfast.end_cancelled_v1(bigint,bigint[],text[],smallint[]) is 'Ends jobs that nobody runs any more as cancelled. The caller has taken them out of their place.';
@@ -1396,14 +1950,15 @@ BEGIN
 END $function$;
 comment on function holdfast.end_leases_v1(bigint[]) is 'Ends leases of which the worker knows that every job has left.';
 
--- [function] holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real)
-CREATE OR REPLACE FUNCTION holdfast.enqueue(p_task text, p_args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_key text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, timeout_seconds real DEFAULT NULL::real)
+-- [function] holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real,text)
+CREATE OR REPLACE FUNCTION holdfast.enqueue(p_task text, p_args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_key text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, timeout_seconds real DEFAULT NULL::real, lane text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
     v_task  holdfast.task;
     v_queue text;
+    v_gates text;
 BEGIN
     IF jsonb_typeof(p_args) IS DISTINCT FROM 'object' THEN
         RAISE EXCEPTION 'the arguments of % must be a JSON object that names them, not %', p_task, coalesce(jsonb_typeof(p_args), 'null')
@@ -1415,17 +1970,59 @@ BEGIN
         RAISE EXCEPTION 'no worker has declared a task named "%" yet', p_task
             USING ERRCODE = 'HF005', HINT = 'Start a worker of the application once, or say queue => ''…''.';
     END IF;
+    IF lane IS NOT NULL OR v_task.gates IS NOT NULL THEN
+        v_gates := holdfast.gates_of_v1(p_task, coalesce(v_task.gates, '[]'), p_args, lane);
+    END IF;
     RETURN (holdfast.enqueue_keyed_v1(
         NULL, ARRAY[v_queue], ARRAY[p_task], ARRAY[p_args],
         ARRAY[coalesce(priority, v_task.priority, 5)::smallint], ARRAY[coalesce(v_task.flags, 0)::smallint],
         NULL, CASE WHEN run_at IS NOT NULL THEN ARRAY[run_at] END,
         ARRAY[max_attempts::smallint], ARRAY[coalesce(timeout_seconds, v_task.timeout_seconds)],
-        ARRAY[p_task || ':' || unique_key], NULL))[1];
+        ARRAY[p_task || ':' || unique_key], NULL, CASE WHEN v_gates IS NOT NULL THEN ARRAY[v_gates] END))[1];
 END $function$;
-comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
+comment on function holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real,text) is 'SELECT holdfast.enqueue(''send_welcome'', ''{"user_id": 42}''): enqueue from psql, a trigger or any language, in your own transaction.';
 
--- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_into_v1(p_batch bigint, p_beside bigint, p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_batch bigint := coalesce(p_batch, (SELECT m.batch_id FROM holdfast.batch_member m WHERE m.job_id = p_beside));
+    v_flags smallint[] := ARRAY(SELECT (i.flags | 16)::smallint FROM unnest(p_flags) WITH ORDINALITY AS i(flags, at) ORDER BY i.at);
+    v_ids   bigint[];
+BEGIN
+    IF v_batch IS NULL THEN
+        RAISE EXCEPTION 'job % belongs to no batch', p_beside USING ERRCODE = 'HF012';
+    END IF;
+    -- Until this transaction ends nobody decides that the batch is over; who decides at this moment is waited for.
+    PERFORM FROM holdfast.batch b WHERE b.id = v_batch AND b.finished_at IS NULL AND b.cancelled_at IS NULL FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'batch % is over: nobody can join it', v_batch USING ERRCODE = 'HF012';
+    END IF;
+    IF p_keys IS NOT NULL THEN
+        v_ids := holdfast.enqueue_keyed_told_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
+                                                p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces,
+                                                p_gates, p_covered, p_periods_us, p_conflicts);
+    ELSIF p_ids IS NOT NULL AND EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_ids[1]) THEN
+        v_ids := p_ids;                                     -- repeated after a lost answer
+    ELSE
+        v_ids := holdfast.enqueue_v1(p_ids, p_queues, p_tasks, p_args, p_priorities, v_flags,
+                                     p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates);
+    END IF;
+    WITH joined AS (
+        INSERT INTO holdfast.batch_member (batch_id, job_id) SELECT v_batch, i FROM unnest(v_ids) AS i WHERE i > 0
+        ON CONFLICT DO NOTHING RETURNING 1
+    )
+    INSERT INTO holdfast.batch_delta (batch_id, joined) SELECT v_batch, count(*) FROM joined HAVING count(*) > 0;
+    RETURN v_ids;
+END $function$;
+comment on function holdfast.enqueue_into_v1(bigint,bigint,bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue, into a batch that is not over: p_batch, or the batch of the job p_beside. A job that existed before comes back negative and does not join.';
+
+-- [function] holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_told_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -1435,16 +2032,16 @@ DECLARE
         FROM generate_series(1, cardinality(p_tasks)));
     v_stored bigint[] := holdfast.enqueue_keyed_v1(
         coalesce(p_ids, v_ids), p_queues, p_tasks, p_args, p_priorities, p_flags,
-        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces);
+        p_delays_us, p_due_at, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates, p_covered, p_periods_us, p_conflicts);
 BEGIN
     RETURN ARRAY(SELECT CASE WHEN s.id = d.id THEN s.id ELSE -s.id END
                  FROM unnest(v_stored) WITH ORDINALITY AS s(id, at) JOIN unnest(coalesce(p_ids, v_ids)) WITH ORDINALITY AS d(id, at) USING (at)
                  ORDER BY at);
 END $function$;
-comment on function holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
+comment on function holdfast.enqueue_keyed_told_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue_keyed_v1 for callers that draw no ids of their own: the id of a job that existed before comes back negative.';
 
--- [function] holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_keyed_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[], p_covered smallint[] DEFAULT NULL::smallint[], p_periods_us bigint[] DEFAULT NULL::bigint[], p_conflicts smallint[] DEFAULT NULL::smallint[])
  RETURNS bigint[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1465,6 +2062,14 @@ BEGIN
     ELSE
         v_there := ARRAY(SELECT j.id FROM holdfast.job j WHERE j.id = ANY (v_ids));     -- repeated after a lost answer
     END IF;
+    IF cardinality(p_keys) = 1 AND p_keys[1] IS NOT NULL THEN
+        v_owner := holdfast.take_key_v1(p_keys[1], v_ids[1], coalesce(p_covered[1], 15::smallint), p_periods_us[1], coalesce(p_conflicts[1], 0::smallint));
+        IF v_owner = v_ids[1] AND cardinality(v_there) = 0 THEN
+            PERFORM holdfast.enqueue_v1(v_ids, p_queues, p_tasks, p_args, p_priorities, ARRAY[(p_flags[1] | 2)::smallint], p_delays_us, p_due_at,
+                                        p_max_attempts, p_timeouts, p_keys, p_traces, p_gates);
+        END IF;
+        RETURN ARRAY[v_owner];
+    END IF;
     v_answer := v_ids;
     -- Sorted by hash, so that two callers with overlapping keys never deadlock; a key repeated in the input is taken once.
     FOR v_row IN
@@ -1472,7 +2077,9 @@ BEGIN
         FROM unnest(p_keys) WITH ORDINALITY AS k(key, at) WHERE k.key IS NOT NULL
         GROUP BY k.key ORDER BY holdfast.key_hash_v1(k.key)
     LOOP
-        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_row.positions[1]]);
+        v_at := v_row.positions[1];
+        v_owner := holdfast.take_key_v1(v_row.key, v_ids[v_at], coalesce(p_covered[v_at], 15::smallint), p_periods_us[v_at],
+                                        coalesce(p_conflicts[v_at], 0::smallint));
         FOREACH v_at IN ARRAY v_row.positions LOOP
             v_answer[v_at] := v_owner;
         END LOOP;
@@ -1482,13 +2089,14 @@ BEGIN
         array_agg((p_flags[n] | CASE WHEN p_keys[n] IS NULL THEN 0 ELSE 2 END)::smallint),
         CASE WHEN p_delays_us IS NOT NULL THEN array_agg(p_delays_us[n]) END,
         CASE WHEN p_due_at IS NOT NULL THEN array_agg(p_due_at[n]) END,
-        array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]))
+        array_agg(p_max_attempts[n]), array_agg(p_timeouts[n]), array_agg(p_keys[n]), array_agg(p_traces[n]),
+        CASE WHEN p_gates IS NOT NULL THEN array_agg(p_gates[n]) END)
     FROM generate_subscripts(p_tasks, 1) AS n
     WHERE v_answer[n] = v_ids[n] AND v_ids[n] <> ALL (v_there)
     HAVING count(*) > 0;
     RETURN v_answer;
 END $function$;
-comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'As enqueue_v1, for jobs with unique keys: where an unfinished job holds the key, its id is returned and nothing is inserted.';
+comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue_v1, for jobs with unique keys: where a job in a covered place holds the key, its id is returned and nothing is inserted.';
 
 -- [function] holdfast.enqueue_occurrence_v1(jsonb,timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.enqueue_occurrence_v1(p_plan jsonb, p_at timestamp with time zone)
@@ -1539,8 +2147,8 @@ BEGIN
 END $function$;
 comment on function holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb) is 'enqueue_v1 for one plain job: without arrays it costs half as much.';
 
--- [function] holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[])
-CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[])
+-- [function] holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[])
+CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[])
  RETURNS bigint[]
  LANGUAGE plpgsql
 AS $function$
@@ -1548,6 +2156,7 @@ DECLARE
     v_now   timestamptz := holdfast.now();
     v_base  bigint;
     v_ids   bigint[] := p_ids;
+    v_flags smallint[] := p_flags;
     v_limit bigint;
     v_soon  text[];
 BEGIN
@@ -1562,17 +2171,21 @@ BEGIN
     ELSIF v_ids[1] < v_base - (60000::bigint << 22) THEN
         RAISE EXCEPTION 'these ids were drawn more than a minute ago' USING ERRCODE = 'HF002';
     END IF;
-    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, unique_key, trace)
-    SELECT i.id, i.queue, i.task, i.args, i.priority, i.flags, i.max_attempts, i.timeout, i.key, i.trace
-    FROM unnest(v_ids, p_queues, p_tasks, p_args, p_priorities, p_flags, p_max_attempts, p_timeouts, p_keys, p_traces)
-         AS i(id, queue, task, args, priority, flags, max_attempts, timeout, key, trace);
-    IF p_delays_us IS NULL AND p_due_at IS NULL THEN
+    IF p_gates IS NOT NULL THEN
+        SELECT array_agg((i.flags | CASE WHEN i.gates IS NULL THEN 0 ELSE 8 END)::smallint ORDER BY i.at) INTO v_flags
+        FROM unnest(p_flags, p_gates) WITH ORDINALITY AS i(flags, gates, at);
+    END IF;
+    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, unique_key, trace, gates)
+    SELECT i.id, i.queue, i.task, i.args, i.priority, i.flags, i.max_attempts, i.timeout, i.key, i.trace, i.gates
+    FROM unnest(v_ids, p_queues, p_tasks, p_args, p_priorities, v_flags, p_max_attempts, p_timeouts, p_keys, p_traces, p_gates)
+         AS i(id, queue, task, args, priority, flags, max_attempts, timeout, key, trace, gates);
+    IF p_delays_us IS NULL AND p_due_at IS NULL AND p_gates IS NULL THEN
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
         SELECT i.queue, i.priority, i.id, 1, i.flags
         FROM unnest(v_ids, p_queues, p_priorities, p_flags) AS i(id, queue, priority, flags);
         v_soon := p_queues;
     ELSE
-        v_soon := holdfast.place_v1(v_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at, v_now);
+        v_soon := holdfast.place_v1(v_ids, p_queues, p_priorities, v_flags, p_delays_us, p_due_at, v_now, p_gates);
     END IF;
     IF cardinality(v_soon) > 1 THEN
         v_soon := ARRAY(SELECT DISTINCT q FROM unnest(v_soon) AS q);
@@ -1582,7 +2195,7 @@ BEGIN
     END IF;
     RETURN v_ids;
 END $function$;
-comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
+comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
 
 -- [function] holdfast.event_writers_v1()
 CREATE OR REPLACE FUNCTION holdfast.event_writers_v1()
@@ -1809,6 +2422,16 @@ BEGIN
 END $function$;
 comment on function holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text) is 'Decides about the occurrences of a due schedule and advances it, in one transaction. Nothing comes back when somebody else did, or when the plan has changed since.';
 
+-- [function] holdfast.first_gate_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.first_gate_v1(p_gates text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN position(E'\t' IN split_part(p_gates, E'\n', 1)) > 0 THEN '' ELSE split_part(p_gates, E'\n', 1) END
+$function$;
+comment on function holdfast.first_gate_v1(text) is 'The gate in whose line a job stands first; empty where only a worker can say its place, in a fairly shared line.';
+
 -- [function] holdfast.fold_v1()
 CREATE OR REPLACE FUNCTION holdfast.fold_v1()
  RETURNS boolean
@@ -1875,6 +2498,21 @@ BEGIN
 END $function$;
 comment on function holdfast.forget_append_keys_v1(integer,integer) is 'Idempotency keys older than that no longer recognise a repetition; the events stay.';
 
+-- [function] holdfast.forget_company_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.forget_company_v1(p_outcomes text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint', 'batch_member', 'batch_callback'] LOOP
+        EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
+                        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
+    END LOOP;
+END $function$;
+comment on function holdfast.forget_company_v1(text) is 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
+
 -- [function] holdfast.forget_occurrences_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_occurrences_v1(p_after interval)
  RETURNS integer
@@ -1902,6 +2540,58 @@ AS $function$
     SELECT count(*)::integer FROM gone
 $function$;
 comment on function holdfast.forget_workers_v1(interval) is 'Deletes workers dead for longer than any statement can last and named by no lease.';
+
+-- [function] holdfast.gate_key_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.gate_key_v1(p_text text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN length(p_text) > 200 THEN md5(p_text) ELSE translate(p_text, E'\n\t', '  ') END
+$function$;
+comment on function holdfast.gate_key_v1(text) is 'A key as it stands in the name of a gate: on one line, and no longer than an index likes.';
+
+-- [function] holdfast.gates_among_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.gates_among_v1(p_jobs bigint[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_low  bigint;
+    v_high bigint;
+BEGIN
+    SELECT min(j), max(j) INTO v_low, v_high FROM unnest(p_jobs) AS j;
+    RETURN ARRAY(
+        SELECT DISTINCT split_part(e.gate, E'\t', 1)
+        FROM (SELECT j.gates FROM holdfast.job j WHERE j.id = ANY (p_jobs) AND j.id >= v_low AND j.id <= v_high AND j.gates IS NOT NULL
+              UNION ALL SELECT k.gates FROM holdfast.job_kept k WHERE k.id = ANY (p_jobs) AND k.gates IS NOT NULL) AS j,
+             unnest(string_to_array(j.gates, E'\n')) AS e(gate));
+END $function$;
+comment on function holdfast.gates_among_v1(bigint[]) is 'The gates of these jobs, each once.';
+
+-- [function] holdfast.gates_of_v1(text,jsonb,jsonb,text)
+CREATE OR REPLACE FUNCTION holdfast.gates_of_v1(p_task text, p_declared jsonb, p_args jsonb, p_lane text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+    IF EXISTS (SELECT FROM jsonb_array_elements(p_declared) AS d WHERE d ? 'code') THEN
+        RAISE EXCEPTION 'a limit of the task "%" has a key that only the application can work out', p_task
+            USING ERRCODE = 'HF007', HINT = 'Enqueue it from the application, or declare the limit with by="argument".';
+    END IF;
+    RETURN (
+        SELECT string_agg(g.gate, E'\n' ORDER BY g.at) FROM (
+            SELECT 0 AS at, 'lane:' || holdfast.gate_key_v1(p_lane) AS gate WHERE p_lane IS NOT NULL
+            UNION ALL
+            SELECT d.at, (d.rule ->> 'rule') || ':' || holdfast.argument_key_v1(p_args, d.rule -> 'by')
+                         || CASE WHEN d.rule ? 'fair' THEN E'\t' || holdfast.argument_key_v1(p_args, d.rule -> 'fair') ELSE '' END
+            FROM jsonb_array_elements(p_declared) WITH ORDINALITY AS d(rule, at)) AS g);
+END $function$;
+comment on function holdfast.gates_of_v1(text,jsonb,jsonb,text) is 'The gates before which a job with these arguments stands; NULL for none.';
 
 -- [function] holdfast.give_back_partitions_v1(bigint,text,integer,bigint)
 CREATE OR REPLACE FUNCTION holdfast.give_back_partitions_v1(p_projector bigint, p_projection text, p_model integer, p_count bigint)
@@ -1935,6 +2625,53 @@ AS $function$
     WHERE t.projection = p_projection AND m.state = 'live'
 $function$;
 comment on function holdfast.has_caught_up_v1(text,bigint) is 'Whether every visible event up to this position is in the live read model (or parked). NULL: there is no such projection.';
+
+-- [function] holdfast.heads_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.heads_v1(p_gates text[], OUT jobs bigint[], OUT is_simple boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_served text[];
+    v_more   bigint[];
+    v_plain  boolean;
+BEGIN
+    -- Of a lane its head, should it be on its way back; else the first, and only the first: where somebody holds its row, the lane waits.
+    SELECT array_agg(h.job_id), coalesce(bool_and(h.gates = l.gate), true) INTO jobs, is_simple
+    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:')) AS l
+    LEFT JOIN holdfast.gate g ON g.name = l.gate
+    CROSS JOIN LATERAL (
+        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate 
+        WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0)
+        UNION ALL
+        (SELECT b.job_id, b.gates FROM holdfast.blocked b
+         WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
+           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0))
+         ORDER BY b.rank, b.seq LIMIT 1)) AS h;
+    IF NOT EXISTS (SELECT FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) THEN
+        RETURN;
+    END IF;
+    -- Who waits for a queue that nobody serves must not take the slots of a limit that others share; look a little past them.
+    SELECT array_agg(DISTINCT q.name) INTO v_served FROM holdfast.worker w, unnest(w.queues) AS q(name)
+    WHERE w.state = 'live' AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.name);
+    SELECT array_agg(h.job_id), coalesce(bool_and(position(E'\n' IN h.gates) = 0 AND NOT starts_with(g.gate, 'rate:')), true) INTO v_more, v_plain
+    FROM (SELECT d.gate, least(coalesce(holdfast.room_v1(d.gate), 1000), 1000) AS room, coalesce(m.mark_rank, -1) AS rank, coalesce(m.mark_seq, 0) AS seq
+          FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) AS d
+          LEFT JOIN holdfast.gate m ON m.name = d.gate) AS g
+    CROSS JOIN LATERAL (
+        SELECT l.job_id, l.gates FROM (
+            SELECT b.job_id, b.queue, b.gates FROM holdfast.blocked b WHERE b.gate = g.gate AND (b.rank, b.seq) >= (g.rank, g.seq)
+            ORDER BY b.rank, b.seq LIMIT g.room + 1000) AS l
+        WHERE l.queue = ANY (v_served) LIMIT greatest(0, g.room)) AS h;
+    jobs := jobs || v_more;
+    is_simple := is_simple AND v_plain;
+END $function$;
+comment on function holdfast.heads_v1(text[]) is 'Who stands first before these gates, as many as each has room for; is_simple: none of them needs anything but this one gate''s slot.';
 
 -- [function] holdfast.hold_partitions_v1(bigint,interval)
 CREATE OR REPLACE FUNCTION holdfast.hold_partitions_v1(p_projector bigint, p_lease interval)
@@ -2019,6 +2756,7 @@ BEGIN
     IF v_old THEN
         BEGIN
             PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR UPDATE NOWAIT;
+            PERFORM FROM holdfast.blocked b WHERE b.job_id = p_job FOR UPDATE NOWAIT;
             RAISE EXCEPTION 'only looking' USING ERRCODE = 'HF003';
         EXCEPTION
             WHEN lock_not_available THEN RETURN 'held';
@@ -2026,19 +2764,28 @@ BEGIN
         END;
     END IF;
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;
-    IF FOUND THEN RETURN 'waiting'; END IF;
+    IF FOUND THEN RETURN 'ready'; END IF;
+    -- In the direction in which jobs move, so that one that moves meanwhile is met at the next look.
     PERFORM FROM holdfast.scheduled s WHERE s.job_id = p_job FOR KEY SHARE;
-    IF FOUND THEN RETURN 'waiting'; END IF;
+    IF FOUND THEN RETURN 'scheduled'; END IF;
+    FOR look IN 1..3 LOOP                                   -- it may move from line to line
+        PERFORM FROM holdfast.blocked b WHERE b.job_id = p_job FOR KEY SHARE;
+        IF FOUND THEN RETURN 'blocked'; END IF;
+    END LOOP;
     PERFORM FROM holdfast.ready r WHERE r.job_id = p_job AND r.flags & 2 <> 0 FOR KEY SHARE;  -- promoted meanwhile
-    IF FOUND THEN RETURN 'waiting'; END IF;
-    IF holdfast.is_finished_v1(p_job) THEN RETURN 'finished'; END IF;
+    IF FOUND THEN RETURN 'ready'; END IF;
+    IF holdfast.is_finished_v1(p_job) THEN
+        RETURN (SELECT (ARRAY['completed', 'failed', 'cancelled'])[o.state] FROM (
+            SELECT x.state FROM holdfast.outcome x WHERE x.job_id = p_job
+            UNION ALL SELECT x.state FROM holdfast.outcome_kept x WHERE x.job_id = p_job) AS o LIMIT 1);
+    END IF;
     -- Finished so long ago that retention has dropped it, with its outcome: a key must not be taken for ever.
     IF NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = p_job) AND NOT EXISTS (SELECT FROM holdfast.job_kept j WHERE j.id = p_job) THEN
-        RETURN 'finished';
+        RETURN 'dropped';
     END IF;
     RETURN 'running';
 END $function$;
-comment on function holdfast.hold_waiting_v1(bigint) is 'waiting (and held until this transaction ends), running, finished, or held by others for too long.';
+comment on function holdfast.hold_waiting_v1(bigint) is 'The place of a job, held there until this transaction ends where it waits; dropped: retention has let go of it; held: by others for too long.';
 
 -- [function] holdfast.id_floor(timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.id_floor(p_at timestamp with time zone)
@@ -2184,11 +2931,16 @@ BEGIN
         SELECT i.queue, i.priority, i.job_id, i.attempt, i.flags
         FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
              AS i(job_id, delay_us, queue, priority, attempt, flags)
-        WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        WHERE i.delay_us <= 0 AND i.flags & 8 = 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
         IF EXISTS (SELECT FROM unnest(p_flags) AS f WHERE f & 24 <> 0) THEN
             PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg((10 + i.move)::smallint))
             FROM unnest(p_leases, p_jobs, p_moves, p_flags) AS i(lease, job_id, move, flags)
             WHERE i.flags & 24 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
+            HAVING count(*) > 0;
+            PERFORM holdfast.line_up_v1(array_agg(i.job_id), array_agg(i.queue), array_agg(i.priority), array_agg(i.attempt), array_agg(i.flags))
+            FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
+                 AS i(job_id, delay_us, queue, priority, attempt, flags)
+            WHERE i.delay_us <= 0 AND i.flags & 8 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
             HAVING count(*) > 0;
         END IF;
         IF cardinality(v_cancel) > 0 THEN
@@ -2229,6 +2981,67 @@ AS $function$
 $function$;
 comment on function holdfast.left_behind_v1(text[]) is 'Is a job of these queues held by somebody who looks dead? Then it is about to run again: worth waiting for, and not more; who is dead the observer decides.';
 
+-- [function] holdfast.left_room_v1(holdfast.blocked[],text[])
+CREATE OR REPLACE FUNCTION holdfast.left_room_v1(p_rows holdfast.blocked[], p_stops text[])
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+    SELECT array_agg(DISTINCT split_part(e.gate, E'\t', 1))
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+         unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+    WHERE i.stop IS NOT NULL AND position(E'\n' IN i.gates) > 0 AND (split_part(e.gate, E'\t', 1) <> i.stop OR i.stop <> i.gate)
+$function$;
+comment on function holdfast.left_room_v1(holdfast.blocked[],text[]) is 'Who needs several gates and stopped at one had a turn at the others, too: whoever stands next before those may pass instead.';
+
+-- [function] holdfast.limits_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.limits_v1(p_most integer)
+ RETURNS TABLE(name text, capacity integer, declared integer, per_us bigint, gate text, taken bigint, waiting bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH RECURSIVE held(gate) AS (          -- the distinct gates by one index descent each
+        (SELECT s.gate FROM holdfast.slot s WHERE s.gate > 'limit:' AND s.gate < 'limit;' ORDER BY s.gate LIMIT 1)
+        UNION ALL
+        SELECT (SELECT s.gate FROM holdfast.slot s WHERE s.gate > h.gate AND s.gate < 'limit;' ORDER BY s.gate LIMIT 1)
+        FROM held h WHERE h.gate IS NOT NULL
+    ), gates AS (
+        SELECT x.gate FROM (
+            SELECT h.gate FROM held h WHERE h.gate IS NOT NULL
+            UNION SELECT g.name FROM holdfast.gate g WHERE NOT starts_with(g.name, 'lane:')
+            UNION SELECT b.gate FROM holdfast.rate_block b WHERE b.ends_at > holdfast.now()) AS x
+        ORDER BY x.gate LIMIT p_most
+    )
+    SELECT r.name, r.capacity, r.declared, r.per_us, g.gate,
+           CASE WHEN r.per_us IS NULL THEN (SELECT count(*) FROM holdfast.slot s WHERE s.gate = g.gate)
+                ELSE coalesce((SELECT sum(b.taken) FROM holdfast.rate_block b WHERE b.gate = g.gate AND b.ends_at > holdfast.now()), 0) END,
+           (SELECT count(*) FROM (SELECT FROM holdfast.blocked b WHERE b.gate = g.gate LIMIT 10000) AS w)
+    FROM holdfast.limit_rule r
+    LEFT JOIN gates g ON split_part(g.gate, ':', 1) || ':' || split_part(g.gate, ':', 2) = r.name
+    ORDER BY r.name, g.gate
+$function$;
+comment on function holdfast.limits_v1(integer) is 'Every limit and rate, and for each key of it that is in use how many have passed and how many wait (counted up to 10 000).';
+
+-- [function] holdfast.line_up_v1(bigint[],text[],smallint[],smallint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.line_up_v1(p_jobs bigint[], p_queues text[], p_priorities smallint[], p_attempts smallint[], p_flags smallint[])
+ RETURNS void
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+AS $function$
+    WITH lined_up AS (
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(j.gates), holdfast.rank_v1(j.gates, i.priority, holdfast.now()),
+               i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
+        FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
+        JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
+              UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+        WHERE i.flags & 8 <> 0 ORDER BY i.at
+        RETURNING gate, rank, seq
+    )
+    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT l.gate, min(l.rank), min(l.seq) FROM lined_up l GROUP BY l.gate
+$function$;
+comment on function holdfast.line_up_v1(bigint[],text[],smallint[],smallint[],smallint[]) is 'Puts those of the jobs that have gates before them (again); whoever is the head of its lane passes at once.';
+
 -- [function] holdfast.live_projectors_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.live_projectors_v1(p_projection text, p_code_version integer)
  RETURNS SETOF holdfast.projector
@@ -2252,7 +3065,7 @@ DECLARE
     v_key    record;
 BEGIN
     IF cardinality(p_types) = 1 AND p_tags IS NULL AND p_condition IS NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_types[1]));
+        PERFORM pg_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', p_types[1]));
         RETURN;
     END IF;
     v_shared := ARRAY(
@@ -2260,10 +3073,10 @@ BEGIN
         UNION SELECT holdfast.condition_key_v1('tag', t) FROM unnest(p_tags) AS w(words), unnest(w.words::text[]) AS t);
     -- The lock table of the server is finite: many keys become one, which excludes conditions but no other plain append.
     IF cardinality(v_shared) > 64 THEN
-        PERFORM pg_advisory_xact_lock(1212575, 0);
+        PERFORM pg_advisory_xact_lock(1212578, 0);
         v_shared := '{}';
     ELSIF p_condition IS NOT NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212575, 0);
+        PERFORM pg_advisory_xact_lock_shared(1212578, 0);
     END IF;
     FOR v_key IN
         SELECT k.key, bool_or(k.alone) AS alone FROM (
@@ -2277,13 +3090,66 @@ BEGIN
         ) AS k GROUP BY k.key ORDER BY k.key
     LOOP
         IF v_key.alone THEN
-            PERFORM pg_advisory_xact_lock(1212574, v_key.key);
+            PERFORM pg_advisory_xact_lock(1212577, v_key.key);
         ELSE
-            PERFORM pg_advisory_xact_lock_shared(1212574, v_key.key);
+            PERFORM pg_advisory_xact_lock_shared(1212577, v_key.key);
         END IF;
     END LOOP;
 END $function$;
 comment on function holdfast.lock_conditions_v1(text[],text[],jsonb) is 'Shared locks on the types and tags of what is appended, exclusive ones on what a condition looks at; in one order, before any position is drawn.';
+
+-- [function] holdfast.lockers_v1(xid)
+CREATE OR REPLACE FUNCTION holdfast.lockers_v1(p_xmax xid)
+ RETURNS TABLE(pid integer, application text, username text, client text, state text, seconds double precision, query text)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+    v_xids xid[] := ARRAY[p_xmax];
+BEGIN
+    IF p_xmax IS NULL OR p_xmax = '0'::xid THEN
+        RETURN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'transactionid' AND l.transactionid = p_xmax AND l.granted) THEN
+        BEGIN
+            v_xids := ARRAY(SELECT m.xid FROM pg_catalog.pg_get_multixact_members(p_xmax) AS m);
+        EXCEPTION
+            WHEN OTHERS THEN RETURN;                        -- the number of one transaction, which has ended
+        END;
+    END IF;
+    RETURN QUERY
+    SELECT a.pid, a.application_name, a.usename::text, host(a.client_addr), a.state,
+           extract(epoch FROM clock_timestamp() - a.xact_start)::double precision, a.query
+    FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'transactionid' AND l.granted AND l.transactionid = ANY (v_xids)
+    ORDER BY a.xact_start;
+END $function$;
+comment on function holdfast.lockers_v1(xid) is 'The open transactions that hold a row of which this is the xmax: one, or those of a multixact. Needs no lock on the row.';
+
+-- [function] holdfast.make_log_partitions_v1()
+CREATE OR REPLACE FUNCTION holdfast.make_log_partitions_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET lock_timeout TO '2s'
+AS $function$
+DECLARE
+    v_day  date := (holdfast.now() AT TIME ZONE 'UTC')::date;
+    v_name text;
+    v_made integer := 0;
+BEGIN
+    FOR v_ahead IN 0..2 LOOP
+        v_name := 'log_' || to_char(v_day + v_ahead, 'YYYYMMDD');
+        CONTINUE WHEN to_regclass('holdfast.' || v_name) IS NOT NULL;
+        PERFORM pg_advisory_xact_lock(1212573, 0);
+        CONTINUE WHEN to_regclass('holdfast.' || v_name) IS NOT NULL;       -- somebody else made it while we waited
+        EXECUTE format('CREATE TABLE holdfast.%I (LIKE holdfast.job_log INCLUDING ALL)', v_name);
+        EXECUTE format('ALTER TABLE holdfast.job_log ATTACH PARTITION holdfast.%I FOR VALUES FROM (%L) TO (%L)', v_name,
+                       to_char(v_day + v_ahead, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(v_day + v_ahead + 1, 'YYYY-MM-DD') || ' 00:00:00+00');
+        v_made := v_made + 1;
+    END LOOP;
+    RETURN v_made;
+END $function$;
+comment on function holdfast.make_log_partitions_v1() is 'A partition of job_log for today and the two days after. Any worker does it; a write does as a last resort.';
 
 -- [function] holdfast.make_model_v1(text,integer,integer,text,text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.make_model_v1(p_projection text, p_model integer, p_code_version integer, p_state text, p_schema text, p_start bigint)
@@ -2400,6 +3266,48 @@ BEGIN
 END $function$;
 comment on function holdfast.matching_v1(jsonb) is 'Events that an append condition did not want: {"after": position, "seen": [positions], "items": [{"types": [], "tags": []}]}. An item matches any of its types and all of its tags.';
 
+-- [function] holdfast.may_speak_v1(bigint[],bigint,bigint)
+CREATE OR REPLACE FUNCTION holdfast.may_speak_v1(p_live bigint[], p_lease bigint, p_job bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT CASE
+        WHEN holdfast.is_finished_v1(p_job) THEN
+            EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job AND o.lease = p_lease)
+            OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job AND o.lease = p_lease)
+        ELSE EXISTS (SELECT FROM holdfast.lease l WHERE l.id = p_lease AND l.id = ANY (p_live) AND p_job = ANY (l.job_ids))
+             AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = p_job)
+    END
+$function$;
+comment on function holdfast.may_speak_v1(bigint[],bigint,bigint) is 'Whether this attempt runs under one of these locked leases, or was the one that ended the job: its last words count.';
+
+-- [function] holdfast.move_marks_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.move_marks_v1(p_gates text[])
+ RETURNS void
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+AS $function$
+    -- Now and then: a few dead entries cost less than a row written each time.
+    INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual, low_slot)
+    SELECT d.gate, h.rank, h.seq, h.rank,
+           coalesce((SELECT s.job_id FROM holdfast.slot s WHERE s.gate = d.gate AND s.job_id >= coalesce(m.low_slot, 0) ORDER BY s.job_id LIMIT 1),
+                    m.low_slot, 0)
+    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:') OR random() < 0.03) AS d
+    LEFT JOIN holdfast.gate m ON m.name = d.gate
+    CROSS JOIN LATERAL (
+        SELECT b.rank, b.seq FROM holdfast.blocked b
+        WHERE b.gate = d.gate AND (b.rank, b.seq) >= (coalesce(m.mark_rank, -1), coalesce(m.mark_seq, 0))
+        ORDER BY b.rank, b.seq LIMIT 1) AS h
+    ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq,
+        virtual = greatest(g.virtual, excluded.virtual), low_slot = excluded.low_slot
+    WHERE (g.mark_rank, g.mark_seq) <> (excluded.mark_rank, excluded.mark_seq);
+    UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
+        (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
+    WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
+$function$;
+comment on function holdfast.move_marks_v1(text[]) is 'Nobody stands before the mark of a gate, a call lowers it again; no slot is held before low_slot, whoever takes one lowers it. Rates say when they open next.';
+
 -- [function] holdfast.new_event_id()
 CREATE OR REPLACE FUNCTION holdfast.new_event_id()
  RETURNS uuid
@@ -2469,6 +3377,34 @@ AS $function$
 $function$;
 comment on function holdfast.observe_v1() is 'One look at everybody who is said to live: the beat, and whether the session of each still stands.';
 
+-- [function] holdfast.open_batch_v1(bigint,text,bigint,jsonb,jsonb,jsonb)
+CREATE OR REPLACE FUNCTION holdfast.open_batch_v1(p_id bigint, p_name text, p_parent bigint, p_on_success jsonb, p_on_failure jsonb, p_on_finish jsonb)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_id    bigint := coalesce(p_id, holdfast.id_floor(holdfast.now()) | (nextval('holdfast.job_number') & 2097151));
+    v_outer bigint;
+BEGIN
+    IF p_parent IS NOT NULL THEN
+        SELECT b.id INTO v_outer FROM holdfast.batch_member m JOIN holdfast.batch b ON b.id = m.batch_id
+        WHERE m.job_id = p_parent AND b.finished_at IS NULL FOR KEY SHARE OF b;
+    END IF;
+    INSERT INTO holdfast.batch (id, name, parent_job, parent_batch, on_success, on_failure, on_finish, created_at)
+    VALUES (v_id, p_name, p_parent, v_outer, p_on_success, p_on_failure, p_on_finish, holdfast.now())
+    ON CONFLICT (parent_job, name) WHERE parent_job IS NOT NULL DO NOTHING;
+    IF NOT FOUND THEN
+        -- A new statement: the one above may have waited for the transaction that opened it.
+        RETURN (SELECT -b.id FROM holdfast.batch b WHERE b.parent_job = p_parent AND b.name = p_name);
+    END IF;
+    INSERT INTO holdfast.batch_delta (batch_id) VALUES (v_id);              -- a batch without members ends as well
+    IF v_outer IS NOT NULL THEN
+        INSERT INTO holdfast.batch_delta (batch_id, inner_open) VALUES (v_outer, 1);
+    END IF;
+    RETURN v_id;
+END $function$;
+comment on function holdfast.open_batch_v1(bigint,text,bigint,jsonb,jsonb,jsonb) is 'The id of the new batch; negative: an earlier attempt of the parent has opened it, with its members. Members join in the same transaction.';
+
 -- [function] holdfast.park_failed_v1(text,integer,text,smallint,bigint,integer,jsonb,interval)
 CREATE OR REPLACE FUNCTION holdfast.park_failed_v1(p_projection text, p_model integer, p_stream text, p_partition smallint, p_position bigint, p_attempts integer, p_error jsonb, p_retry_in interval)
  RETURNS void
@@ -2533,17 +3469,17 @@ BEGIN
 END $function$;
 comment on function holdfast.pause_projection_v1(text,text) is 'When it returns nothing more is applied, by nobody. NULL: there is no such projection; false: it was paused.';
 
--- [function] holdfast.pause_queue_v1(text,text)
-CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text)
+-- [function] holdfast.pause_queue_v1(text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text, p_by text DEFAULT NULL::text)
  RETURNS boolean
  LANGUAGE sql
 AS $function$
     WITH done AS (
-        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason, paused_by) VALUES (p_queue, holdfast.now(), p_reason, p_by)
         ON CONFLICT DO NOTHING RETURNING queue
     ) SELECT EXISTS (SELECT FROM done)
 $function$;
-comment on function holdfast.pause_queue_v1(text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
+comment on function holdfast.pause_queue_v1(text,text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
 
 -- [function] holdfast.pause_schedule_v1(text,text)
 CREATE OR REPLACE FUNCTION holdfast.pause_schedule_v1(p_name text, p_reason text)
@@ -2601,26 +3537,36 @@ BEGIN
 END $function$;
 comment on function holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[]) is 'What to run for each claimed job; task is NULL where the payload is missing, so that it can be failed instead of vanishing.';
 
--- [function] holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone)
-CREATE OR REPLACE FUNCTION holdfast.place_v1(p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_now timestamp with time zone)
+-- [function] holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone,text[])
+CREATE OR REPLACE FUNCTION holdfast.place_v1(p_ids bigint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_now timestamp with time zone, p_gates text[])
  RETURNS text[]
  LANGUAGE sql
 AS $function$
     WITH input AS (
-        SELECT i.id, i.queue, i.priority, i.flags,
+        SELECT i.id, i.queue, i.priority, i.flags, i.gates,
                coalesce(i.due_at, p_now + i.delay_us * interval '1 microsecond', p_now) AS due_at
-        FROM unnest(p_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at)
-             AS i(id, queue, priority, flags, delay_us, due_at)
+        FROM unnest(p_ids, p_queues, p_priorities, p_flags, p_delays_us, p_due_at, p_gates)
+             AS i(id, queue, priority, flags, delay_us, due_at, gates)
     ), later AS (
         INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
         SELECT due_at, id, queue, priority, 1, flags FROM input WHERE due_at > p_now
     ), at_once AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now
+        SELECT queue, priority, id, 1, flags FROM input WHERE due_at <= p_now AND gates IS NULL
+    ), before_gates AS (
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(gates), holdfast.rank_v1(gates, priority, p_now), id, queue, priority, 1, flags, gates
+        FROM input WHERE due_at <= p_now AND gates IS NOT NULL
+        RETURNING gate, rank, seq
+    ), called AS (
+        INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT gate, min(rank), min(seq) FROM before_gates GROUP BY gate
+    ), told AS (
+        SELECT holdfast.ring_v1(array_agg(DISTINCT queue), 'gates') FROM input WHERE due_at <= p_now AND gates IS NOT NULL HAVING count(*) > 0
     )
-    SELECT coalesce(array_agg(queue), '{}') FROM input WHERE due_at <= p_now + interval '2 seconds'
+    SELECT coalesce(array_agg(queue) FILTER (WHERE gates IS NULL OR due_at > p_now), '{}') FROM input
+    WHERE due_at <= p_now + interval '2 seconds' AND (SELECT count(*) FROM told) >= 0
 $function$;
-comment on function holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone) is 'Puts new jobs into ready or scheduled; returns the queues worth waking somebody for (due now, or sooner than workers look again).';
+comment on function holdfast.place_v1(bigint[],text[],smallint[],smallint[],bigint[],timestamp with time zone[],timestamp with time zone,text[]) is 'Puts new jobs into ready, scheduled or before their gates; returns the queues worth waking somebody for (due now, or sooner than workers look again).';
 
 -- [function] holdfast.places_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.places_v1(p_jobs bigint[])
@@ -2635,18 +3581,19 @@ AS $function$
     )
     SELECT j.id,
            CASE WHEN o.state = 1 THEN 'completed' WHEN o.state = 2 THEN 'failed' WHEN o.state = 3 THEN 'cancelled'
-                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
-           coalesce(o.attempt, s.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
+                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN b.job_id IS NOT NULL THEN 'blocked' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
+           coalesce(o.attempt, s.attempt, b.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
            coalesce(h.lease, o.lease), nullif(coalesce(h.lease, o.lease) >> 36, 0), s.due_at,
            coalesce(o.started_at, h.claimed_at), o.finished_at, o.result, o.error, c.job_id IS NOT NULL
     FROM holdfast.every_job j
     LEFT JOIN holdfast.every_outcome o ON o.job_id = j.id AND o.job_id = ANY (p_jobs)
     LEFT JOIN holdfast.scheduled s ON s.job_id = j.id
+    LEFT JOIN holdfast.blocked b ON b.job_id = j.id
     LEFT JOIN held h ON h.job_id = j.id AND o.job_id IS NULL
     LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
     WHERE j.id = ANY (p_jobs)
 $function$;
-comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
+comment on function holdfast.places_v1(bigint[]) is 'Where each job stands, for people. One snapshot: what is neither finished, scheduled, blocked nor leased is ready, so ready needs no index by id.';
 
 -- [function] holdfast.projection_lag_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.projection_lag_v1(p_projection text, p_most integer)
@@ -2721,6 +3668,7 @@ AS $function$
 DECLARE
     v_now    timestamptz := holdfast.now();
     v_queues text[];
+    v_gated  boolean;
 BEGIN
     WITH due AS MATERIALIZED (
         SELECT s.ctid AS place FROM holdfast.scheduled s
@@ -2730,21 +3678,30 @@ BEGIN
         RETURNING s.due_at, s.job_id, s.queue, s.priority, s.attempt, s.flags
     ), placed AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t ORDER BY t.due_at
+        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t WHERE t.flags & 8 = 0 ORDER BY t.due_at
+    ), gated AS (
+        SELECT holdfast.line_up_v1(array_agg(t.job_id ORDER BY t.due_at), array_agg(t.queue::text ORDER BY t.due_at),
+                                   array_agg(t.priority ORDER BY t.due_at), array_agg(t.attempt ORDER BY t.due_at),
+                                   array_agg(t.flags ORDER BY t.due_at)), count(*) AS n
+        FROM taken t WHERE t.flags & 8 <> 0 HAVING count(*) > 0
     )
-    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text) INTO promoted, last_due, v_queues FROM taken t;
+    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text), (SELECT g.n FROM gated g) IS NOT NULL
+    INTO promoted, last_due, v_queues, v_gated FROM taken t;
     IF promoted > 0 THEN
         PERFORM holdfast.ring_v1(v_queues);
+        IF v_gated THEN
+            PERFORM holdfast.ring_v1(v_queues, 'gates');
+        END IF;
     END IF;
     SELECT greatest(0, (extract(epoch FROM s.due_at - v_now) * 1000000))::bigint INTO next_due_us
     FROM holdfast.scheduled s WHERE s.due_at > p_mark ORDER BY s.due_at LIMIT 1;
     RETURN NEXT;
 END $function$;
-comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, in the order they were due, and says how long until the next one.';
+comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, or before their gates, in the order they were due, and says how long until the next one.';
 
 -- [function] holdfast.queue_depths_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.queue_depths_v1(p_most integer)
- RETURNS TABLE(queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, running bigint, paused_at timestamp with time zone, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint, unfinished_about bigint)
+ RETURNS TABLE(queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, blocked bigint, running bigint, paused_at timestamp with time zone, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint, unfinished_about bigint)
  LANGUAGE sql
  STABLE
 AS $function$
@@ -2760,13 +3717,16 @@ AS $function$
         GROUP BY j.queue
     ), later AS (
         SELECT s.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.scheduled x LIMIT p_most) AS s GROUP BY s.queue
+    ), in_line AS (
+        SELECT b.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.blocked x LIMIT p_most) AS b GROUP BY b.queue
     ), names AS (
         SELECT queue FROM waiting WHERE queue IS NOT NULL UNION SELECT queue FROM busy UNION SELECT queue FROM later
+        UNION SELECT queue FROM in_line
         UNION SELECT queue FROM holdfast.queue_pause UNION SELECT queue FROM holdfast.tally WHERE minute = '-infinity'
         UNION SELECT unnest(queues) FROM holdfast.worker WHERE state = 'live'
     )
     SELECT n.queue, c.ready, c.ready < p_most, extract(epoch FROM holdfast.now() - holdfast.id_time(c.oldest))::double precision,
-           coalesce(l.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
+           coalesce(l.n, 0), coalesce(g.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
            coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.cancelled, 0), coalesce(t.retried, 0), coalesce(t.lost, 0),
            greatest(0, coalesce(t.enqueued + t.reopened - t.completed - t.failed - t.cancelled, 0))
     FROM names n
@@ -2774,11 +3734,23 @@ AS $function$
                         FROM (SELECT r.job_id FROM holdfast.ready r WHERE r.queue = n.queue LIMIT p_most) AS x) AS c
     LEFT JOIN busy b ON b.queue = n.queue
     LEFT JOIN later l ON l.queue = n.queue
+    LEFT JOIN in_line g ON g.queue = n.queue
     LEFT JOIN holdfast.queue_pause p ON p.queue = n.queue
     LEFT JOIN holdfast.tally t ON t.queue = n.queue AND t.minute = '-infinity'
     ORDER BY n.queue
 $function$;
 comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
+
+-- [function] holdfast.rank_v1(text,smallint,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.rank_v1(p_gates text, p_priority smallint, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN starts_with(p_gates, 'lane:') OR holdfast.first_gate_v1(p_gates) = '' THEN 0
+                ELSE (extract(epoch FROM p_at) * 1000)::bigint + p_priority * 10000 END
+$function$;
+comment on function holdfast.rank_v1(text,smallint,timestamp with time zone) is 'A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.';
 
 -- [function] holdfast.refuse_change_of_events()
 CREATE OR REPLACE FUNCTION holdfast.refuse_change_of_events()
@@ -2857,11 +3829,19 @@ BEGIN
     WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
     PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    WITH back AS MATERIALIZED (
+        SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
+               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+    ), before_gates AS (
+        SELECT count(holdfast.line_up_v1(ARRAY[b.id], ARRAY[b.queue::text], ARRAY[b.priority], ARRAY[b.attempt], ARRAY[b.flags])) AS n
+        FROM back b WHERE b.flags & 8 <> 0
+    )
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint,
-           (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint
-    FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
-          UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j;
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) = 0
+    UNION ALL
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) > 0;
     v_company := holdfast.company_among_v1(v_jobs);
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
@@ -2893,6 +3873,30 @@ BEGIN
     RETURN v_known;
 END $function$;
 comment on function holdfast.renew_projectors_v1(bigint[],interval) is 'Renews projectors and those of their leases that run out soon; one that has run out is not renewed, it is claimed anew. Returns who is known.';
+
+-- [function] holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.report_progress_v1(p_leases bigint[], p_jobs bigint[], p_done bigint[], p_totals bigint[], p_messages text[], p_ago_us bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now  timestamptz := holdfast.now();
+    v_live bigint[];
+BEGIN
+    -- A lease that is locked is being ended: what its jobs report now is not worth a wait.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE SKIP LOCKED) AS l;
+    INSERT INTO holdfast.progress AS p (job_id, lease, done, total, message, reported_at)
+    SELECT i.job_id, i.lease, i.done, i.total, i.message, v_now - i.ago_us * interval '1 microsecond'
+    FROM unnest(p_leases, p_jobs, p_done, p_totals, p_messages, p_ago_us) AS i(lease, job_id, done, total, message, ago_us)
+    WHERE holdfast.may_speak_v1(coalesce(v_live, '{}'), i.lease, i.job_id)
+    ORDER BY i.job_id
+    ON CONFLICT (job_id) DO UPDATE SET
+        lease = excluded.lease, done = excluded.done, total = excluded.total, message = excluded.message, reported_at = excluded.reported_at;
+END $function$;
+comment on function holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[]) is 'How far these jobs are, one row each; what a lost lease says is passed over.';
 
 -- [function] holdfast.report_running_v1(bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.report_running_v1(p_worker bigint, p_running bigint[])
@@ -2948,10 +3952,16 @@ BEGIN
             INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
             IF v_job.flags & 24 <> 0 THEN
                 PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[2::smallint]);
+                PERFORM pg_notify('holdfast_gates', '');
             END IF;
         ELSE
-            INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-            VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            IF v_job.flags & 8 = 0 THEN
+                INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+                VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            ELSE
+                PERFORM holdfast.line_up_v1(ARRAY[v_job.id], ARRAY[v_job.queue::text], ARRAY[v_job.priority], ARRAY[v_job.attempt],
+                                            ARRAY[(v_job.flags | 4)::smallint]);
+            END IF;
             IF v_job.flags & 24 <> 0 THEN
                 PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[14::smallint]);
             END IF;
@@ -3088,6 +4098,7 @@ CREATE OR REPLACE FUNCTION holdfast.retry_v1(p_job bigint)
 AS $function$
 DECLARE
     v_job     holdfast.job;
+    v_due     record;
     v_outcome record;
     v_flags   smallint;
     v_attempt smallint;
@@ -3095,10 +4106,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1212570, 0);       -- retention decides what is finished under the exclusive side
     SELECT * INTO v_job FROM holdfast.every_job j WHERE j.id = p_job;
     IF NOT FOUND THEN RETURN 'unknown'; END IF;
-    WITH due AS (DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags)
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
+    DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags INTO v_due;
     IF FOUND THEN
+        PERFORM holdfast.stand_again_v1(p_job, v_due.queue, v_due.priority, v_due.attempt, v_due.flags);
         PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
         RETURN 'moved';
     END IF;
@@ -3124,8 +4134,7 @@ BEGIN
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
     END IF;
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
+    PERFORM holdfast.stand_again_v1(p_job, v_job.queue, v_job.priority, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
     IF v_job.flags & 24 <> 0 THEN
         PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
@@ -3150,8 +4159,8 @@ AS $function$
 $function$;
 comment on function holdfast.ring_another_v1(text[],integer) is 'Wakes one idle worker other than the session p_except, which may say that it is idle and be held up by a handler.';
 
--- [function] holdfast.ring_v1(text[])
-CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[])
+-- [function] holdfast.ring_v1(text[],text)
+CREATE OR REPLACE FUNCTION holdfast.ring_v1(p_queues text[], p_about text DEFAULT NULL::text)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -3171,12 +4180,235 @@ BEGIN
               AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
             ORDER BY random() LIMIT 1;
             IF v_pid IS NOT NULL THEN
-                PERFORM pg_notify('holdfast_' || v_pid, v_queue);
+                PERFORM pg_notify('holdfast_' || v_pid, coalesce(p_about, v_queue));
             END IF;
         END IF;
     END LOOP;
 END $function$;
-comment on function holdfast.ring_v1(text[]) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work.';
+comment on function holdfast.ring_v1(text[],text) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work. p_about gates: look at the gates.';
+
+-- [function] holdfast.room_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.room_v1(p_gate text)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT CASE split_part(p_gate, ':', 1)
+        WHEN 'lane' THEN 1 - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate)
+        WHEN 'limit' THEN
+            (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'limit:' || split_part(p_gate, ':', 2))
+            - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate
+               AND s.job_id >= coalesce((SELECT g.low_slot FROM holdfast.gate g WHERE g.name = p_gate), 0))
+        WHEN 'rate' THEN
+            (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'rate:' || split_part(p_gate, ':', 2))
+            - coalesce((SELECT sum(b.taken) FROM holdfast.rate_block b WHERE b.gate = p_gate AND b.ends_at > holdfast.now()), 0)
+    END
+$function$;
+comment on function holdfast.room_v1(text) is 'How many more a gate lets through now; NULL: nobody has said, so any number.';
+
+-- [function] holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.save_checkpoints_v1(p_leases bigint[], p_jobs bigint[], p_values jsonb[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_live  bigint[];
+    v_saved bigint[];
+BEGIN
+    -- The fence. Locked in one statement; what the leases still hold is read in the next.
+    SELECT array_agg(l.id) INTO v_live FROM (
+        SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE) AS l;
+    WITH saved AS (
+        INSERT INTO holdfast.checkpoint AS c (job_id, lease, value, saved_at)
+        SELECT i.job_id, i.lease, i.value, holdfast.now()
+        FROM unnest(p_leases, p_jobs, p_values) AS i(lease, job_id, value)
+        WHERE NOT holdfast.is_finished_v1(i.job_id) AND holdfast.may_speak_v1(coalesce(v_live, '{}'), i.lease, i.job_id)
+        ORDER BY i.job_id
+        ON CONFLICT (job_id) DO UPDATE SET lease = excluded.lease, value = excluded.value, saved_at = excluded.saved_at
+        RETURNING job_id
+    )
+    SELECT array_agg(s.job_id) INTO v_saved FROM saved s;
+    RETURN ARRAY(SELECT j FROM unnest(p_jobs) AS j WHERE j <> ALL (coalesce(v_saved, '{}')));
+END $function$;
+comment on function holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[]) is 'Keeps where each of these jobs goes on, under the fence of its lease; returns the jobs refused because their lease is lost.';
+
+-- [function] holdfast.seat_simply_v1(bigint[])
+CREATE OR REPLACE FUNCTION holdfast.seat_simply_v1(p_jobs bigint[], OUT queues text[], OUT seated bigint)
+ RETURNS record
+ LANGUAGE sql
+ SET enable_seqscan TO 'off'
+AS $function$
+    WITH gone AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
+        RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
+    ), held AS (
+        INSERT INTO holdfast.slot (job_id, gate) SELECT g.job_id, g.gate FROM gone g ON CONFLICT DO NOTHING
+    ), lowered AS (
+        UPDATE holdfast.gate w SET low_slot = n.low FROM (SELECT g.gate, min(g.job_id) AS low FROM gone g GROUP BY g.gate) AS n
+        WHERE w.name = n.gate AND w.low_slot > n.low
+    ), placed AS (
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+        SELECT g.queue, g.priority, g.job_id, g.attempt, g.flags FROM gone g ORDER BY g.rank, g.seq
+    )
+    SELECT array_agg(DISTINCT g.queue::text), count(*) FROM gone g
+$function$;
+comment on function holdfast.seat_simply_v1(bigint[]) is 'Into ready with the one slot they need: those of the jobs that nobody holds.';
+
+-- [function] holdfast.seat_v1(holdfast.blocked[],text[])
+CREATE OR REPLACE FUNCTION holdfast.seat_v1(p_rows holdfast.blocked[], p_stops text[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now    timestamptz := holdfast.now();
+    v_queues text[];
+BEGIN
+    DELETE FROM holdfast.blocked b WHERE b.job_id = ANY (ARRAY(
+        SELECT i.job_id FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop)
+        WHERE i.stop IS DISTINCT FROM i.gate));
+    -- Slots: of the lane for everybody who has come past it, of all limits for who passes them all.
+    INSERT INTO holdfast.slot (job_id, gate)
+    SELECT i.job_id, split_part(e.gate, E'\t', 1)
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+         unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+    WHERE CASE WHEN starts_with(e.gate, 'lane:') THEN i.stop IS NULL OR NOT starts_with(i.stop, 'lane:')
+               ELSE i.stop IS NULL AND starts_with(e.gate, 'limit:') END
+    ON CONFLICT DO NOTHING;
+    UPDATE holdfast.gate w SET low_slot = n.low
+    FROM (SELECT split_part(e.gate, E'\t', 1) AS gate, min(r.job_id) AS low
+          FROM unnest(p_rows) AS r, unnest(string_to_array(r.gates, E'\n')) AS e(gate) GROUP BY 1) AS n
+    WHERE w.name = n.gate AND w.low_slot > n.low;
+    INSERT INTO holdfast.rate_block AS k (gate, ends_at, taken)
+    SELECT x.gate, to_timestamp(ceil(extract(epoch FROM v_now) * 1e6 / x.grain + 1) * x.grain / 1e6) + x.per_us * interval '1 microsecond', x.n
+    FROM (SELECT t.gate, r.per_us, greatest(r.per_us / 100, 1) AS grain, t.n
+          FROM (SELECT split_part(e.gate, E'\t', 1) AS gate, count(*) AS n
+                FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop),
+                     unnest(string_to_array(i.gates, E'\n')) AS e(gate)
+                WHERE i.stop IS NULL AND starts_with(e.gate, 'rate:') GROUP BY 1) AS t
+          JOIN holdfast.limit_rule r ON r.name = 'rate:' || split_part(t.gate, ':', 2)) AS x
+    ON CONFLICT (gate, ends_at) DO UPDATE SET taken = k.taken + excluded.taken;
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT i.queue, i.priority, i.job_id, i.attempt, i.flags
+    FROM unnest(p_rows, p_stops) WITH ORDINALITY AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop, at)
+    WHERE i.stop IS NULL ORDER BY i.at;
+    SELECT array_agg(DISTINCT i.queue::text) INTO v_queues
+    FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop) WHERE i.stop IS NULL;
+    PERFORM holdfast.stand_in_line_v1(p_rows, p_stops);
+    RETURN v_queues;
+END $function$;
+comment on function holdfast.seat_v1(holdfast.blocked[],text[]) is 'Does what stops_v1 has decided: into ready with their slots, or into the line where they stop. Returns the queues that got something.';
+
+-- [function] holdfast.serve_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.serve_v1(p_gates text[], OUT queues text[], OUT again text[], OUT seated bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_heads record;
+    v_rows  holdfast.blocked[];
+    v_stops text[];
+BEGIN
+    seated := 0;
+    SELECT * INTO v_heads FROM holdfast.heads_v1(p_gates);
+    IF v_heads.jobs IS NOT NULL AND v_heads.is_simple THEN
+        SELECT s.queues, s.seated INTO queues, seated FROM holdfast.seat_simply_v1(v_heads.jobs) AS s;
+    ELSIF v_heads.jobs IS NOT NULL THEN
+        SELECT array_agg(x ORDER BY x.gate, x.rank, x.seq) INTO v_rows FROM (
+            SELECT b.* FROM holdfast.blocked b WHERE b.job_id = ANY (v_heads.jobs) FOR UPDATE SKIP LOCKED) AS x;
+        IF v_rows IS NOT NULL THEN
+            v_stops := holdfast.stops_v1(v_rows, false);
+            queues := holdfast.seat_v1(v_rows, v_stops);
+            seated := (SELECT count(*) FROM unnest(v_stops) AS s WHERE s IS NULL);
+            again := holdfast.left_room_v1(v_rows, v_stops);
+        END IF;
+    END IF;
+    PERFORM holdfast.move_marks_v1(p_gates);
+END $function$;
+comment on function holdfast.serve_v1(text[]) is 'Lets in who stands first before these gates, as far as there is room. again: gates that deserve another look.';
+
+-- [function] holdfast.set_limit_v1(text,integer)
+CREATE OR REPLACE FUNCTION holdfast.set_limit_v1(p_name text, p_capacity integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE holdfast.limit_rule r SET chosen = p_capacity WHERE r.name = p_name;
+    IF FOUND THEN
+        PERFORM pg_notify('holdfast_gates', '');
+    END IF;
+    RETURN FOUND;
+END $function$;
+comment on function holdfast.set_limit_v1(text,integer) is 'An operator''s capacity for a limit or rate; NULL: as declared. Who has passed already is left alone. False: no such limit.';
+
+-- [function] holdfast.settle_batch_v1(bigint)
+CREATE OR REPLACE FUNCTION holdfast.settle_batch_v1(p_id bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_batch holdfast.batch;
+BEGIN
+    -- Locked in one statement, folded in the next. Who joins in an open transaction holds it: then it is not over.
+    PERFORM FROM holdfast.batch b WHERE b.id = p_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    WITH gone AS (
+        DELETE FROM holdfast.batch_delta d WHERE d.batch_id = p_id RETURNING d.*
+    ), summed AS (
+        SELECT sum(g.joined) AS joined, sum(g.completed) AS completed, sum(g.failed) AS failed, sum(g.cancelled) AS cancelled,
+               sum(g.reopened) AS reopened, sum(g.inner_open) AS inner_open, sum(g.inner_unwell) AS inner_unwell FROM gone g HAVING count(*) > 0
+    )
+    UPDATE holdfast.batch b SET
+        members = b.members + s.joined, completed = b.completed + s.completed, failed = b.failed + s.failed,
+        cancelled = b.cancelled + s.cancelled, reopened = b.reopened + s.reopened,
+        inner_open = b.inner_open + s.inner_open, inner_unwell = b.inner_unwell + s.inner_unwell
+    FROM summed s WHERE b.id = p_id RETURNING b.* INTO v_batch;
+    IF NOT FOUND OR v_batch.finished_at IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF v_batch.members - v_batch.completed - v_batch.failed - v_batch.cancelled + v_batch.reopened + v_batch.inner_open = 0 THEN
+        PERFORM holdfast.end_batch_v1(v_batch);
+        RETURN true;
+    END IF;
+    IF v_batch.cancelled_at IS NOT NULL THEN
+        PERFORM holdfast.cancel_members_v1(p_id, v_batch.cancel_reason);            -- who joined while it was being cancelled
+    END IF;
+    RETURN false;
+END $function$;
+comment on function holdfast.settle_batch_v1(bigint) is 'Folds the deltas of one batch, unless somebody holds it, and ends it if nothing is open; true: it has ended.';
+
+-- [function] holdfast.settle_batches_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.settle_batches_v1(p_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_id    bigint;
+    v_ended integer := 0;
+BEGIN
+    FOR v_id IN
+        SELECT DISTINCT d.batch_id FROM (SELECT x.batch_id FROM holdfast.batch_delta x ORDER BY x.id LIMIT p_most) AS d ORDER BY d.batch_id
+    LOOP
+        BEGIN
+            v_ended := v_ended + holdfast.settle_batch_v1(v_id)::integer;
+        EXCEPTION
+            WHEN OTHERS THEN                                -- one batch at fault must not hold up the others
+                RAISE WARNING 'batch % could not be settled: %', v_id, SQLERRM;
+        END;
+    END LOOP;
+    RETURN v_ended;
+END $function$;
+comment on function holdfast.settle_batches_v1(integer) is 'Folds the deltas of batches, one batch at a time, and ends those of which nothing is open; returns how many ended.';
 
 -- [function] holdfast.settled_v1()
 CREATE OR REPLACE FUNCTION holdfast.settled_v1()
@@ -3241,6 +4473,70 @@ AS $function$
 $function$;
 comment on function holdfast.stalled_by_v1() is 'Who holds the watermark back, oldest first: sessions with an open append, and prepared transactions.';
 
+-- [function] holdfast.stand_again_v1(bigint,text,smallint,smallint,smallint)
+CREATE OR REPLACE FUNCTION holdfast.stand_again_v1(p_job bigint, p_queue text, p_priority smallint, p_attempt smallint, p_flags smallint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF p_flags & 8 <> 0 THEN
+        PERFORM holdfast.line_up_v1(ARRAY[p_job], ARRAY[p_queue], ARRAY[p_priority], ARRAY[p_attempt], ARRAY[p_flags]);
+        PERFORM holdfast.ring_v1(ARRAY[p_queue], 'gates');
+    ELSE
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_job, p_attempt, p_flags);
+    END IF;
+END $function$;
+comment on function holdfast.stand_again_v1(bigint,text,smallint,smallint,smallint) is 'One job is to run as soon as it may: into ready, or before its gates.';
+
+-- [function] holdfast.stand_in_line_v1(holdfast.blocked[],text[])
+CREATE OR REPLACE FUNCTION holdfast.stand_in_line_v1(p_rows holdfast.blocked[], p_stops text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_moves integer := (
+        SELECT count(*) FROM unnest(p_rows, p_stops) AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop)
+        WHERE i.stop IS DISTINCT FROM i.gate AND i.stop IS NOT NULL);
+BEGIN
+    IF v_moves = 0 THEN
+        RETURN;
+    END IF;
+    INSERT INTO holdfast.gate (name) SELECT DISTINCT s FROM unnest(p_stops) AS s WHERE s IS NOT NULL ON CONFLICT DO NOTHING;
+    -- A fairly shared line: each key's jobs stand a step (one over its weight) behind each other, from where the line is now.
+    WITH comer AS MATERIALIZED (
+        SELECT i.*, nullif(split_part(e.gate, E'\t', 2), '') AS share
+        FROM unnest(p_rows, p_stops) WITH ORDINALITY AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop, at)
+        LEFT JOIN LATERAL (SELECT g.gate FROM unnest(string_to_array(i.gates, E'\n')) AS g(gate)
+                           WHERE split_part(g.gate, E'\t', 1) = i.stop AND position(E'\t' IN g.gate) > 0) AS e ON true
+        WHERE i.stop IS DISTINCT FROM i.gate AND i.stop IS NOT NULL
+    ), fair AS MATERIALIZED (
+        SELECT c.stop, c.share, greatest(g.virtual, coalesce(f.finish, 0)) AS start,
+               (1000000 / greatest(coalesce((r.weights ->> c.share)::numeric, 1), 0.001))::bigint AS step, count(*) AS n
+        FROM comer c JOIN holdfast.gate g ON g.name = c.stop
+        LEFT JOIN holdfast.gate_share f ON f.gate = c.stop AND f.share = c.share
+        LEFT JOIN holdfast.limit_rule r ON r.name = split_part(c.stop, ':', 1) || ':' || split_part(c.stop, ':', 2)
+        WHERE c.share IS NOT NULL GROUP BY c.stop, c.share, g.virtual, f.finish, r.weights
+    ), shared AS (
+        INSERT INTO holdfast.gate_share (gate, share, finish) SELECT f.stop, f.share, f.start + f.n * f.step FROM fair f
+        ON CONFLICT (gate, share) DO UPDATE SET finish = excluded.finish
+    )
+    INSERT INTO holdfast.blocked (gate, rank, seq, job_id, queue, priority, attempt, flags, gates)
+    SELECT c.stop,
+           CASE WHEN f.share IS NOT NULL THEN f.start + f.step * (row_number() OVER (PARTITION BY c.stop, c.share ORDER BY c.at) - 1)
+                ELSE holdfast.rank_v1(c.stop, c.priority, holdfast.now()) END,
+           c.seq, c.job_id, c.queue, c.priority, c.attempt, c.flags, c.gates
+    FROM comer c LEFT JOIN fair f ON f.stop = c.stop AND f.share = c.share;
+    UPDATE holdfast.gate g SET mark_rank = h.rank, mark_seq = h.seq
+    FROM (SELECT DISTINCT ON (b.gate) b.gate, b.rank, b.seq FROM holdfast.blocked b
+          WHERE b.job_id = ANY (ARRAY(SELECT r.job_id FROM unnest(p_rows) AS r)) ORDER BY b.gate, b.rank, b.seq) AS h
+    WHERE g.name = h.gate AND (h.rank, h.seq) < (g.mark_rank, g.mark_seq);
+    UPDATE holdfast.gate g SET opens_at = (SELECT min(b.ends_at) FROM holdfast.rate_block b WHERE b.gate = g.name AND b.ends_at > holdfast.now())
+    WHERE g.name = ANY (p_stops) AND starts_with(g.name, 'rate:');
+END $function$;
+comment on function holdfast.stand_in_line_v1(holdfast.blocked[],text[]) is 'Lines up who may not pass before the gate that stops it.';
+
 -- [function] holdfast.start_rebuild_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.start_rebuild_v1(p_projection text, p_code_version integer)
  RETURNS TABLE(model integer, schema_name text)
@@ -3303,6 +4599,54 @@ AS $function$
 $function$;
 comment on function holdfast.stop_at_v1(text,integer,smallint,bigint,jsonb,interval) is 'The partition rests before this event, until its retry or for good; only its owner can say so.';
 
+-- [function] holdfast.stops_v1(holdfast.blocked[],boolean)
+CREATE OR REPLACE FUNCTION holdfast.stops_v1(p_rows holdfast.blocked[], p_arrivals boolean)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_stops text[];
+    v_other text[];
+BEGIN
+    -- First the lanes: whoever is or becomes the head of its lane passes on to its limits, with the lane in hand.
+    SELECT array_agg(CASE WHEN l.lane IS NULL OR l.is_head OR (l.turn = 1 AND NOT l.is_taken) THEN NULL ELSE l.lane END ORDER BY l.at)
+    INTO v_stops
+    FROM (SELECT r.at, r.lane,
+                 r.lane IS NOT NULL AND EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = r.job_id AND s.gate = r.lane) AS is_head,
+                 r.lane IS NOT NULL AND (EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = r.lane)
+                     OR p_arrivals AND EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = r.lane)) AS is_taken,
+                 row_number() OVER (PARTITION BY r.lane ORDER BY r.at) AS turn
+          FROM (SELECT i.at, i.job_id, CASE WHEN starts_with(i.gates, 'lane:') THEN split_part(i.gates, E'\n', 1) END AS lane
+                FROM unnest(p_rows) WITH ORDINALITY AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, at)) AS r) AS l;
+    -- Then limits and rates: all that a job needs have room for everybody up to it, or it waits before the first that is full.
+    WITH need AS MATERIALIZED (
+        SELECT i.at, e.n, split_part(e.gate, E'\t', 1) AS gate, i.queue
+        FROM unnest(p_rows, v_stops) WITH ORDINALITY
+             AS i(gate, rank, seq, job_id, queue, priority, attempt, flags, gates, stop, at),
+             unnest(string_to_array(i.gates, E'\n')) WITH ORDINALITY AS e(gate, n)
+        WHERE i.stop IS NULL AND NOT starts_with(e.gate, 'lane:')
+    ), room AS MATERIALIZED (
+        SELECT g.gate, CASE WHEN p_arrivals AND EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.gate) THEN 0
+                            ELSE holdfast.room_v1(g.gate) END AS room
+        FROM (SELECT DISTINCT n.gate FROM need n) AS g
+    ), unserved AS (
+        SELECT q.queue FROM (SELECT DISTINCT n.queue FROM need n) AS q
+        WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND q.queue = ANY (w.queues))
+           OR EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.queue)
+    ), turn AS (
+        SELECT n.at, n.n, n.gate, r.room < row_number() OVER (PARTITION BY n.gate ORDER BY n.at)
+               OR EXISTS (SELECT FROM unserved u WHERE u.queue = n.queue) AS is_full
+        FROM need n JOIN room r ON r.gate = n.gate
+    )
+    SELECT array_agg(coalesce(v_stops[i.at], t.gate) ORDER BY i.at) INTO v_other
+    FROM generate_series(1, cardinality(p_rows)) AS i(at)
+    LEFT JOIN (SELECT DISTINCT ON (x.at) x.at, x.gate FROM turn x WHERE x.is_full ORDER BY x.at, x.n) AS t ON t.at = i.at;
+    RETURN v_other;
+END $function$;
+comment on function holdfast.stops_v1(holdfast.blocked[],boolean) is 'For each of these jobs, in order, the gate before which it must wait; NULL: it may pass them all. Arrivals wait behind those that wait already.';
+
 -- [function] holdfast.stream_part_v1(text,bigint,bigint,integer,text[],text[],text[])
 CREATE OR REPLACE FUNCTION holdfast.stream_part_v1(p_stream text, p_first bigint, p_last bigint, p_limit integer, p_types text[], p_categories text[], p_tags text[])
  RETURNS TABLE("position" bigint, stream text, version bigint, type text, schema_version smallint, data jsonb, id uuid, recorded_at timestamp with time zone, tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, partition smallint)
@@ -3320,6 +4664,30 @@ AS $function$
 $function$;
 comment on function holdfast.stream_part_v1(text,bigint,bigint,integer,text[],text[],text[]) is 'Events of one stream between two positions, both included: what a parked stream has still to be given.';
 
+-- [function] holdfast.sweep_gates_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.sweep_gates_v1(p_after text, OUT gates text[], OUT swept text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    WITH RECURSIVE line(gate, n) AS (       -- the distinct gates by one index descent each
+        (SELECT b.gate, 1 FROM holdfast.blocked b WHERE b.gate > p_after ORDER BY b.gate LIMIT 1)
+        UNION ALL
+        SELECT (SELECT b.gate FROM holdfast.blocked b WHERE b.gate > l.gate ORDER BY b.gate LIMIT 1), l.n + 1
+        FROM line l WHERE l.gate IS NOT NULL AND l.n < 500
+    )
+    SELECT array_agg(l.gate), CASE WHEN count(*) = 500 THEN max(l.gate) ELSE '' END INTO gates, swept FROM line l WHERE l.gate IS NOT NULL;
+    IF p_after = '' THEN
+        DELETE FROM holdfast.gate g WHERE NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name);
+        DELETE FROM holdfast.gate_share f WHERE NOT EXISTS (SELECT FROM holdfast.gate g WHERE g.name = f.gate);
+        DELETE FROM holdfast.rate_block k WHERE k.ends_at < holdfast.now() - interval '1 second';
+    END IF;
+END $function$;
+comment on function holdfast.sweep_gates_v1(text) is 'The safety net, five hundred lines at a time from p_after on; swept: where to go on, empty at the end. Empty lines are forgotten.';
+
 -- [function] holdfast.sweep_v1(integer)
 CREATE OR REPLACE FUNCTION holdfast.sweep_v1(p_most integer)
  RETURNS integer
@@ -3332,7 +4700,8 @@ DECLARE
 BEGIN
     -- Locked in one statement, judged in the next: a retry may have taken its key back between snapshot and lock.
     SELECT array_agg(l.place) INTO v_places FROM (
-        SELECT x.ctid AS place FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
+        SELECT x.ctid AS place FROM holdfast.unique_key x
+        WHERE holdfast.is_finished_v1(x.job_id) AND (x.until IS NULL OR x.until < holdfast.now())
         LIMIT p_most FOR UPDATE SKIP LOCKED) AS l;
     DELETE FROM holdfast.unique_key k WHERE k.ctid = ANY (v_places) AND holdfast.is_finished_v1(k.job_id);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
@@ -3342,10 +4711,17 @@ BEGIN
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
     DELETE FROM holdfast.lease_exit e WHERE NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease);
+    DELETE FROM holdfast.batch b WHERE b.id IN (
+        SELECT x.id FROM holdfast.batch x
+        WHERE x.finished_at IS NOT NULL AND x.id < (SELECT s.lowest_id FROM holdfast.storage s)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.batch_id = x.id)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_delta d WHERE d.batch_id = x.id) LIMIT p_most FOR UPDATE SKIP LOCKED);
+    -- No path leaves a slot behind; should one ever, it must not close its gate for good.
+    DELETE FROM holdfast.slot s WHERE holdfast.is_finished_v1(s.job_id);
     DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
     RETURN v_total;
 END $function$;
-comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+comment on function holdfast.sweep_v1(integer) is 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, batches whose members are gone, old minutes of counters.';
 
 -- [function] holdfast.switch_model_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.switch_model_v1(p_projection text, p_model integer)
@@ -3397,8 +4773,8 @@ BEGIN
 END $function$;
 comment on function holdfast.switch_model_v1(text,integer) is 'In one transaction the other model becomes the live one, under the same table names, and the former is kept. Returns how many partitions are behind; then nothing was done.';
 
--- [function] holdfast.take_key_v1(text,bigint)
-CREATE OR REPLACE FUNCTION holdfast.take_key_v1(p_key text, p_job bigint)
+-- [function] holdfast.take_key_v1(text,bigint,smallint,bigint,smallint)
+CREATE OR REPLACE FUNCTION holdfast.take_key_v1(p_key text, p_job bigint, p_covered smallint DEFAULT 15, p_period_us bigint DEFAULT NULL::bigint, p_conflict smallint DEFAULT 0)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
@@ -3406,13 +4782,34 @@ DECLARE
     v_hash       uuid := holdfast.key_hash_v1(p_key);
     v_generation bigint;
     v_holder     bigint;
+    v_until      timestamptz;
+    v_place      text;
+    v_bit        integer;
 BEGIN
     LOOP
         v_generation := 0;
-        SELECT k.generation, k.job_id INTO v_generation, v_holder
+        SELECT k.generation, k.job_id, k.until INTO v_generation, v_holder, v_until
         FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
-        IF v_holder <> p_job AND holdfast.hold_waiting_v1(v_holder) IN ('waiting', 'running') THEN
-            RETURN v_holder;
+        IF v_holder <> p_job THEN
+            IF p_conflict = 1 THEN
+                v_place := coalesce((SELECT p.place FROM holdfast.places_v1(ARRAY[v_holder]) AS p), 'dropped');
+            ELSIF p_conflict <> 2 THEN
+                v_place := holdfast.hold_waiting_v1(v_holder);
+            ELSIF holdfast.withdraw_v1(v_holder, p_job) THEN
+                v_place := 'replaced';
+            ELSE
+                v_place := holdfast.hold_waiting_v1(v_holder);
+            END IF;
+            -- 1 scheduled, 2 blocked, 4 ready, 8 running; after its end a key counts only for its period, in places 16, 32, 64.
+            v_bit := coalesce(array_position(ARRAY['scheduled', 'blocked', 'ready', 'running', 'completed', 'failed', 'cancelled'], v_place), 0);
+            IF (v_bit BETWEEN 1 AND 4 AND p_covered & (1 << (v_bit - 1)) <> 0)
+               OR (v_bit > 4 AND v_until > holdfast.now() AND p_covered & (1 << (v_bit - 1)) <> 0) THEN
+                IF v_place = 'blocked' THEN
+                    -- Whoever looks meanwhile passes it by: the gate is called again when it is let go, with this commit.
+                    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT b.gate, b.rank, b.seq FROM holdfast.blocked b WHERE b.job_id = v_holder;
+                END IF;
+                RETURN v_holder;
+            END IF;
         END IF;
         IF v_holder IS NOT NULL THEN
             -- Generations go on counting only while the newest one is there: nobody may sweep it now. Gone: look again.
@@ -3420,13 +4817,13 @@ BEGIN
             CONTINUE WHEN NOT FOUND;
         END IF;
         IF v_holder = p_job THEN RETURN p_job; END IF;
-        INSERT INTO holdfast.unique_key (hash, generation, job_id)
-        VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job) ON CONFLICT DO NOTHING;
+        INSERT INTO holdfast.unique_key (hash, generation, job_id, until)
+        VALUES (v_hash, coalesce(v_generation, 0) + 1, p_job, holdfast.now() + p_period_us * interval '1 microsecond') ON CONFLICT DO NOTHING;
         IF FOUND THEN RETURN p_job; END IF;
         -- Somebody else took that generation while we waited: look again, in a new statement.
     END LOOP;
 END $function$;
-comment on function holdfast.take_key_v1(text,bigint) is 'The job that holds the key now: the given one, or the unfinished one that held it before.';
+comment on function holdfast.take_key_v1(text,bigint,smallint,bigint,smallint) is 'The job that holds the key now: the given one, or the one that held it before and stands in a covered place. Conflict 2: one that waits is withdrawn for the new one.';
 
 -- [function] holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean)
 CREATE OR REPLACE FUNCTION holdfast.take_probe_v1(p_name text, p_version bigint, p_next timestamp with time zone, p_seconds double precision, p_again boolean)
@@ -3472,6 +4869,20 @@ BEGIN
 END $function$;
 comment on function holdfast.take_stream_v1(text,bigint,integer) is 'Makes room for p_count events in a stream that stands at the expected version (0: does not exist, NULL: any). No base: it does not, and nothing was changed.';
 
+-- [function] holdfast.tell_batches_v1(bigint[],smallint[])
+CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves smallint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO holdfast.batch_delta (batch_id, completed, failed, cancelled, reopened)
+    SELECT m.batch_id, count(*) FILTER (WHERE i.move = 1), count(*) FILTER (WHERE i.move = 2),
+           count(*) FILTER (WHERE i.move = 3), count(*) FILTER (WHERE i.move = 21)
+    FROM unnest(p_jobs, p_moves) AS i(job_id, move) JOIN holdfast.batch_member m ON m.job_id = i.job_id
+    WHERE i.move IN (1, 2, 3, 21) GROUP BY m.batch_id;
+END $function$;
+comment on function holdfast.tell_batches_v1(bigint[],smallint[]) is 'The endings of members, a row a batch and transaction. Retries, snoozes and rescues leave a member open.';
+
 -- [function] holdfast.tell_company_v1(bigint[],bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
  RETURNS void
@@ -3480,7 +4891,14 @@ CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bi
  SET jit TO 'off'
 AS $function$
 BEGIN
-    RETURN;
+    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
+    -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
+    IF 10 > ALL (p_moves) THEN
+        DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
+        RETURN;
+    END IF;
+    DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
+    WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
 END $function$;
 comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
 
@@ -3675,6 +5093,38 @@ AS $function$
 $function$;
 comment on function holdfast.withdraw_schedules_v1(text[],text[]) is 'Schedules whose module is still there but no longer declares them are due no more.';
 
+-- [function] holdfast.withdraw_v1(bigint,bigint)
+CREATE OR REPLACE FUNCTION holdfast.withdraw_v1(p_job bigint, p_for bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_queue   text;
+    v_attempt smallint;
+BEGIN
+    DELETE FROM holdfast.scheduled s WHERE s.ctid IN (
+        SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = p_job FOR UPDATE SKIP LOCKED) RETURNING s.queue, s.attempt INTO v_queue, v_attempt;
+    IF NOT FOUND THEN
+        DELETE FROM holdfast.blocked b WHERE b.ctid IN (
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = p_job FOR UPDATE SKIP LOCKED) RETURNING b.queue, b.attempt INTO v_queue, v_attempt;
+    END IF;
+    IF NOT FOUND THEN
+        DELETE FROM holdfast.ready r WHERE r.ctid IN (
+            SELECT x.ctid FROM holdfast.ready x WHERE x.job_id = p_job AND x.flags & 2 <> 0 FOR UPDATE SKIP LOCKED)
+        RETURNING r.queue, r.attempt INTO v_queue, v_attempt;
+    END IF;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO holdfast.cancel_request (job_id, requested_at, reason)
+    VALUES (p_job, holdfast.now(), 'replaced by job ' || p_for) ON CONFLICT DO NOTHING;
+    PERFORM holdfast.end_cancelled_v1(0, ARRAY[p_job], ARRAY[v_queue], ARRAY[v_attempt]);
+    RETURN true;
+END $function$;
+comment on function holdfast.withdraw_v1(bigint,bigint) is 'Ends a waiting job as cancelled, because another one replaces it. False: it does not wait, or somebody is just moving it.';
+
 -- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[], p_company bigint[] DEFAULT NULL::bigint[])
  RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
@@ -3750,6 +5200,27 @@ BEGIN
     END IF;
 END $function$;
 comment on function holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[]) is 'Locks the streams in the order given (callers sort them by name), then inserts in the order of the events. refused_by: the stream whose expected version does not hold; the caller must undo the others.';
+
+-- [function] holdfast.write_log_v1(bigint[],bigint[],smallint[],integer[],bigint[],smallint[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.write_log_v1(p_jobs bigint[], p_leases bigint[], p_attempts smallint[], p_numbers integer[], p_ago_us bigint[], p_levels smallint[], p_loggers text[], p_messages text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_now   timestamptz := holdfast.now();
+    v_today timestamptz := date_trunc('day', v_now, 'UTC');
+BEGIN
+    IF to_regclass('holdfast.log_' || to_char(v_today AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NULL THEN
+        PERFORM holdfast.make_log_partitions_v1();
+    END IF;
+    -- Lines that waited over midnight for the server are told to the new day: the old one's partition may be gone.
+    INSERT INTO holdfast.job_log (job_id, lease, attempt, number, at, level, logger, message)
+    SELECT i.job_id, i.lease, i.attempt, i.number, greatest(v_now - i.ago_us * interval '1 microsecond', v_today), i.level, i.logger, i.message
+    FROM unnest(p_jobs, p_leases, p_attempts, p_numbers, p_ago_us, p_levels, p_loggers, p_messages)
+         AS i(job_id, lease, attempt, number, ago_us, level, logger, message);
+END $function$;
+comment on function holdfast.write_log_v1(bigint[],bigint[],smallint[],integer[],bigint[],smallint[],text[],text[]) is 'Many log lines of many jobs in one statement.';
 
 -- [function] holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.write_outcome_v1(p_job bigint, p_lease bigint, p_state smallint, p_attempt smallint, p_at timestamp with time zone, p_error jsonb)

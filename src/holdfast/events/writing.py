@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -93,11 +94,12 @@ class Writing:
                 trace,
             )
         of = [of for of, _, _ in self.rows]
+        counts = Counter(of)
         rows = [row for _, _, row in self.rows]
         return _SQL["append"], (
             list(self.streams),
             list(self.expected),
-            [of.count(number) for number in range(1, len(self.streams) + 1)] if len(self.streams) > 1 else [len(of)],
+            [counts[number] for number in range(1, len(self.streams) + 1)],
             of,
             [nth for _, nth, _ in self.rows],
             [row.id for row in rows],
@@ -119,17 +121,18 @@ class Writing:
         verdict, positions, versions, recorded_at, detail = answer
         if verdict not in ("appended", "repeated"):
             self._refuse(verdict, detail)
-        order = list(dict.fromkeys(of for of, _, _ in self.rows))
-        places = {of: [n for n, (other, _, _) in enumerate(self.rows) if other == of] for of in order}
+        places: dict[int, list[int]] = {}
+        for place, (of, _, _) in enumerate(self.rows):
+            places.setdefault(of, []).append(place)
         return [
             Appended(
                 self.streams[of - 1],
-                tuple(versions[n] for n in places[of]),
-                tuple(positions[n] for n in places[of]),
+                tuple(versions[place] for place in taken),
+                tuple(positions[place] for place in taken),
                 recorded_at,
                 repeated=verdict == "repeated",
             )
-            for of in order
+            for of, taken in places.items()
         ]
 
     def _refuse(self, verdict: str, detail: str | None) -> NoReturn:
@@ -170,13 +173,13 @@ def prepare(
     if len(set(names)) < len(names):
         raise EventsInvalid("a stream is named twice in one append", remedy="put its events into one Append(…)")
     streams = sorted(names)  # the order in which everybody locks them
+    numbers = {name: number for number, name in enumerate(streams, start=1)}
     expected: dict[str, int | None] = {}
     rows: list[tuple[int, int, _Row]] = []
     given = []
     for append in appends:
         _check_name(append.stream, "a stream")
         expected[append.stream] = _expected_number(append.stream, append.expected_version)
-        number = streams.index(append.stream) + 1 if len(streams) > 1 else 1
         events = _as_events(append.events)
         if not events:
             raise EventsInvalid(f"there is nothing to append to {append.stream!r}", remedy="hand in at least one event")
@@ -187,7 +190,7 @@ def prepare(
                     remedy="append takes one stream; use append_many for several" if single else None,
                 )
             given.append(event.id)
-            rows.append((number, nth, _row(event, types, company, max_bytes)))
+            rows.append((numbers[append.stream], nth, _row(event, types, company, max_bytes)))
     _check_ids([event_id for event_id in given if event_id is not None], len(rows))
     return Writing(
         tuple(streams),

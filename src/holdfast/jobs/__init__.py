@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from holdfast.jobs.batches import Batch, Batches, BatchInfo
 from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
 from holdfast.jobs.declare import declare_tasks
-from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.effects import effects_suppressed, without_effects
+from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
-from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder
-from holdfast.jobs.keeping import Keeper, Promoter, audit, declare_partition_days
+from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, job_holder, log_capture
+from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
+from holdfast.jobs.limit_console import LimitConsole, LimitInfo
+from holdfast.jobs.limits import Limit, Rate, agree
+from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
-from holdfast.jobs.records import Batch, Claimed, Exit, Finished, Left, Outcome
+from holdfast.jobs.reasons import Reason
+from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
+from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
-from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.states import BEFORE_GATES, FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.storable import why_unstorable
 from holdfast.jobs.surroundings import surrounded
-from holdfast.jobs.task import Host, Interception, Request, Task
+from holdfast.jobs.task import AppHome, Call, Host, Interception, Request, Task
+from holdfast.jobs.unique import Unique
+from holdfast.jobs.why import Why
 from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, work_done
 
 __all__ = [
     "BATCHED",
+    "BEFORE_GATES",
     "COMPANY",
     "FINAL",
     "GATED",
@@ -31,11 +41,17 @@ __all__ = [
     "MOVES",
     "SOLO",
     "SUSPECT",
+    "Answer",
+    "AppHome",
     "Batch",
+    "BatchInfo",
+    "Batches",
+    "Call",
     "Claimed",
     "ErrorGroup",
     "Exit",
     "Finished",
+    "Gatekeeper",
     "GiveUp",
     "Host",
     "HotPath",
@@ -47,25 +63,37 @@ __all__ = [
     "Jobs",
     "Keeper",
     "Left",
+    "Limit",
+    "LimitConsole",
+    "LimitInfo",
+    "LogLine",
     "NewJob",
     "Outcome",
     "Place",
     "Portal",
     "Producer",
+    "Progress",
     "Promoter",
     "QueueInfo",
     "QueueLeft",
     "Queues",
+    "Rate",
+    "Reason",
+    "Reports",
     "Request",
     "Retry",
     "RetryAfter",
     "Snooze",
     "Task",
     "TaskWork",
+    "Unique",
     "Verb",
+    "Why",
     "WorkDone",
+    "agree",
     "as_current",
     "audit",
+    "audit_gates",
     "current_job",
     "declare_partition_days",
     "declare_tasks",
@@ -77,9 +105,11 @@ __all__ = [
     "job_holder",
     "leave_apart",
     "legal_verbs",
+    "log_capture",
     "rescue",
     "result_text",
     "seconds_of",
+    "span",
     "surrounded",
     "why_unstorable",
     "without_effects",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,8 +21,13 @@ from holdfast.errors import (
     TaskUnknown,
     TimedOut,
 )
+from holdfast.jobs.batches import page_of
 from holdfast.jobs.durations import seconds_of
+from holdfast.jobs.log_lines import LogLine
+from holdfast.jobs.log_reading import LogReader
+from holdfast.jobs.reports import Progress
 from holdfast.jobs.states import FINAL, Place, Verb, legal_verbs
+from holdfast.jobs.why import Why, why_job
 from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
@@ -52,6 +57,8 @@ class JobInfo:
     error: dict[str, Any] | None
     unique_key: str | None
     cancel_requested: bool
+    progress: Progress | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class QueueInfo:
     ready_is_exact: bool
     oldest_seconds: float | None
     scheduled: int
+    blocked: int
     running: int
     paused_at: datetime | None
     pause_reason: str | None
@@ -105,6 +113,44 @@ class Jobs:
         ]
         return sorted(events, key=lambda event: event["at"])
 
+    async def why(self, job_id: int) -> Why:
+        """Why a job does not run (or does, or has): every reason, with its owner. Raises ``JobNotFound``."""
+        found = await why_job(self._database, job_id)
+        if found is None:
+            raise _unknown(job_id)
+        return found
+
+    async def logs(self, job_id: int, *, limit: int = 1_000) -> Sequence[LogLine]:
+        """The first log lines of a job, in the order they were said. Raises ``JobNotFound``."""
+        lines = await LogReader(self._database, job_id).more(limit)
+        if not lines and await self._state(job_id) is None:
+            raise _unknown(job_id)
+        return lines
+
+    async def follow_logs(self, job_id: int) -> AsyncIterator[LogLine]:
+        """Log lines of a job as they come, until it has ended. Raises ``JobNotFound``."""
+
+        async def has_ended() -> bool:
+            return await self._state(job_id) in FINAL
+
+        if await self._state(job_id) is None:
+            raise _unknown(job_id)
+        async for line in LogReader(self._database, job_id).follow(has_ended):
+            yield line
+
+    async def children(self, job_id: int) -> AsyncIterator[JobInfo]:
+        """The jobs of the batches that a job opened, or was called back for, with their results; read in portions."""
+        async for info in self.pages("children", job_id):
+            yield info
+
+    async def pages(self, what: str, owner: int) -> AsyncIterator[JobInfo]:
+        """The ``members`` of a batch or the ``children`` of a job, oldest id first."""
+        after = 0
+        while ids := await page_of(self._database, what, owner, after):
+            after = ids[-1]
+            for info in reversed(await self._show(ids)):
+                yield info
+
     async def enqueue_by_name(
         self,
         task: str,
@@ -114,16 +160,24 @@ class Jobs:
         priority: int | None = None,
         run_in: float | str | timedelta | None = None,
         unique: str | None = None,
+        lane: str | None = None,
     ) -> int:
         """Enqueue without the application's code: what a worker declared about the task counts, its signature does not.
 
-        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``.
+        Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``, and
+        ``ConfigurationError`` when only the application can work out the key of a limit.
         """
         delay = None if run_in is None else seconds_of(run_in)
         text = msgspec.json.encode(args).decode()
         try:
-            stored = await self._database.fetchval(_SQL["enqueue_by_name"], task, text, queue, priority, delay, unique)
+            stored = await self._database.fetchval(
+                _SQL["enqueue_by_name"], task, text, queue, priority, delay, unique, lane
+            )
         except DRIVER_ERRORS as error:
+            if getattr(error, "sqlstate", None) == "HF007":
+                raise ConfigurationError(
+                    _first_line(error), remedy="enqueue it with --app, or declare the limit by the name of an argument"
+                ) from None
             if getattr(error, "sqlstate", None) == "HF005":
                 raise TaskUnknown(
                     _first_line(error), remedy="start a worker of the application once, or name the queue"
@@ -194,6 +248,7 @@ class Jobs:
                     "args": _json(row["args"]),
                     "result": _json(row["result"]),
                     "error": _json(row["error"]),
+                    "progress": row["progress"] and msgspec.json.decode(row["progress"], type=Progress),
                 }
             )
             for row in rows
@@ -224,9 +279,9 @@ class Queues:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def pause(self, queue: str, *, reason: str | None = None) -> bool:
-        """Claim nothing more from a queue; what runs, runs on. False: it was paused already."""
-        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason))
+    async def pause(self, queue: str, *, reason: str | None = None, by: str | None = None) -> bool:
+        """Claim nothing more from a queue; what runs, runs on. ``by``: who to ask about it. False: it was paused."""
+        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason, by))
         if changed:
             emit("jobs.queue.paused", queue=queue)
         return changed
@@ -242,10 +297,13 @@ class Queues:
         """Live workers, and those that ended within the last ten minutes."""
         return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
 
-    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> bool:
-        """Whether these queues hold ready jobs, retries due within the horizon, or jobs of workers that look dead."""
+    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool, bool]:
+        """Whether these queues hold jobs to run, or retries due within the horizon; whether a batch may be ending.
+
+        Jobs of workers that look dead are about to be put back: they count as jobs to run.
+        """
         row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"] or row["retries"] or row["left_behind"])
+        return bool(row["ready"] or row["left_behind"]), bool(row["retries"]), bool(row["settling"])
 
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""

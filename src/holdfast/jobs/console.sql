@@ -2,8 +2,13 @@
 -- Promise: where each of these jobs stands and what it is, in one snapshot.
 select j.id, j.task, j.queue, p.place as state, j.priority, j.args::text as args, p.attempt, j.max_attempts, j.timeout_seconds,
        holdfast.id_time(j.id) as enqueued_at, p.due_at, p.started_at, p.finished_at, p.worker, p.result::text as result,
-       p.error::text as error, j.unique_key, p.cancel_requested
+       p.error::text as error, j.unique_key, p.cancel_requested,
+       case when g.job_id is not null then jsonb_build_object(
+           'done', g.done, 'total', g.total, 'message', g.message, 'reported_at', g.reported_at)::text end as progress,
+       m.batch_id as batch
 from holdfast.places_v1($1::bigint[]) p join holdfast.every_job j on j.id = p.job_id
+left join holdfast.progress g on g.job_id = p.job_id
+left join holdfast.batch_member m on m.job_id = p.job_id
 where j.id = any($1::bigint[])
 order by j.id desc
 
@@ -35,6 +40,12 @@ select j.id from holdfast.scheduled s join holdfast.every_job j on j.id = s.job_
 where s.job_id < $1::bigint and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
 order by s.job_id desc limit $4::integer
 
+-- name: page_blocked
+-- Promise: the newest jobs older than $1 that wait before a gate.
+select j.id from holdfast.blocked b join holdfast.every_job j on j.id = b.job_id
+where b.job_id < $1::bigint and ($2::text is null or j.queue = $2::text) and ($3::text is null or j.task = $3::text)
+order by b.job_id desc limit $4::integer
+
 -- name: page_ready
 -- Promise: ready jobs older than $1, newest first.
 select j.id from holdfast.ready r join holdfast.every_job j on j.id = r.job_id
@@ -63,7 +74,7 @@ select job_id, place from holdfast.places_v1($1::bigint[])
 
 -- name: pause_queue
 -- Promise: no claim looks into the queue from now on; false: it was paused already.
-select holdfast.pause_queue_v1($1::text, $2::text)
+select holdfast.pause_queue_v1($1::text, $2::text, $3::text)
 
 -- name: resume_queue
 -- Promise: claims look into the queue again; false: it was not paused.
@@ -71,7 +82,7 @@ select holdfast.resume_queue_v1($1::text)
 
 -- name: depths
 -- Promise: one line per queue; depths are exact up to $1 rows.
-select queue, ready, ready_is_exact, oldest_seconds, scheduled, running, paused_at, pause_reason,
+select queue, ready, ready_is_exact, oldest_seconds, scheduled, blocked, running, paused_at, pause_reason,
        completed, failed, cancelled, retried, lost, unfinished_about
 from holdfast.queue_depths_v1($1::integer)
 
@@ -84,12 +95,22 @@ where w.state = 'live' or w.ended_at > holdfast.now() - make_interval(secs => $1
 order by w.id
 
 -- name: left_to_run
--- Promise: what a drained worker of these queues still has to wait for: ready jobs, retries due within $2 seconds, and jobs
--- of workers that look dead, which are about to be put back.
-select (select count(*) from (select from holdfast.ready r where r.queue = any($1::text[])
+-- Promise: what a drained worker of these queues still has to wait for: ready jobs, those before gates that open within $2 seconds, retries due by then,
+-- batches not settled, and jobs of workers that look dead, which are about to be put back.
+select (select count(*) from (select from holdfast.blocked b where b.queue = any($1::text[])
+            and not exists (select from holdfast.queue_pause p where p.queue = b.queue)
+            and case split_part(b.gate, ':', 1)
+                when 'limit' then coalesce((select r.capacity > 0 from holdfast.limit_rule r where r.name = 'limit:' || split_part(b.gate, ':', 2)), true)
+                when 'rate' then exists (select from holdfast.gate g where g.name = b.gate
+                                         and g.opens_at <= holdfast.now() + make_interval(secs => $2::double precision))
+                when 'lane' then not exists (select from holdfast.slot s join holdfast.scheduled d on d.job_id = s.job_id where s.gate = b.gate
+                                             and d.due_at > holdfast.now() + make_interval(secs => $2::double precision))
+                else true end limit 1) as x)
+       + (select count(*) from (select from holdfast.ready r where r.queue = any($1::text[])
             and not exists (select from holdfast.queue_pause p where p.queue = r.queue) limit 1) as x) as ready,
        (select count(*) from (select from holdfast.scheduled s where s.queue = any($1::text[]) and s.attempt > 1
             and s.due_at <= holdfast.now() + make_interval(secs => $2::double precision) limit 1) as x) as retries,
+       exists (select from holdfast.batch_delta) as settling,
        holdfast.left_behind_v1($1::text[]) as left_behind
 
 -- name: backlog
@@ -99,4 +120,5 @@ select count(*) from (select from holdfast.ready r where r.queue = any($1::text[
 -- name: enqueue_by_name
 -- Promise: one job of the task $1 with the arguments $2 is stored as its declaration says; the id, or that of its twin.
 select holdfast.enqueue($1::text, $2::jsonb, queue => $3::text, priority => $4::integer,
-                        run_at => holdfast.now() + make_interval(secs => $5::double precision), unique_key => $6::text)
+                        run_at => holdfast.now() + make_interval(secs => $5::double precision), unique_key => $6::text,
+                        lane => $7::text)

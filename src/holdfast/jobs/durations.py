@@ -31,3 +31,15 @@ def seconds_of(duration: float | str | timedelta) -> float:
     if not 0 <= seconds < 1e10:
         raise ConfigurationError(f"a duration lies between 0 and 300 years, not {duration!r}")
     return seconds
+
+
+def span(seconds: float | None) -> str:
+    """A duration in one or two words: ``840 ms``, ``12 s``, ``6 min``, ``3 h``, ``2 d``."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"

@@ -6,15 +6,15 @@ the server holds in its name and it does not know of can be given back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
 from holdfast.jobs.asking import Asking
 from holdfast.jobs.claim_order import ClaimOrder
-from holdfast.jobs.new_job import COMPANY
-from holdfast.jobs.records import Batch, Claimed, Finished, Left
+from holdfast.jobs.new_job import COMPANY, GATED
+from holdfast.jobs.records import Answer, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _WORKER_SHIFT = 36
@@ -42,6 +42,7 @@ class HotPath:
         self._outstanding: dict[int, int] = {}
         self._over: list[int] = []
         self._unsure: set[int] = set()
+        self.on_gates_freed: Callable[[list[int]], None] = lambda _jobs: None
 
     @property
     def leases(self) -> list[int]:
@@ -53,7 +54,7 @@ class HotPath:
         """Whether leases wait for a call that ends them."""
         return bool(self._over)
 
-    async def work(self, finished: Sequence[Finished], limit: int, *, again: bool = False) -> Batch:
+    async def work(self, finished: Sequence[Finished], limit: int, *, again: bool = False) -> Answer:
         """Write what has finished and claim up to ``limit`` jobs, in one commit.
 
         ``again``: an earlier call with some of these had no answer. On an error nothing is forgotten: call again.
@@ -139,6 +140,8 @@ class HotPath:
         """Jobs whose own transaction has ended their lease."""
         for job in jobs:
             self._outstanding.pop(job.lease, None)
+            if job.flags & GATED:
+                self.on_gates_freed([job.id])
 
     def _draw(self, limit: int) -> int:
         self._drawn += 1
@@ -153,9 +156,9 @@ class HotPath:
         self.asking.end()
         self.order.distrust_hints()
 
-    def _read(self, rows: Iterable[Any]) -> Batch:
+    def _read(self, rows: Iterable[Any]) -> Answer:
         now = monotonic()
-        batch = Batch([], [], dead=False)
+        batch = Answer([], [], dead=False)
         # The server joins payloads by hashing; the order of the claim is restored here.
         for row in sorted(rows, key=_claim_order):
             kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout, trace = row
@@ -178,13 +181,18 @@ class HotPath:
         if over:
             ended = set(over)
             self._over = [lease for lease in self._over if lease not in ended]
+        gated: list[int] = []
         for item in gone:
+            if item.job.flags & GATED:
+                gated.append(item.job.id)
             lease = item.job.lease
             left = self._outstanding.get(lease, 0) - 1
             if left > 0:
                 self._outstanding[lease] = left
             elif self._outstanding.pop(lease, None) is not None:
                 self._over.append(lease)
+        if gated:
+            self.on_gates_freed(gated)
 
     def _lowest(self) -> int:
         return min([*self._outstanding, *self._over, *self._unsure], default=self._drawn)

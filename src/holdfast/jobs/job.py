@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable, Iterator
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.clock import monotonic
-from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statements
+from holdfast.db import DRIVER_ERRORS, Database, Fault, adopt, classify, load_statements
 from holdfast.errors import ConfigurationError, LeaseLost
+from holdfast.jobs.batches import Batch
+from holdfast.jobs.checkpoints import NOTHING, as_text
+from holdfast.jobs.console import JobInfo, Jobs
+from holdfast.jobs.iterate import check, iterate, iterate_sync
+from holdfast.jobs.log_lines import LogCapture
 from holdfast.jobs.new_job import SOLO
 from holdfast.jobs.outcome_text import result_text
 from holdfast.jobs.records import Claimed
+from holdfast.jobs.reports import Reports
+
+if TYPE_CHECKING:
+    from holdfast.jobs.task import Call
+
+T = TypeVar("T")
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
+_REPORTS_SQL = load_statements("holdfast.jobs", "reports.sql")
+_LONGEST_CALL_FROM_A_THREAD_SECONDS = 60.0
+_LONGEST_MESSAGE = 500
 _current: contextvars.ContextVar[list[Job | None]] = contextvars.ContextVar("holdfast_job")
 
 
@@ -46,9 +62,14 @@ class Job:
     """One attempt of a job, as its handler sees it."""
 
     __slots__ = (
+        "_batches",
         "_database",
+        "_iterating",
+        "_kept",
         "_lease_seconds",
+        "_lines",
         "_on_completed",
+        "_reports",
         "cancel_reason",
         "claimed",
         "completed",
@@ -58,9 +79,20 @@ class Job:
     )
 
     def __init__(
-        self, claimed: Claimed, database: Database, lease_seconds: float, on_completed: Callable[[Claimed], None]
+        self,
+        claimed: Claimed,
+        database: Database,
+        lease_seconds: float,
+        on_completed: Callable[[Claimed], None],
+        reports: Reports | None = None,
     ) -> None:
+        """``reports``: where what the job says goes; without it nobody listens, and checkpoints go with the attempt."""
         self.claimed = claimed
+        self._reports = reports
+        self._lines = 0
+        self._iterating = False
+        self._kept: Any = NOTHING
+        self._batches: tuple[str, ...] = ()
         self._database = database
         self._lease_seconds = lease_seconds
         self._on_completed = on_completed
@@ -101,9 +133,136 @@ class Job:
         return f"holdfast-job-{self.claimed.id}"
 
     @property
+    def database(self) -> Database:
+        """The worker's database. Raises ``ConfigurationError`` for a job that runs inline, which has none."""
+        if self._database is None:
+            raise ConfigurationError(
+                f"job {self.id} runs inline, without a database of its own: it has no children",
+                remedy="test it on a database: the fixture holdfast_database, and app.drain()",
+            )
+        return self._database
+
+    @property
     def should_stop(self) -> bool:
         """Whether somebody cancelled the job, the worker is shutting down, or its lease is lost: finish soon."""
         return self.stopping or self.lost or self.cancel_reason is not None
+
+    def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
+        """Say how far the job is: ``job.progress(300, 1000, "matching")``. Call it as often as you like.
+
+        It costs an assignment; what was said last is written about once a second. Also from threads.
+        """
+        if self._reports is not None:
+            text = None if message is None else str(message)[:_LONGEST_MESSAGE].replace("\x00", "\\0")
+            self._reports.progress(self.claimed, int(done), None if total is None else int(total), text)
+
+    async def checkpoint(self, value: Any, *, using: Any = None) -> None:
+        """Keep a JSON value for the next attempt (``last_checkpoint``); returns when it is durable.
+
+        ``using``: a connection of yours. Then the checkpoint commits with what you wrote there, or not at all; for
+        tasks declared ``transactional=True``, whose jobs have a lease of their own. Raises ``LeaseLost`` when another
+        attempt has taken over, ``ResultNotStorable``.
+        """
+        claimed = self.claimed
+        if self._reports is None:
+            as_text(value)
+            self._kept = value
+            return
+        if using is not None:
+            if not claimed.flags & SOLO:
+                raise ConfigurationError(
+                    f"job.checkpoint(using=…) holds the job's lease, and task {self.task!r} shares leases with others",
+                    remedy="declare it with @app.task(transactional=True)",
+                )
+            params = ([claimed.lease], [claimed.id], [as_text(value)])
+            rows = await adopt(using).fetch(_REPORTS_SQL["save_checkpoints"], params)
+            saved = not rows[0][0]
+        else:
+            saved = await self._reports.checkpoints.save(claimed, value)
+        if not saved:
+            self.lost = True
+            raise LeaseLost(
+                f"job {claimed.id} is no longer this worker's: its checkpoint was not saved",
+                remedy="nothing to do: another attempt has taken over",
+            )
+
+    async def last_checkpoint(self, default: Any = None) -> Any:
+        """What an earlier attempt (or this one) saved last; ``default`` when nothing was."""
+        reports = self._reports
+        value = self._kept if reports is None else await reports.checkpoints.last(self.claimed.id)
+        return default if value is NOTHING else value
+
+    def checkpoint_sync(self, value: Any) -> None:
+        """``checkpoint`` for plain functions, which run in threads."""
+        self.from_thread(self.checkpoint(value))
+
+    def last_checkpoint_sync(self, default: Any = None) -> Any:
+        """``last_checkpoint`` for plain functions, which run in threads."""
+        return self.from_thread(self.last_checkpoint(default))
+
+    def iterate(
+        self,
+        source: Iterable[T] | AsyncIterable[T] | Callable[[Any], Iterable[T] | AsyncIterable[T]],
+        *,
+        cursor: Callable[[T], Any] | None = None,
+        every_seconds: float = 1.0,
+    ) -> AsyncIterator[T]:
+        """A loop that the next attempt goes on with: ``async for row in job.iterate(rows): …``.
+
+        Over items that come in the same order every time it goes on by position. Over a function it goes on by cursor:
+        ``job.iterate(lambda last: rows_after(last), cursor=lambda row: row.id)``; the function is given the cursor of
+        the last item done, at first None. A checkpoint is saved every ``every_seconds`` and when the job is to stop;
+        items done since the last one are done again. One such loop a job.
+        """
+        self._begin_loop(source, cursor)
+        return iterate(self, source, cursor, every_seconds)
+
+    def iterate_sync(
+        self,
+        source: Iterable[T] | Callable[[Any], Iterable[T]],
+        *,
+        cursor: Callable[[T], Any] | None = None,
+        every_seconds: float = 1.0,
+    ) -> Iterator[T]:
+        """``iterate`` for plain functions, which run in threads."""
+        self._begin_loop(source, cursor)
+        return iterate_sync(self, source, cursor, every_seconds)
+
+    def batch(
+        self,
+        name: str = "children",
+        *,
+        on_success: Call | None = None,
+        on_failure: Call | None = None,
+        on_finish: Call | None = None,
+        using: Any = None,
+    ) -> Batch:
+        """Children of this job: ``async with job.batch(on_success=combine.with_args()) as batch: batch.add(part, 1)``.
+
+        The job does not wait for them: the callback goes on, and finds their results with ``job.children()``. A job
+        opens a batch of a name once: a later attempt finds what the first has stored (``batch.existing``). If this job
+        is a member of a batch itself, that one ends after this one. Cancelling the job cancels its children.
+        """
+        if name in self._batches:
+            raise ConfigurationError(
+                f"this attempt has opened a batch named {name!r} already",
+                remedy="give each batch of a job its own name",
+            )
+        self._batches = (*self._batches, name)
+        return Batch(
+            _JobHome(self),
+            name,
+            on_success=on_success,
+            on_failure=on_failure,
+            on_finish=on_finish,
+            parent=self.id,
+            using=using,
+        )
+
+    async def children(self) -> AsyncIterator[JobInfo]:
+        """The jobs of the batches that this job opened, or was called back for, with their results."""
+        async for info in Jobs(self.database).children(self.id):
+            yield info
 
     def transaction(self) -> AbstractAsyncContextManager[JobTransaction]:
         """Effects and completion in one commit: ``async with job.transaction() as tx: await tx.execute(…)``.
@@ -159,6 +318,37 @@ class Job:
         self.completed = True
         self._on_completed(claimed)
 
+    def hear(self, record: logging.LogRecord) -> None:
+        """Take a log record of this job's code, from any thread."""
+        reports = self._reports
+        if reports is None or reports.log.level is None or record.levelno < reports.log.level:
+            return
+        self._lines += 1
+        reports.log.hear(self.claimed, self._lines, record)
+
+    def _begin_loop(self, source: Any, cursor: Callable[[Any], Any] | None) -> None:
+        check(source, cursor)
+        if self._iterating:
+            raise ConfigurationError(
+                "a second loop would go on where the first one stopped",
+                remedy="iterate once a job; make two jobs of it, or keep your own job.checkpoint",
+            )
+        self._iterating = True
+
+    def from_thread(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the worker's event loop, for the job's thread. Raises ``ConfigurationError`` elsewhere."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            if self._reports is None:
+                return asyncio.run(call)
+            loop = self._reports.loop
+            return asyncio.run_coroutine_threadsafe(call, loop).result(_LONGEST_CALL_FROM_A_THREAD_SECONDS)
+        call.close()
+        raise ConfigurationError(
+            "a synchronous call would block the event loop it was made on", remedy="await the async form of this call"
+        )
+
     async def _committed_after_all(self) -> bool:
         """The connection died under COMMIT: only the outcome can tell. Waits for the server to be back."""
         return bool(
@@ -169,6 +359,19 @@ class Job:
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} attempt {self.attempt}>"
+
+
+class _JobHome:
+    """A batch is stored from a running job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    async def run(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        return await work(self._job.database)
+
+    def run_sync(self, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
+        return self._job.from_thread(work(self._job.database))
 
 
 def current_job() -> Job | None:
@@ -192,6 +395,16 @@ def job_holder() -> list[Job | None]:
     holder: list[Job | None] = [None]
     _current.set(holder)
     return holder
+
+
+def _route(record: logging.LogRecord) -> None:
+    job = current_job()
+    if job is not None:
+        job.hear(record)
+
+
+log_capture = LogCapture(_route)
+"""Listens to the process's logging for as long as a worker runs in it."""
 
 
 async def _roll_back(transaction: Any) -> None:

@@ -9,6 +9,7 @@ from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, classify, load_statements
 from holdfast.telemetry import get_logger
 
+_GATES = load_statements("holdfast.jobs", "gates.sql")
 _HOT = load_statements("holdfast.jobs", "hot.sql")
 _SQL = load_statements("holdfast.jobs", "keeping.sql")
 _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
@@ -43,9 +44,10 @@ class Promoter:
 class Keeper:
     """Housekeeping that any worker may do; each step is safe for several at once."""
 
-    def __init__(self, database: Database, *, retention_days: int) -> None:
+    def __init__(self, database: Database, *, retention_days: int, job_log_days: int = 7) -> None:
         self._database = database
         self._retention_days = retention_days
+        self._job_log_days = min(job_log_days, retention_days)
 
     async def fold(self) -> bool:
         """Bring the counters up to date. False: another worker is at it."""
@@ -54,6 +56,7 @@ class Keeper:
     async def tidy(self) -> None:
         """Make partitions ahead, forget dead workers and stale keys."""
         await self._database.fetchval(_SQL["make_partitions"], pool="control")
+        await self._database.fetchval(_SQL["make_log_partitions"], pool="control")
         await self._database.fetchval(_SQL["sweep"], 10_000, pool="control")
         await self._database.fetchval(_SQL["forget_workers"], 3600.0, pool="control")
 
@@ -63,6 +66,7 @@ class Keeper:
         Steps: copy the unfinished aside, detach without stopping anybody, look once more, drop. What is interrupted is
         taken up by the next call. A reader that holds a partition only delays its end, nobody else.
         """
+        await self._drop_log_lines()
         for name in await self._names("detached_partitions"):
             await self._drop(name)
         dropped = 0
@@ -99,6 +103,14 @@ class Keeper:
             return False
         return True
 
+    async def _drop_log_lines(self) -> None:
+        try:
+            await self._database.fetchval(_SQL["drop_log_partitions"], self._job_log_days, pool="control")
+        except DRIVER_ERRORS as error:
+            if classify(error) is not Fault.CONTENDED:
+                raise
+            log.info("old log lines of jobs are still being read, they are dropped later")
+
     async def _names(self, statement: str, *params: object) -> list[str]:
         return [row[0] for row in await self._database.fetch(_SQL[statement], *params, pool="control")]
 
@@ -107,6 +119,11 @@ async def audit(database: Database) -> tuple[list[tuple[int, list[str]]], list[t
     """The two laws: jobs that stand in no place or in several, and unfinished jobs that nobody is going to move."""
     standing, moving = await asyncio.gather(database.fetch(_SQL["audit"]), database.fetch(_SQL["audit_movers"]))
     return [(row[0], list(row[1])) for row in standing], [(row[0], row[1], row[2]) for row in moving]
+
+
+async def audit_gates(database: Database) -> list[tuple[str, int | None, str]]:
+    """The law of gates: never more slots than a gate has, each held by a job that may run, and nobody runs without."""
+    return [(row[0], row[1], row[2]) for row in await database.fetch(_GATES["audit_gates"])]
 
 
 async def declare_partition_days(database: Database, days: int) -> None:

@@ -14,6 +14,14 @@ select holdfast.forget_workers_v1(make_interval(secs => $1::double precision))
 -- Promise: partitions exist for at least eight days ahead.
 select holdfast.make_partitions_v1()
 
+-- name: make_log_partitions
+-- Promise: log lines of today and the next two days have a partition.
+select holdfast.make_log_partitions_v1()
+
+-- name: drop_log_partitions
+-- Promise: log lines older than $1 days are gone, by whole days; says how many days.
+select holdfast.drop_log_partitions_v1(make_interval(days => $1::integer))
+
 -- name: set_partition_days
 -- Promise: partitions made from now on are this wide, once the present ones end; only before the first job.
 update holdfast.storage set partition_days = $1::integer
@@ -44,5 +52,6 @@ select holdfast.drop_detached_v1($1::text)
 select job_id, places from holdfast.audit_v1()
 
 -- name: audit_movers
--- Promise: every unfinished job that nobody is going to move.
+-- Promise: every unfinished job, and every batch, that nobody is going to move, or that counts wrongly.
 select job_id, place, trouble from holdfast.audit_movers_v1()
+union all select batch_id, 'batch', trouble from holdfast.audit_batches_v1()

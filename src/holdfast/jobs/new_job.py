@@ -48,10 +48,14 @@ class NewJob:
     timeout_seconds: float | None = None
     unique_key: str | None = None
     trace: str | None = None
+    gates: str | None = None  # one a line
+    covered: int = 15  # places in which the unique key counts, as bits
+    period_us: int | None = None
+    conflict: int = 0
 
 
 def columns(jobs: Sequence[NewJob], ids: Sequence[int] | None) -> tuple[Any, ...]:
-    """The twelve parameters of ``enqueue`` and ``enqueue_keyed``; columns that nobody uses are NULL, not arrays."""
+    """The parameters of ``enqueue``, and the first of ``enqueue_keyed``; what nobody uses is NULL, no array."""
     return (
         ids,
         [job.queue for job in jobs],
@@ -65,7 +69,22 @@ def columns(jobs: Sequence[NewJob], ids: Sequence[int] | None) -> tuple[Any, ...
         _or_null([job.timeout_seconds for job in jobs]),
         _or_null([job.unique_key for job in jobs]),
         _or_null([job.trace for job in jobs]),
+        _or_null([job.gates for job in jobs]),
     )
+
+
+def unique_columns(jobs: Sequence[NewJob]) -> tuple[Any, ...]:
+    """The last three parameters of ``enqueue_keyed``."""
+    return (
+        [job.covered for job in jobs],
+        _or_null([job.period_us for job in jobs]),
+        [job.conflict for job in jobs],
+    )
+
+
+def wanted_at_once(jobs: Sequence[NewJob]) -> set[str]:
+    """Queues to ring for once more at the commit: who was busy when the job was inserted may be idle by then (F21)."""
+    return {job.queue for job in jobs if job.delay_us is None and job.due_at is None}
 
 
 def one_row(job: NewJob, job_id: int) -> tuple[Any, ...]:

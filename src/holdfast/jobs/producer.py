@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast.clock import monotonic
-from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
+from holdfast.db import DRIVER_ERRORS, Database, Fault, HeldConnection, Statement, adopt, classify, load_statements
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
+from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, one_row
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns, wanted_at_once
 
-_SQL = load_statements("holdfast.jobs", "enqueue.sql")
+_SQL = {**load_statements("holdfast.jobs", "enqueue.sql"), **load_statements("holdfast.jobs", "batches.sql")}
 _MOST_TOGETHER = 1000
 _BULK = 10_000
+_INTO_A_BATCH = 5_000
 _REPEAT_FOR_SECONDS = 25.0
 _WORTH_REPEATING = (Fault.CONNECTION_LOST, Fault.NOT_THERE_YET, Fault.CONTENDED)
 
@@ -29,6 +31,8 @@ class Producer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._held = database.hold("user")
+        self._held_for_keyed = database.hold("user")
+        self._keyed_under_way = False
         self._ids = IdSupply(database)
         self._drawing = asyncio.Lock()
         self._waiting: list[tuple[NewJob, asyncio.Future[JobId]]] = []
@@ -38,12 +42,12 @@ class Producer:
     async def enqueue(self, job: NewJob) -> JobId:
         """Store one job; returns when it is durable. Raises ``ArgumentsInvalid``, ``DatabaseUnavailable``."""
         if job.unique_key is not None:
-            return (await self._send("enqueue_keyed", [job], held=False))[0]
+            return await self._enqueue_keyed(job)
         if not self._sending:
             # Nobody to share with: the caller sends its own, without a task, a future and arrays of one.
             self._sending = True
             try:
-                return (await self._send("enqueue_one", [job]))[0]
+                return (await self._send("enqueue_one" if job.gates is None else "enqueue", [job]))[0]
             finally:
                 self._sending = False
                 self._start_sender()
@@ -60,8 +64,21 @@ class Producer:
         for start in range(0, len(jobs), _BULK):
             part = jobs[start : start + _BULK]
             keyed = any(job.unique_key is not None for job in part)
-            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, held=False)
+            ids += await self._send("enqueue_keyed" if keyed else "enqueue", part, on=self._database)
         return ids
+
+    async def enqueue_into(self, into: Into, jobs: Sequence[NewJob]) -> list[JobId]:
+        """Store jobs as members of a batch, five thousand a statement. Raises ``IllegalMove`` when it has ended."""
+        ids: list[JobId] = []
+        for start in range(0, len(jobs), _INTO_A_BATCH):
+            part = jobs[start : start + _INTO_A_BATCH]
+            ids += await self._send("enqueue_into", part, on=self._database, first=(into.batch, into.beside))
+        return ids
+
+    @property
+    def database(self) -> Database:
+        """Where it enqueues."""
+        return self._database
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
         """Wait for what is on its way; after the deadline its callers are told that it is unknown."""
@@ -72,6 +89,17 @@ class Producer:
         waiting, self._waiting = self._waiting, []
         _fail(waiting, DatabaseUnavailable("the application was closed before the job was sent: it was not stored"))
         await self._held.close()
+        await self._held_for_keyed.close()
+
+    async def _enqueue_keyed(self, job: NewJob) -> JobId:
+        """A keyed job may wait for somebody's transaction: it shares neither statement nor connection with others."""
+        if self._keyed_under_way:
+            return (await self._send("enqueue_keyed", [job], on=self._database))[0]
+        self._keyed_under_way = True
+        try:
+            return (await self._send("enqueue_keyed", [job], on=self._held_for_keyed))[0]
+        finally:
+            self._keyed_under_way = False
 
     def _start_sender(self) -> None:
         if self._waiting and not self._sending:
@@ -115,23 +143,34 @@ class Producer:
                 if not answer.done():
                     answer.set_result(job_id)
 
-    async def _send(self, name: str, jobs: Sequence[NewJob], *, held: bool = True) -> list[JobId]:
+    async def _send(
+        self,
+        name: str,
+        jobs: Sequence[NewJob],
+        *,
+        on: Database | HeldConnection | None = None,
+        first: tuple[Any, ...] = (),
+    ) -> list[JobId]:
         """One statement, repeated with the same ids while nobody knows whether it was committed.
 
-        On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere.
+        On the held connection statements go one after the other; bulk, and keyed jobs that may wait, go elsewhere
+        (``on``).
         """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
-        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else columns(jobs, ids)
-        fetchval = self._held.fetchval if held else self._database.fetchval
+        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else (*first, *columns(jobs, ids))
+        if name in ("enqueue_keyed", "enqueue_into"):
+            params += unique_columns(jobs)
+        fetchval = (on or self._held).fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
             try:
                 stored = await fetchval(_SQL[name], *params)
                 if name == "enqueue_one":
                     return [JobId(stored)]
-                return [JobId(new, existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
+                return [JobId(abs(new), existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
             except DRIVER_ERRORS as error:
+                raise_if_over(error)
                 fault = classify(error)
                 if fault is Fault.REPEATED and unsure and await self._all_exist(ids):
                     return [JobId(job_id) for job_id in ids]
@@ -147,30 +186,28 @@ class Producer:
         return len(await self._database.fetch(_SQL["which_exist"], list(ids))) == len(ids)
 
 
-async def enqueue_on(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+async def enqueue_on(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """Enqueue in the transaction of a connection that the caller owns; both commit or neither does."""
     adopted = adopt(connection)
-    rows = await adopted.fetch(*_on_connection(jobs))
-    adopted.at_commit(_SQL["ring"], _wanted_at_once(jobs))
+    rows = await adopted.fetch(*_on_connection(jobs, into))
+    adopted.at_commit(_SQL["ring"], wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 
-def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob]) -> list[JobId]:
+def enqueue_on_sync(connection: Any, jobs: Sequence[NewJob], into: Into | None = None) -> list[JobId]:
     """The same on a connection without await, without an event loop."""
     adopted = adopt(connection)
-    rows = adopted.fetch_sync(*_on_connection(jobs))
-    adopted.at_commit(_SQL["ring"], _wanted_at_once(jobs))
+    rows = adopted.fetch_sync(*_on_connection(jobs, into))
+    adopted.at_commit(_SQL["ring"], wanted_at_once(jobs))
     return _fresh_ids(rows[0][0], jobs)
 
 
-def _wanted_at_once(jobs: Sequence[NewJob]) -> set[str]:
-    """Queues to ring for once more at the commit: who was busy when the job was inserted may be idle by then (F21)."""
-    return {job.queue for job in jobs if job.delay_us is None and job.due_at is None}
-
-
-def _on_connection(jobs: Sequence[NewJob]) -> tuple[Statement, tuple[Any, ...]]:
-    keyed = any(job.unique_key is not None for job in jobs)
-    return _SQL["enqueue_keyed_told" if keyed else "enqueue"], columns(jobs, None)
+def _on_connection(jobs: Sequence[NewJob], into: Into | None) -> tuple[Statement, tuple[Any, ...]]:
+    if into is not None:
+        return _SQL["enqueue_into"], (into.batch, into.beside, *columns(jobs, None), *unique_columns(jobs))
+    if any(job.unique_key is not None for job in jobs):
+        return _SQL["enqueue_keyed_told"], columns(jobs, None) + unique_columns(jobs)
+    return _SQL["enqueue"], columns(jobs, None)
 
 
 def _fresh_ids(stored: Sequence[int], jobs: Sequence[NewJob]) -> list[JobId]:

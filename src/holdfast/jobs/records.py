@@ -66,7 +66,7 @@ class Left:
 
 
 @dataclass(slots=True)
-class Batch:
+class Answer:
     """The answer of one merged call."""
 
     claimed: list[Claimed]

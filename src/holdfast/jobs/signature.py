@@ -30,7 +30,7 @@ class Signature:
         hints = _hints(handler, task)
         parameters = list(inspect.signature(handler).parameters.values())
         self.wants_job = bool(parameters) and hints.get(parameters[0].name) is context_type
-        self._names = []
+        self._names: list[str] = []
         fields: dict[str, Any] = {}
         for parameter in parameters[1:] if self.wants_job else parameters:
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
@@ -56,7 +56,7 @@ class Signature:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The parameters, in their order."""
+        """The parameters in order, without the leading ``job``."""
         return tuple(self._names)
 
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
@@ -98,6 +98,10 @@ class Signature:
             return self._adapter.validate_json(text)  # type: ignore[return-value]  # a TypedDict is a dict
         except ValidationError as error:
             raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
+
+    def by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A call's arguments, each under its name. Raises ``ArgumentsInvalid``."""
+        return self._by_name(args, kwargs)
 
     def describe(self) -> str:
         """The parameters as a reader of an error would write them."""

@@ -15,6 +15,7 @@ class Place(StrEnum):
     """Where a job stands, in the words people see."""
 
     SCHEDULED = "scheduled"  # due later
+    BLOCKED = "blocked"  # waits before a gate: a lane, a limit, a rate
     READY = "ready"  # may be claimed now
     RUNNING = "running"  # leased to a worker
     COMPLETED = "completed"
@@ -26,6 +27,7 @@ class Verb(StrEnum):
     """What moves a job. ``enqueue`` is not among them: it has no place to move from."""
 
     PROMOTE = "promote"  # it is due
+    ADMIT = "admit"  # its gates have room
     CLAIM = "claim"  # a worker takes it under a lease
     COMPLETE = "complete"  # the handler returned
     FAIL = "fail"  # the last attempt failed
@@ -43,6 +45,8 @@ MOVES: Final = MappingProxyType(
         (Place.SCHEDULED, Verb.PROMOTE): Place.READY,
         (Place.SCHEDULED, Verb.RETRY): Place.READY,
         (Place.SCHEDULED, Verb.CANCEL): Place.CANCELLED,
+        (Place.BLOCKED, Verb.ADMIT): Place.READY,
+        (Place.BLOCKED, Verb.CANCEL): Place.CANCELLED,
         (Place.READY, Verb.CLAIM): Place.RUNNING,
         (Place.READY, Verb.CANCEL): Place.CANCELLED,
         (Place.RUNNING, Verb.COMPLETE): Place.COMPLETED,
@@ -55,6 +59,11 @@ MOVES: Final = MappingProxyType(
         (Place.CANCELLED, Verb.RETRY): Place.READY,
     }
 )
+
+BEFORE_GATES: Final = MappingProxyType(
+    {move: Place.BLOCKED for move, target in MOVES.items() if target is Place.READY and move[0] is not Place.BLOCKED}
+)
+"""Where a job with gates goes instead: whatever makes others ready puts it before its gates."""
 
 
 def legal_verbs(place: Place) -> list[Verb]:

@@ -105,6 +105,10 @@ class Attempts:
                 if work.done():
                     return work.result()
                 late = job.stopping = True
+            except asyncio.CancelledError:
+                if late and work.done():
+                    break  # the handler saw that it should stop, and did: late all the same
+                raise
         if late:
             raise JobTimeout(f"took longer than {timeout:g} s; its thread could not be stopped and was waited for")
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 
@@ -22,9 +23,16 @@ class WorkerOptions:
     silence_seconds: float = 60.0
     max_losses: int = 3
     retention_days: int = 30
+    job_log_level: str = "info"
+    job_log_days: int = 7
     drain: bool = False
     drain_horizon_seconds: float = 300.0
     """A drained worker waits for retries due this soon; what a caller scheduled for later is not waited for."""
+
+    @property
+    def kept_log_level(self) -> int | None:
+        """The quietest log line of a job that is kept, as ``logging`` counts levels; None keeps nothing."""
+        return logging.getLevelNamesMapping().get(self.job_log_level.upper())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TypeVar
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Fault, classify
 from holdfast.errors import DatabaseUnavailable
-from holdfast.jobs import Batch, Exit, Finished, HotPath, Left, Outcome, encode_error
+from holdfast.jobs import Answer, Exit, Finished, HotPath, Left, Outcome, encode_error
 from holdfast.telemetry import get_logger
 from holdfast.worker.idleness import Idleness
 from holdfast.worker.options import WorkerOptions
@@ -212,7 +212,7 @@ class Pump:
                 self.on_postponed()  # rung for something that is not due yet
             await self._idleness.nothing()
 
-    async def _ask(self, room: int) -> Batch | None:
+    async def _ask(self, room: int) -> Answer | None:
         """The call itself; None: a row among the endings was at fault, and nothing was done."""
         asked_at = monotonic()
         async with self._call:
@@ -230,7 +230,7 @@ class Pump:
         self._prefetch.answered(len(finished), monotonic() - asked_at)
         return batch
 
-    def _answered(self, batch: Batch, finished: Sequence[Finished]) -> None:
+    def _answered(self, batch: Answer, finished: Sequence[Finished]) -> None:
         for job_id in batch.refused:
             self._on_refused(job_id)
         self._wrote(len(finished))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
-from holdfast.jobs import HotPath, Job, Keeper, Promoter
+from holdfast.jobs import Batches, Gatekeeper, HotPath, Job, Jobs, Keeper, Promoter
 from holdfast.worker.background import Background
 from holdfast.worker.options import WorkerOptions
 from holdfast.worker.pump import Pump
@@ -15,10 +15,11 @@ from holdfast.worker.runners import Runners
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
+_SETTLE_EVERY_SECONDS = 1.0
 
 
 class Services:
-    """Promotion, watermarks, cancel requests, reports, housekeeping."""
+    """Promotion, gates, watermarks, cancel requests, batches, reports, housekeeping."""
 
     def __init__(
         self,
@@ -38,9 +39,13 @@ class Services:
         self._options = options
         self._cancel = cancel
         self._promoter = Promoter(database)
-        self._keeper = Keeper(database, retention_days=options.retention_days)
+        self._gatekeeper = Gatekeeper(database)
+        self._gates = asyncio.Event()
+        self._keeper = Keeper(database, retention_days=options.retention_days, job_log_days=options.job_log_days)
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
+        self._batches = Batches(database, Jobs(database))
+        self._member_ended = asyncio.Event()
         self._reported: set[int] = set()
         self._tidied_at = monotonic()
         self._channel: str | None = None
@@ -48,7 +53,9 @@ class Services:
     async def start(self, background: Background) -> None:
         """Begin all of them."""
         await self._listener.listen("holdfast_cancel", lambda _payload: self._cancels.set())
+        await self._listener.listen("holdfast_gates", lambda _payload: self._gates_changed())
         await self._listen_for_rings()
+        self._hot.on_gates_freed = self._gates_freed
 
         def listen_anew() -> None:
             background.start(self._listen_for_rings(), name="ring channel")
@@ -57,7 +64,9 @@ class Services:
         self._pump.on_postponed = self._due.set  # it may be due sooner than anything known so far
         background.every(0.0, self._promote, name="promotion")
         background.every(_MARKS_EVERY_SECONDS, self._settle_marks, name="watermarks")
+        background.every(0.0, self._open_gates, name="gates")
         background.every(0.0, self._look_for_cancels, name="cancel requests")
+        background.every(0.0, self._settle_batches, name="batches")
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
@@ -76,8 +85,33 @@ class Services:
             await self._listener.listen(channel, self._rung)
         self._pump.stir()
 
-    def _rung(self, _payload: str) -> None:
-        self._pump.ring()
+    def _rung(self, payload: str) -> None:
+        if payload == "gates":
+            self._gates.set()
+        else:
+            self._pump.ring()
+
+    def _gates_freed(self, jobs: list[int]) -> None:
+        self._gatekeeper.freed(jobs)
+        self._gates.set()
+
+    def _gates_changed(self) -> None:
+        self._gatekeeper.sweep_now()
+        self._gates.set()
+
+    async def _open_gates(self) -> float:
+        """Let in whoever may pass its gates, then wait for a reason to look again."""
+        self._gates.clear()
+        queues, pause = await self._gatekeeper.look()
+        if not set(queues).isdisjoint(self._options.queues):
+            self._pump.stir()
+        if pause > 0:
+            try:
+                async with asyncio.timeout(pause):
+                    await self._gates.wait()
+            except TimeoutError:
+                pass
+        return 0.0
 
     async def _promote(self) -> float:
         """Promote, then sleep exactly until the next job is due; a ring, or a second, whatever comes first."""
@@ -106,6 +140,23 @@ class Services:
                 await self._cancels.wait()
         except TimeoutError:
             pass
+        return 0.0
+
+    def member_ended(self) -> None:
+        """A member of a batch has ended here; it may have been the last one."""
+        self._member_ended.set()
+
+    async def _settle_batches(self) -> float:
+        """End batches as soon as a last member has; those whose members end elsewhere within a second."""
+        try:
+            async with asyncio.timeout(_SETTLE_EVERY_SECONDS):
+                await self._member_ended.wait()
+                self._member_ended.clear()
+                await self._pump.settled()
+        except TimeoutError:
+            pass
+        while await self._batches.settle():
+            pass  # a batch that ended may have been the last of the one around it
         return 0.0
 
     async def _report(self) -> None:

@@ -8,13 +8,29 @@ Everything it awaits at the end has a deadline: nothing a handler does, and noth
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from holdfast.clock import monotonic
-from holdfast.db import Database, Listener
-from holdfast.jobs import Claimed, Exit, Finished, HotPath, Job, Left, Outcome, Queues, Task, declare_tasks
+from holdfast.db import DRIVER_ERRORS, Database, Listener
+from holdfast.errors import DatabaseUnavailable
+from holdfast.jobs import (
+    BATCHED,
+    Claimed,
+    Exit,
+    Finished,
+    HotPath,
+    Job,
+    Left,
+    Outcome,
+    Queues,
+    Reports,
+    Task,
+    declare_tasks,
+    log_capture,
+)
 from holdfast.leases import WorkerFacts
 from holdfast.telemetry import emit, get_logger
 from holdfast.worker.attempt import Attempts, Ending
@@ -32,6 +48,10 @@ log = get_logger("worker")
 
 _CANCEL_GRACE_SECONDS = 2.0
 _CLOSE_SECONDS = 3.0
+_REPORT_EVERY_SECONDS = 1.0
+_LAST_REPORT_SECONDS = 1.0
+_SETTLE_SECONDS = 5.0
+"""A drain waits so long for a batch to be ended, once nothing else is left."""
 _UNKNOWN_CLOSE_SECONDS = 0.3
 _RETURNING_SECONDS = 1.0
 
@@ -55,8 +75,9 @@ class Worker:
         self._tasks = tasks
         self._lifeline = lifeline
         self._listener = Listener(database)
+        self._reports: Reports | None = None
         self._background = Background()
-        self._services = ServiceGroup(services)
+        self._hosted = ServiceGroup(services)
         self._threads = ThreadPoolExecutor(options.concurrency, thread_name_prefix="holdfast")
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -70,6 +91,8 @@ class Worker:
         )
         self._hot: HotPath | None = None
         self._pump: Pump | None = None
+        self._services: Services | None = None
+        self._settling_since: float | None = None
         self._returning: Returning | None = None
 
     async def run(self) -> Report:
@@ -106,6 +129,8 @@ class Worker:
         self._lifeline.set_callbacks(on_lost=self._lost, on_cut_off=self._cut_off, on_restored=self._restored)
         if not await self._register():
             return None
+        self._reports = Reports(self._database, log_level=options.kept_log_level)
+        log_capture.start(options.kept_log_level or logging.CRITICAL)
         self._hot = HotPath(self._database, self.id, options.queues)
         idleness = Idleness(self._database, self._listener, options.queues, options.poll_max_seconds, self._background)
         self._pump = Pump(
@@ -118,10 +143,12 @@ class Worker:
             on_refused=self._refused,
         )
         services = Services(self._database, self._hot, self._runners, self._pump, self._listener, options, self.cancel)
+        self._services = services
         await self._listener.start()
         await services.start(self._background)
         self._runners.start()
         self._background.start(self._pump.run(), name="pump")
+        self._background.every(_REPORT_EVERY_SECONDS, self._reports.flush, name="what jobs report")
         self._returning = Returning(
             self._database,
             self._hot,
@@ -132,7 +159,7 @@ class Worker:
             unsure=self._add_all,
         )
         self._returning.start()
-        await self._services.start(
+        await self._hosted.start(
             self.id, self._database, self._listener, self._lifeline.may_work, draining=options.drain
         )
         emit("worker.started", worker=self.id, queues=",".join(options.queues), concurrency=options.concurrency)
@@ -180,7 +207,7 @@ class Worker:
             await pump.found_nothing.wait()
             pump.found_nothing.clear()
             claimed = pump.claimed_count
-            if not self._at_rest(pump) or await self._left_to_run():
+            if not self._at_rest(pump) or any(await self._left_to_run()):
                 continue
             # The answer is older than now: it counts only if nothing has passed through our own hands meanwhile.
             if self._at_rest(pump) and pump.claimed_count == claimed:
@@ -190,17 +217,25 @@ class Worker:
         # What is being given back has left the runners first, so it is asked last.
         return self._runners.quiet and pump.at_rest and not (self._returning and self._returning.under_way)
 
-    async def _left_to_run(self) -> bool:
-        return await Queues(self._database).left_to_run(
+    async def _left_to_run(self) -> tuple[bool, bool, bool]:
+        ready, retries, settling = await Queues(self._database).left_to_run(
             self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
         )
+        if ready or retries or not settling:
+            self._settling_since = None
+            return ready, retries, settling
+        self._settling_since = self._settling_since or monotonic()
+        if monotonic() - self._settling_since < _SETTLE_SECONDS:
+            return ready, retries, True
+        log.warning("a batch is held by an open transaction or cannot be ended: the drain does not wait for it")
+        return ready, retries, False
 
     async def _wind_down(self, pump: Pump) -> None:
         """The phases of an end: give back what has not begun, let run, cancel, write, each within its own time."""
         begun_at = monotonic()
         emit("worker.stopping", worker=self.id, running=len(self._runners.running))
         pump.claiming = False
-        self._services.stop()
+        self._hosted.stop()
         self._give_back(pump, self._runners.take_back())
         for job, _ in self._runners.running.values():
             job.stopping = True
@@ -235,16 +270,17 @@ class Worker:
         give_up_at = monotonic() + seconds
         # Several conditions at once, and once in a worker's life: looking is simpler than being told.
         while monotonic() < give_up_at and not (hurry and self._hurry.is_set()):
-            if not self._runners.running and self._services.stopped:
+            if not self._runners.running and self._hosted.stopped:
                 return
             await asyncio.sleep(0.01)
 
     async def _close(self) -> None:
-        await self._services.close(1.0)
+        await self._hosted.close(1.0)
         if self._returning is not None:
             await self._returning.close(_RETURNING_SECONDS)
         await self._background.close(1.0)
         await self._runners.close(1.0)
+        await self._last_reports()
         self._threads.shutdown(wait=False, cancel_futures=True)
         # Nobody answers a goodbye of one who never had a number.
         await self._lifeline.close(_CLOSE_SECONDS if self.id else _UNKNOWN_CLOSE_SECONDS)
@@ -253,8 +289,19 @@ class Worker:
             await self._hot.close()
         emit("worker.stopped", worker=self.id, completed=self.report.completed, failed=self.report.failed)
 
+    async def _last_reports(self) -> None:
+        """What the last jobs said; nothing waits for it when the database does not answer."""
+        if self._reports is None:
+            return
+        log_capture.stop()
+        try:
+            async with asyncio.timeout(_LAST_REPORT_SECONDS):
+                await self._reports.flush()
+        except (*DRIVER_ERRORS, DatabaseUnavailable, TimeoutError) as error:
+            log.warning("the last words of jobs could not be written: %s", error)
+
     def _make_job(self, claimed: Claimed) -> Job:
-        return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone)
+        return Job(claimed, self._database, self.options.silence_seconds, self._completed_alone, self._reports)
 
     def _returned(self, left: list[Left], refused: list[int]) -> None:
         """Waiting jobs have gone back while this loop did something else."""
@@ -282,6 +329,8 @@ class Worker:
     def _ended(self, claimed: Claimed, ending: Ending) -> None:
         if self._pump is None:
             return
+        if claimed.flags & BATCHED and self._services is not None:
+            self._services.member_ended()
         if ending is None:
             self._pump.freed()
             return

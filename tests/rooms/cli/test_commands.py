@@ -169,3 +169,22 @@ def test_help_shows_examples(run: Run, group: tuple[str, ...]) -> None:
 
     assert status == 0
     assert "$ holdfast" in out or group in [("job",), ("queue",), ("db",)]
+
+
+def test_limits_are_listed_set_and_reset(run: Run, database_url: str) -> None:
+    assert "no limits" in run("limit", "list")[2]
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "select holdfast.declare_limits_v1('{limit:api,rate:mail}', '{5,100}', '{null,60000000}',"
+            " array['{}', '{}']::jsonb[])"
+        )
+    assert run("limit", "set", "api", "7")[0] == 0
+    found = {(limit["kind"], limit["name"]): limit for limit in data(run("limit", "list", "--json"))}
+    assert (found["limit", "api"]["capacity"], found["limit", "api"]["declared"]) == (7, 5)
+    assert found["rate", "mail"]["per_seconds"] == 60
+    assert "declared 5" in run("limit", "list")[1]
+    assert run("limit", "reset", "api")[0] == 0
+    assert data(run("limit", "list", "--json"))[0]["capacity"] == 5
+    status, _, said = run("limit", "set", "apy", "7")
+    assert status == 2
+    assert "holdfast limit list" in said

@@ -160,6 +160,13 @@ async def test_several_streams_are_appended_to_at_once_in_the_callers_order(app:
     assert [event.data["number"] for event in await app.events.read_stream("z")] == [1, 2]
 
 
+async def test_thousands_of_streams_in_one_append(app: Holdfast) -> None:
+    done = await app.events.append_many([Append(f"s-{number}", placed(number)) for number in range(3000)])
+
+    assert len({one.position for one in done}) == 3000
+    assert {one.version for one in done} == {1}
+
+
 async def test_a_transaction_that_is_rolled_back_leaves_nothing(
     app: Holdfast, outsider: asyncpg.Connection[Any]
 ) -> None:

@@ -6,9 +6,22 @@ from collections.abc import Awaitable
 from dataclasses import replace
 from typing import TypeVar
 
+from holdfast import Holdfast
 from holdfast.clock import monotonic
 from holdfast.db import Database, Statement
-from holdfast.jobs import Claimed, Exit, Finished, HotPath, Left, Outcome, audit, encode_error, rescue
+from holdfast.jobs import (
+    Claimed,
+    Exit,
+    Finished,
+    Gatekeeper,
+    HotPath,
+    Left,
+    Outcome,
+    audit,
+    audit_gates,
+    encode_error,
+    rescue,
+)
 
 T = TypeVar("T")
 
@@ -79,6 +92,21 @@ async def assert_conserved(database: Database) -> None:
     """Every job stands in exactly one place."""
     misplaced, _ = await audit(database)
     assert misplaced == []
+
+
+async def admit(app: Holdfast, *freed: int, sweep: bool = False) -> list[str]:
+    """Look at the gates as a worker does after these jobs have ended; ``sweep`` looks at all of them."""
+    keeper = Gatekeeper(app.database, sweep_every_seconds=float("inf"))
+    if sweep:
+        keeper.sweep_now()
+    keeper.freed(freed)
+    queues, _ = await keeper.look()
+    return queues
+
+
+async def assert_gates_kept(database: Database) -> None:
+    """Never more slots than a gate has, each held by a job that may run, and nobody runs without."""
+    assert await audit_gates(database) == []
 
 
 def _finished(job: Claimed, outcome: Outcome, *, result: str | None = None, error: str | None = None) -> Finished:

@@ -25,6 +25,8 @@ KEYED = """
                                      ARRAY[0]::smallint[], NULL, NULL, NULL, NULL, ARRAY[$1], NULL)"""
 RETRY = "SELECT holdfast.retry_v1($1)"
 CANCEL = "SELECT * FROM holdfast.cancel_v1(ARRAY[$1::bigint], NULL)"
+ADMIT = "SELECT * FROM holdfast.admit_v1($1, 0, NULL, 1000)"
+LINE_UP = "SELECT holdfast.line_up_v1(ARRAY[$1::bigint], ARRAY['default'], '{5}', '{1}', '{8}')"
 
 FILL = f"""
     INSERT INTO holdfast.job (id, queue, task, args, priority, flags, unique_key)
@@ -41,6 +43,16 @@ FILL = f"""
     FROM (SELECT * FROM holdfast.job ORDER BY id OFFSET {FULL} * 2) AS j;
     INSERT INTO holdfast.unique_key (hash, generation, job_id)
     SELECT holdfast.key_hash_v1(j.unique_key), 1, j.id FROM holdfast.job j WHERE j.unique_key IS NOT NULL;
+    INSERT INTO holdfast.blocked (gate, job_id, queue, priority, attempt, flags, gates)
+    SELECT g.gate, g.id, 'default', 5, 1, 8, g.gate FROM (
+        SELECT j.id, CASE j.id % 3 WHEN 0 THEN 'lane:long' WHEN 1 THEN 'lane:' || j.id ELSE 'limit:l:' END AS gate
+        FROM holdfast.job j ORDER BY j.id OFFSET {FULL} * 2) AS g;
+    INSERT INTO holdfast.slot (job_id, gate) SELECT n, 'lane:s' || n FROM generate_series(1, 50000) AS n;
+    INSERT INTO holdfast.limit_rule (name, declared, declared_at) VALUES ('limit:l', 100, now());
+    INSERT INTO holdfast.gate (name) SELECT 'lane:g' || n FROM generate_series(1, 20000) AS n;
+    UPDATE holdfast.job SET gates = 'lane:long', flags = 8 WHERE id = (SELECT min(id) FROM holdfast.job);
+    UPDATE holdfast.job SET gates = 'limit:l:', flags = 8
+    WHERE id = (SELECT id FROM holdfast.job ORDER BY id OFFSET 1 LIMIT 1);
     INSERT INTO holdfast.lease_exit (lease, job_id) SELECT n, n FROM generate_series(1, 20000) AS n;
     INSERT INTO holdfast.failed_attempt SELECT n, 1, 1, now(), now(), '{{}}' FROM generate_series(1, 20000) AS n;
     INSERT INTO holdfast.loss SELECT n, 1, now(), false FROM generate_series(1, 20000) AS n"""
@@ -79,8 +91,9 @@ class Session:
             await self.finish(await self.claim(10))
             await self.marks()
             await self.connection.fetch(PROMOTE)
-            for statement, value in ((RETRY, n), (CANCEL, n)):
+            for statement, value in ((RETRY, n), (CANCEL, n), (LINE_UP, n)):
                 await self.connection.fetch(statement, value)
+            await self.connection.fetch(ADMIT, [n])
             undo = self.connection.transaction()
             await undo.start()
             await self.connection.fetchval(TAKE_KEY, f"warm{n}", n)
@@ -117,6 +130,7 @@ async def test_hot_statements_planned_on_empty_tables_stay_cheap_on_full_ones(fu
     )
     failed = await outsider.fetchval("SELECT job_id FROM holdfast.outcome WHERE state = 2 ORDER BY job_id LIMIT 1")
     ready = await outsider.fetchval("SELECT max(job_id) FROM holdfast.ready")
+    gated = [row["id"] for row in await outsider.fetch("SELECT id FROM holdfast.job ORDER BY id LIMIT 2")]
     jobs: list[Any] = []
 
     async def claim() -> None:
@@ -142,6 +156,9 @@ async def test_hot_statements_planned_on_empty_tables_stay_cheap_on_full_ones(fu
         "enqueue with a held key": await work_of(full, fetch(KEYED, keyed["unique_key"])),
         "enqueue with a new key": await work_of(full, fetch(KEYED, "newer")),
         "retry": await work_of(full, fetch(RETRY, failed)),
+        "line up": await work_of(full, fetch(LINE_UP, gated[0])),
+        "look after a lane was freed": await work_of(full, fetch(ADMIT, gated[:1])),
+        "look after a limit was freed": await work_of(full, fetch(ADMIT, gated[1:])),
     }
     assert len(jobs) == 100
     too_much = {name: rows for name, rows in work.items() if rows[0] > 500 or rows[1] > 2000}

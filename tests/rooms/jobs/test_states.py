@@ -12,8 +12,9 @@ import pytest
 
 from holdfast import Holdfast
 from holdfast.errors import IllegalMove
-from holdfast.jobs import FINAL, MOVES, Claimed, Place, Verb, legal_verbs
+from holdfast.jobs import BEFORE_GATES, FINAL, MOVES, Claimed, Place, Verb, legal_verbs
 from tests.rooms.jobs.hand import Hand, assert_conserved, stale
+from tests.rooms.jobs.hand import admit as opened
 from tools.states import PAGE, picture, with_picture
 
 
@@ -37,14 +38,18 @@ class Stage:
         return stale(Claimed(self.job_id, self.hand.worker << 36, "default", 5, 1, 0, "t", "{}", None, None, None, 0.0))
 
 
-async def reach(app: Holdfast, outsider: Any, place: Place) -> Stage:
-    """A job that stands in the given place."""
+async def reach(app: Holdfast, outsider: Any, place: Place, *, lane: str | None = None) -> Stage:
+    """A job that stands in the given place; ``lane``: one that has a gate before it."""
 
     @app.task
     async def work() -> None: ...
 
-    request = work.options(run_in="1h") if place is Place.SCHEDULED else work
+    request = work.options(
+        run_in="1h" if place is Place.SCHEDULED else None, lane="a" if place is Place.BLOCKED else lane
+    )
     stage = Stage(app, outsider, await Hand.registered(app.database), await request.enqueue())
+    if lane and place not in (Place.SCHEDULED, Place.BLOCKED):
+        await opened(app)
     if place in (Place.RUNNING, Place.COMPLETED, Place.FAILED):
         stage.claimed = await stage.hand.claim_one()
     if place is Place.COMPLETED:
@@ -63,6 +68,10 @@ async def promote(stage: Stage) -> bool:
     async with stage.outsider.transaction():
         await stage.outsider.execute("SET LOCAL holdfast.clock_offset = '2 hours'")
         return bool(await stage.outsider.fetchval("SELECT promoted FROM holdfast.promote_v1('-infinity', 10)"))
+
+
+async def admit(stage: Stage) -> bool:
+    return bool(await opened(stage.app))
 
 
 async def claim(stage: Stage) -> bool:
@@ -103,6 +112,7 @@ async def retry(stage: Stage) -> bool:
 
 DEEDS: dict[Verb, Callable[[Stage], Awaitable[bool]]] = {
     Verb.PROMOTE: promote,
+    Verb.ADMIT: admit,
     Verb.CLAIM: claim,
     Verb.COMPLETE: complete,
     Verb.FAIL: fail,
@@ -124,6 +134,18 @@ async def test_a_verb_moves_a_job_exactly_as_the_table_says(
     assert accepted == ((place, verb) in MOVES)
     assert await stage.place() == MOVES.get((place, verb), place)
     await assert_conserved(app.database)
+
+
+@pytest.mark.parametrize(("place", "verb"), BEFORE_GATES)
+async def test_what_makes_others_ready_puts_a_job_with_gates_before_them(
+    app: Holdfast, outsider: Any, place: Place, verb: Verb
+) -> None:
+    stage = await reach(app, outsider, place, lane="a")
+    assert await DEEDS[verb](stage)
+    assert await stage.place() == BEFORE_GATES[place, verb] == Place.BLOCKED
+    await assert_conserved(app.database)
+    assert await admit(stage)
+    assert await stage.place() == Place.READY
 
 
 @pytest.mark.parametrize("verb", [Verb.COMPLETE, Verb.FAIL, Verb.POSTPONE, Verb.RETURN])
@@ -153,7 +175,7 @@ def test_nothing_but_retry_moves_a_job_out_of_a_final_place() -> None:
 
 
 def test_every_place_can_be_reached_and_left_for_a_final_one() -> None:
-    reached = {Place.READY, Place.SCHEDULED}  # by enqueue
+    reached = {Place.READY, Place.SCHEDULED, Place.BLOCKED}  # by enqueue
     for _ in Place:
         reached |= {target for (place, _), target in MOVES.items() if place in reached}
     assert reached == set(Place)

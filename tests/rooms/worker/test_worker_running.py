@@ -50,7 +50,7 @@ async def test_a_drain_does_not_trust_an_answer_that_was_overtaken(
     async def work() -> None:
         raise ValueError
 
-    async def overtaken(worker: Worker) -> bool:
+    async def overtaken(worker: Worker) -> tuple[bool, bool, bool]:
         answer = await asked(worker)
         if not ids:
             ids.append(await work.enqueue())

@@ -2,7 +2,8 @@
 --
 -- A job is an immutable row; its state is the one place it stands in:
 --     scheduled   due later                      ready     may be claimed now
---     lease       claimed by a worker            outcome   finished, for good
+--     blocked     waits for a gate to open       lease     claimed by a worker
+--     outcome     finished, for good
 -- Conservation law: every job stands in exactly one of them. Places and leases are inserted and deleted,
 -- never updated, because a claim deletes by row address what it locked a moment before.
 -- Lock order: worker, lease, unique_key, place rows, cancel_request. Workers skip what is locked, they do not wait.
@@ -44,10 +45,13 @@ CREATE TABLE holdfast.job (
     timeout_seconds real     CHECK (timeout_seconds > 0),
     unique_key      text,
     trace           jsonb,
+    gates           text COLLATE "C",
     PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 COMMENT ON TABLE holdfast.job IS 'One request for a task, written once. No default partition: retention detaches concurrently.';
 COMMENT ON COLUMN holdfast.job.flags IS '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
+COMMENT ON COLUMN holdfast.job.gates IS
+    'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
 COMMENT ON COLUMN holdfast.job.priority IS '0 runs first, 9 last; every level is probed in every claim';
 
 CREATE TABLE holdfast.outcome (
@@ -101,6 +105,87 @@ CREATE INDEX scheduled_due ON holdfast.scheduled (due_at);
 CREATE UNIQUE INDEX scheduled_job ON holdfast.scheduled (job_id);
 COMMENT ON TABLE holdfast.scheduled IS 'Due later: run_at of the caller, or the next attempt of a retry or snooze.';
 
+-- Gates. A lane lets one job in at a time, a limit N, a rate N within a time; all three are one mechanism. Applications only
+-- insert: the job into the line of its first gate, and a call. Workers, one at a time, let jobs into ready with their slots
+-- already taken, or line them up before the gate that is full.
+CREATE SEQUENCE holdfast.blocked_number;        -- place in line; drawn inside the insert, CACHE 1
+CREATE TABLE holdfast.blocked (
+    gate     text     NOT NULL COLLATE "C" DEFAULT '',
+    rank     bigint   NOT NULL DEFAULT 0,
+    seq      bigint   NOT NULL DEFAULT nextval('holdfast.blocked_number'),
+    job_id   bigint   NOT NULL,
+    queue    text     NOT NULL COLLATE "C",
+    priority smallint NOT NULL,
+    attempt  smallint NOT NULL,
+    flags    smallint NOT NULL,
+    gates    text     NOT NULL COLLATE "C"
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
+CREATE UNIQUE INDEX blocked_line ON holdfast.blocked (gate, rank, seq);
+CREATE UNIQUE INDEX blocked_job ON holdfast.blocked (job_id);
+COMMENT ON TABLE holdfast.blocked IS
+    'Waits before a gate, in the order (rank, seq); without a gate it is to be lined up by a worker, because its line is shared fairly.';
+
+CREATE SEQUENCE holdfast.gate_call_number;
+CREATE TABLE holdfast.gate_call (
+    id   bigint NOT NULL DEFAULT nextval('holdfast.gate_call_number'),
+    gate text   NOT NULL COLLATE "C",
+    rank bigint NOT NULL,
+    seq  bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
+CREATE INDEX gate_call_order ON holdfast.gate_call (id);
+COMMENT ON TABLE holdfast.gate_call IS
+    'Somebody new stands before this gate, nowhere before (rank, seq): whoever sees it looks at the gate. Commits with the job, so none is missed.';
+
+CREATE TABLE holdfast.slot (
+    job_id bigint NOT NULL,
+    gate   text   NOT NULL COLLATE "C",
+    PRIMARY KEY (job_id, gate)
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 20000,
+        autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
+CREATE INDEX slot_gate ON holdfast.slot (gate, job_id);
+COMMENT ON TABLE holdfast.slot IS
+    'A place under a gate, taken before its job becomes ready. That of a limit goes with the lease, that of a lane with the end of the job.';
+
+CREATE TABLE holdfast.gate (
+    name      text   PRIMARY KEY COLLATE "C",
+    mark_rank bigint NOT NULL DEFAULT -9223372036854775808,
+    mark_seq  bigint NOT NULL DEFAULT 0,
+    virtual   bigint NOT NULL DEFAULT 0,
+    low_slot  bigint NOT NULL DEFAULT 0,
+    opens_at  timestamptz
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0, vacuum_truncate = off);
+CREATE INDEX gate_opening ON holdfast.gate (opens_at) WHERE opens_at IS NOT NULL;
+COMMENT ON TABLE holdfast.gate IS 'A gate before which a line has formed. Nobody stands in it before the mark, no slot of it is held by a job before low_slot; virtual: how far a fairly shared line has come.';
+
+CREATE TABLE holdfast.gate_share (
+    gate   text   NOT NULL COLLATE "C",
+    share  text   NOT NULL COLLATE "C",
+    finish bigint NOT NULL,
+    PRIMARY KEY (gate, share)
+);
+COMMENT ON TABLE holdfast.gate_share IS 'Where in a fairly shared line the last job of each key stands: its next one goes a step behind.';
+
+CREATE TABLE holdfast.rate_block (
+    gate    text        NOT NULL COLLATE "C",
+    ends_at timestamptz NOT NULL,
+    taken   integer     NOT NULL,
+    PRIMARY KEY (gate, ends_at)
+) WITH (fillfactor = 50, vacuum_truncate = off);
+COMMENT ON TABLE holdfast.rate_block IS 'Tokens of a rate taken together, and when they come back: a window later.';
+
+CREATE TABLE holdfast.limit_rule (
+    name        text    PRIMARY KEY COLLATE "C",
+    declared    integer NOT NULL CHECK (declared >= 0),
+    chosen      integer CHECK (chosen >= 0),
+    capacity    integer GENERATED ALWAYS AS (coalesce(chosen, declared)) STORED,
+    per_us      bigint  CHECK (per_us > 0),
+    weights     jsonb   NOT NULL DEFAULT '{}',
+    declared_at timestamptz NOT NULL
+);
+COMMENT ON TABLE holdfast.limit_rule IS 'limit:NAME and rate:NAME as the application declares them; chosen is what an operator prefers. Per key of each.';
+
 CREATE TABLE holdfast.lease (
     id         bigint      PRIMARY KEY,
     job_ids    bigint[]    NOT NULL,
@@ -143,9 +228,10 @@ CREATE TABLE holdfast.unique_key (
     hash       uuid   NOT NULL,
     generation bigint NOT NULL,
     job_id     bigint NOT NULL,
+    until      timestamptz,
     PRIMARY KEY (hash, generation)
 ) WITH (vacuum_truncate = off);
-COMMENT ON TABLE holdfast.unique_key IS 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over.';
+COMMENT ON TABLE holdfast.unique_key IS 'The newest generation of a key names its holder; the key of a finished job is stale and may be taken over, at the earliest at until.';
 
 CREATE TABLE holdfast.cancel_request (
     job_id       bigint      PRIMARY KEY,
@@ -157,7 +243,8 @@ COMMENT ON TABLE holdfast.cancel_request IS 'Somebody wants this job not to run;
 CREATE TABLE holdfast.queue_pause (
     queue     text        PRIMARY KEY COLLATE "C",
     paused_at timestamptz NOT NULL,
-    reason    text
+    reason    text,
+    paused_by text
 );
 COMMENT ON TABLE holdfast.queue_pause IS 'Queues that no claim looks into.';
 
@@ -168,6 +255,7 @@ CREATE TABLE holdfast.task (
     flags           smallint NOT NULL,
     max_attempts    smallint NOT NULL,
     timeout_seconds real,
+    gates           jsonb,
     declared_at     timestamptz NOT NULL
 );
 COMMENT ON TABLE holdfast.task IS 'What workers declared about their tasks, so that SQL callers need to name only the task.';

@@ -8,10 +8,35 @@
 CREATE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 BEGIN
-    RETURN;
+    PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
+    -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
+    IF 10 > ALL (p_moves) THEN
+        DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
+        RETURN;
+    END IF;
+    DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
+    WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
 END $$;
 COMMENT ON FUNCTION holdfast.tell_company_v1 IS
     'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
+
+CREATE FUNCTION holdfast.line_up_v1(
+    p_jobs bigint[], p_queues text[], p_priorities smallint[], p_attempts smallint[], p_flags smallint[]
+) RETURNS void
+LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
+    WITH lined_up AS (
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(j.gates), holdfast.rank_v1(j.gates, i.priority, holdfast.now()),
+               i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
+        FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
+        JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
+              UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+        WHERE i.flags & 8 <> 0 ORDER BY i.at
+        RETURNING gate, rank, seq
+    )
+    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT l.gate, min(l.rank), min(l.seq) FROM lined_up l GROUP BY l.gate
+$$;
+COMMENT ON FUNCTION holdfast.line_up_v1 IS 'Puts those of the jobs that have gates before them (again); whoever is the head of its lane passes at once.';
 
 CREATE FUNCTION holdfast.company_among_v1(p_jobs bigint[]) RETURNS bigint[]
 LANGUAGE sql STABLE AS $$
@@ -176,11 +201,16 @@ BEGIN
         SELECT i.queue, i.priority, i.job_id, i.attempt, i.flags
         FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
              AS i(job_id, delay_us, queue, priority, attempt, flags)
-        WHERE i.delay_us <= 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
+        WHERE i.delay_us <= 0 AND i.flags & 8 = 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'));
         IF EXISTS (SELECT FROM unnest(p_flags) AS f WHERE f & 24 <> 0) THEN
             PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg((10 + i.move)::smallint))
             FROM unnest(p_leases, p_jobs, p_moves, p_flags) AS i(lease, job_id, move, flags)
             WHERE i.flags & 24 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
+            HAVING count(*) > 0;
+            PERFORM holdfast.line_up_v1(array_agg(i.job_id), array_agg(i.queue), array_agg(i.priority), array_agg(i.attempt), array_agg(i.flags))
+            FROM unnest(p_jobs, p_delays_us, p_queues, p_priorities, p_attempts, p_flags)
+                 AS i(job_id, delay_us, queue, priority, attempt, flags)
+            WHERE i.delay_us <= 0 AND i.flags & 8 <> 0 AND i.job_id = ANY (v_left) AND i.job_id <> ALL (coalesce(v_cancel, '{}'))
             HAVING count(*) > 0;
         END IF;
         IF cardinality(v_cancel) > 0 THEN
@@ -216,6 +246,7 @@ BEGIN
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
                                          array_fill(3::smallint, ARRAY[cardinality(v_company)]));
+        PERFORM pg_notify('holdfast_gates', '');
     END IF;
 END $$;
 COMMENT ON FUNCTION holdfast.end_cancelled_v1 IS 'Ends jobs that nobody runs any more as cancelled. The caller has taken them out of their place.';

@@ -127,10 +127,16 @@ BEGIN
             INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
             IF v_job.flags & 24 <> 0 THEN
                 PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[2::smallint]);
+                PERFORM pg_notify('holdfast_gates', '');
             END IF;
         ELSE
-            INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-            VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            IF v_job.flags & 8 = 0 THEN
+                INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+                VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            ELSE
+                PERFORM holdfast.line_up_v1(ARRAY[v_job.id], ARRAY[v_job.queue::text], ARRAY[v_job.priority], ARRAY[v_job.attempt],
+                                            ARRAY[(v_job.flags | 4)::smallint]);
+            END IF;
             IF v_job.flags & 24 <> 0 THEN
                 PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[14::smallint]);
             END IF;
@@ -163,11 +169,19 @@ BEGIN
     WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
     PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    WITH back AS MATERIALIZED (
+        SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
+               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+    ), before_gates AS (
+        SELECT count(holdfast.line_up_v1(ARRAY[b.id], ARRAY[b.queue::text], ARRAY[b.priority], ARRAY[b.attempt], ARRAY[b.flags])) AS n
+        FROM back b WHERE b.flags & 8 <> 0
+    )
     INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint,
-           (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint
-    FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
-          UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j;
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) = 0
+    UNION ALL
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) > 0;
     v_company := holdfast.company_among_v1(v_jobs);
     IF v_company IS NOT NULL THEN
         PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),

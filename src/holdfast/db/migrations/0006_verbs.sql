@@ -18,19 +18,20 @@ LANGUAGE sql STABLE AS $$
     )
     SELECT j.id,
            CASE WHEN o.state = 1 THEN 'completed' WHEN o.state = 2 THEN 'failed' WHEN o.state = 3 THEN 'cancelled'
-                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
-           coalesce(o.attempt, s.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
+                WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN b.job_id IS NOT NULL THEN 'blocked' WHEN h.job_id IS NOT NULL THEN 'running' ELSE 'ready' END,
+           coalesce(o.attempt, s.attempt, b.attempt, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint),
            coalesce(h.lease, o.lease), nullif(coalesce(h.lease, o.lease) >> 36, 0), s.due_at,
            coalesce(o.started_at, h.claimed_at), o.finished_at, o.result, o.error, c.job_id IS NOT NULL
     FROM holdfast.every_job j
     LEFT JOIN holdfast.every_outcome o ON o.job_id = j.id AND o.job_id = ANY (p_jobs)
     LEFT JOIN holdfast.scheduled s ON s.job_id = j.id
+    LEFT JOIN holdfast.blocked b ON b.job_id = j.id
     LEFT JOIN held h ON h.job_id = j.id AND o.job_id IS NULL
     LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
     WHERE j.id = ANY (p_jobs)
 $$;
 COMMENT ON FUNCTION holdfast.places_v1 IS
-    'Where each job stands, for people. One snapshot: what is neither finished, scheduled nor leased is ready, so ready needs no index by id.';
+    'Where each job stands, for people. One snapshot: what is neither finished, scheduled, blocked nor leased is ready, so ready needs no index by id.';
 
 CREATE FUNCTION holdfast.left_behind_v1(p_queues text[]) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
@@ -65,13 +66,17 @@ BEGIN
         DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
         RETURNING s.job_id, s.queue, s.attempt
+    ), in_line AS (
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
+            SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
+        RETURNING b.job_id, b.queue, b.attempt
     ), now_ready AS (
         DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.ready x
             WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_open))
               AND x.job_id = ANY (v_open) FOR UPDATE SKIP LOCKED))
         RETURNING r.job_id, r.queue, r.attempt
-    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM now_ready),
+    ), waiting AS (SELECT * FROM later UNION ALL SELECT * FROM in_line UNION ALL SELECT * FROM now_ready),
     ended AS (
         SELECT array_agg(w.job_id) AS jobs, array_agg(w.queue::text) AS queues, array_agg(w.attempt) AS attempts FROM waiting w
     )
@@ -80,17 +85,31 @@ BEGIN
     IF cardinality(v_open) > coalesce(cardinality(v_ended), 0) THEN
         PERFORM pg_notify('holdfast_cancel', '');
     END IF;
+    PERFORM holdfast.cancel_children_v1(p_jobs, p_reason);
     RETURN QUERY SELECT i.id, CASE WHEN i.id = ANY (v_ended) THEN 'cancelled' WHEN i.id = ANY (v_open) THEN 'requested'
                                    WHEN EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = i.id) THEN 'finished' ELSE 'unknown' END
     FROM unnest(p_jobs) AS i(id);
 END $$;
 COMMENT ON FUNCTION holdfast.cancel_v1 IS
-    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart.';
+    'Waiting jobs end as cancelled at once; running ones are asked to stop (requested); finished and unknown ones are told apart. What they opened is cancelled with them.';
+
+CREATE FUNCTION holdfast.stand_again_v1(p_job bigint, p_queue text, p_priority smallint, p_attempt smallint, p_flags smallint) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF p_flags & 8 <> 0 THEN
+        PERFORM holdfast.line_up_v1(ARRAY[p_job], ARRAY[p_queue], ARRAY[p_priority], ARRAY[p_attempt], ARRAY[p_flags]);
+        PERFORM holdfast.ring_v1(ARRAY[p_queue], 'gates');
+    ELSE
+        INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_job, p_attempt, p_flags);
+    END IF;
+END $$;
+COMMENT ON FUNCTION holdfast.stand_again_v1 IS 'One job is to run as soon as it may: into ready, or before its gates.';
 
 CREATE FUNCTION holdfast.retry_v1(p_job bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 DECLARE
     v_job     holdfast.job;
+    v_due     record;
     v_outcome record;
     v_flags   smallint;
     v_attempt smallint;
@@ -98,10 +117,9 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(1212570, 0);       -- retention decides what is finished under the exclusive side
     SELECT * INTO v_job FROM holdfast.every_job j WHERE j.id = p_job;
     IF NOT FOUND THEN RETURN 'unknown'; END IF;
-    WITH due AS (DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags)
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    SELECT d.queue, d.priority, p_job, d.attempt, d.flags FROM due d;
+    DELETE FROM holdfast.scheduled s WHERE s.job_id = p_job RETURNING s.queue, s.priority, s.attempt, s.flags INTO v_due;
     IF FOUND THEN
+        PERFORM holdfast.stand_again_v1(p_job, v_due.queue, v_due.priority, v_due.attempt, v_due.flags);
         PERFORM holdfast.ring_v1(ARRAY[v_job.queue::text]);
         RETURN 'moved';
     END IF;
@@ -127,8 +145,7 @@ BEGIN
     IF v_job.unique_key IS NOT NULL AND holdfast.take_key_v1(v_job.unique_key, p_job) <> p_job THEN
         v_flags := v_flags & ~2;                            -- a newer job holds the key: this one runs again without it
     END IF;
-    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-    VALUES (v_job.queue, v_job.priority, p_job, v_attempt, v_flags);
+    PERFORM holdfast.stand_again_v1(p_job, v_job.queue, v_job.priority, v_attempt, v_flags);
     INSERT INTO holdfast.tally_delta (queue, reopened) VALUES (v_job.queue, 1);
     IF v_job.flags & 24 <> 0 THEN
         PERFORM holdfast.tell_company_v1(ARRAY[p_job], ARRAY[0::bigint], ARRAY[21::smallint]);
@@ -139,10 +156,10 @@ END $$;
 COMMENT ON FUNCTION holdfast.retry_v1 IS
     'moved: a failed or cancelled job gets one more attempt, a scheduled one runs now. Otherwise nothing changes and the answer is the place it stands in, or unknown.';
 
-CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text) RETURNS boolean
+CREATE FUNCTION holdfast.pause_queue_v1(p_queue text, p_reason text, p_by text DEFAULT NULL) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
     WITH done AS (
-        INSERT INTO holdfast.queue_pause (queue, paused_at, reason) VALUES (p_queue, holdfast.now(), p_reason)
+        INSERT INTO holdfast.queue_pause (queue, paused_at, reason, paused_by) VALUES (p_queue, holdfast.now(), p_reason, p_by)
         ON CONFLICT DO NOTHING RETURNING queue
     ) SELECT EXISTS (SELECT FROM done)
 $$;

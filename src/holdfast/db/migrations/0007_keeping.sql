@@ -5,6 +5,7 @@ LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     v_now    timestamptz := holdfast.now();
     v_queues text[];
+    v_gated  boolean;
 BEGIN
     WITH due AS MATERIALIZED (
         SELECT s.ctid AS place FROM holdfast.scheduled s
@@ -14,17 +15,26 @@ BEGIN
         RETURNING s.due_at, s.job_id, s.queue, s.priority, s.attempt, s.flags
     ), placed AS (
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
-        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t ORDER BY t.due_at
+        SELECT t.queue, t.priority, t.job_id, t.attempt, t.flags FROM taken t WHERE t.flags & 8 = 0 ORDER BY t.due_at
+    ), gated AS (
+        SELECT holdfast.line_up_v1(array_agg(t.job_id ORDER BY t.due_at), array_agg(t.queue::text ORDER BY t.due_at),
+                                   array_agg(t.priority ORDER BY t.due_at), array_agg(t.attempt ORDER BY t.due_at),
+                                   array_agg(t.flags ORDER BY t.due_at)), count(*) AS n
+        FROM taken t WHERE t.flags & 8 <> 0 HAVING count(*) > 0
     )
-    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text) INTO promoted, last_due, v_queues FROM taken t;
+    SELECT count(*)::integer, max(t.due_at), array_agg(DISTINCT t.queue::text), (SELECT g.n FROM gated g) IS NOT NULL
+    INTO promoted, last_due, v_queues, v_gated FROM taken t;
     IF promoted > 0 THEN
         PERFORM holdfast.ring_v1(v_queues);
+        IF v_gated THEN
+            PERFORM holdfast.ring_v1(v_queues, 'gates');
+        END IF;
     END IF;
     SELECT greatest(0, (extract(epoch FROM s.due_at - v_now) * 1000000))::bigint INTO next_due_us
     FROM holdfast.scheduled s WHERE s.due_at > p_mark ORDER BY s.due_at LIMIT 1;
     RETURN NEXT;
 END $$;
-COMMENT ON FUNCTION holdfast.promote_v1 IS 'Moves due jobs into ready, in the order they were due, and says how long until the next one.';
+COMMENT ON FUNCTION holdfast.promote_v1 IS 'Moves due jobs into ready, or before their gates, in the order they were due, and says how long until the next one.';
 
 CREATE FUNCTION holdfast.marks_v1(
     p_queues text[], p_priorities smallint[], p_marks bigint[], p_pending bigint, p_fence text[],
@@ -107,7 +117,7 @@ END $$;
 COMMENT ON FUNCTION holdfast.fold_v1 IS 'Folds the deltas of flushes and the arrivals of settled ranges into the counters; false: another worker is at it.';
 
 CREATE FUNCTION holdfast.queue_depths_v1(p_most integer) RETURNS TABLE (
-    queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, running bigint,
+    queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, blocked bigint, running bigint,
     paused_at timestamptz, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint,
     unfinished_about bigint)
 LANGUAGE sql STABLE AS $$
@@ -123,13 +133,16 @@ LANGUAGE sql STABLE AS $$
         GROUP BY j.queue
     ), later AS (
         SELECT s.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.scheduled x LIMIT p_most) AS s GROUP BY s.queue
+    ), in_line AS (
+        SELECT b.queue, count(*) AS n FROM (SELECT x.queue FROM holdfast.blocked x LIMIT p_most) AS b GROUP BY b.queue
     ), names AS (
         SELECT queue FROM waiting WHERE queue IS NOT NULL UNION SELECT queue FROM busy UNION SELECT queue FROM later
+        UNION SELECT queue FROM in_line
         UNION SELECT queue FROM holdfast.queue_pause UNION SELECT queue FROM holdfast.tally WHERE minute = '-infinity'
         UNION SELECT unnest(queues) FROM holdfast.worker WHERE state = 'live'
     )
     SELECT n.queue, c.ready, c.ready < p_most, extract(epoch FROM holdfast.now() - holdfast.id_time(c.oldest))::double precision,
-           coalesce(l.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
+           coalesce(l.n, 0), coalesce(g.n, 0), coalesce(b.n, 0), p.paused_at, p.reason,
            coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.cancelled, 0), coalesce(t.retried, 0), coalesce(t.lost, 0),
            greatest(0, coalesce(t.enqueued + t.reopened - t.completed - t.failed - t.cancelled, 0))
     FROM names n
@@ -137,6 +150,7 @@ LANGUAGE sql STABLE AS $$
                         FROM (SELECT r.job_id FROM holdfast.ready r WHERE r.queue = n.queue LIMIT p_most) AS x) AS c
     LEFT JOIN busy b ON b.queue = n.queue
     LEFT JOIN later l ON l.queue = n.queue
+    LEFT JOIN in_line g ON g.queue = n.queue
     LEFT JOIN holdfast.queue_pause p ON p.queue = n.queue
     LEFT JOIN holdfast.tally t ON t.queue = n.queue AND t.minute = '-infinity'
     ORDER BY n.queue
@@ -213,6 +227,18 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION holdfast.detach_statements_v1 IS 'What is left to do to detach a partition, outside of a transaction; an interrupted detach is finalized first.';
 
+CREATE FUNCTION holdfast.forget_company_v1(p_outcomes text) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_table text;
+BEGIN
+    FOREACH v_table IN ARRAY ARRAY['failed_attempt', 'loss', 'progress', 'checkpoint', 'batch_member', 'batch_callback'] LOOP
+        EXECUTE format('DELETE FROM holdfast.%I f USING holdfast.%I o WHERE o.job_id = f.job_id
+                        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', v_table, p_outcomes);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION holdfast.forget_company_v1 IS 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
+
 CREATE FUNCTION holdfast.drop_detached_v1(p_name text) RETURNS integer
 LANGUAGE plpgsql VOLATILE SET lock_timeout = '2s' AS $$
 DECLARE
@@ -228,10 +254,7 @@ BEGIN
         'INSERT INTO holdfast.job_kept SELECT j.* FROM holdfast.%I j
          WHERE NOT EXISTS (SELECT FROM holdfast.%I o WHERE o.job_id = j.id) ON CONFLICT DO NOTHING', 'job_' || p_name, 'outcome_' || p_name);
     GET DIAGNOSTICS v_kept = ROW_COUNT;
-    EXECUTE format('DELETE FROM holdfast.failed_attempt f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
-    EXECUTE format('DELETE FROM holdfast.loss f USING holdfast.%I o WHERE o.job_id = f.job_id
-                    AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = f.job_id)', 'outcome_' || p_name);
+    PERFORM holdfast.forget_company_v1('outcome_' || p_name);
     EXECUTE format('DROP TABLE holdfast.%I, holdfast.%I', 'job_' || p_name, 'outcome_' || p_name);
     RETURN v_kept;
 END $$;
@@ -255,7 +278,8 @@ DECLARE
 BEGIN
     -- Locked in one statement, judged in the next: a retry may have taken its key back between snapshot and lock.
     SELECT array_agg(l.place) INTO v_places FROM (
-        SELECT x.ctid AS place FROM holdfast.unique_key x WHERE holdfast.is_finished_v1(x.job_id)
+        SELECT x.ctid AS place FROM holdfast.unique_key x
+        WHERE holdfast.is_finished_v1(x.job_id) AND (x.until IS NULL OR x.until < holdfast.now())
         LIMIT p_most FOR UPDATE SKIP LOCKED) AS l;
     DELETE FROM holdfast.unique_key k WHERE k.ctid = ANY (v_places) AND holdfast.is_finished_v1(k.job_id);
     GET DIAGNOSTICS v_rows = ROW_COUNT;
@@ -265,16 +289,39 @@ BEGIN
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     v_total := v_total + v_rows;
     DELETE FROM holdfast.lease_exit e WHERE NOT EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease);
+    DELETE FROM holdfast.batch b WHERE b.id IN (
+        SELECT x.id FROM holdfast.batch x
+        WHERE x.finished_at IS NOT NULL AND x.id < (SELECT s.lowest_id FROM holdfast.storage s)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.batch_id = x.id)
+          AND NOT EXISTS (SELECT FROM holdfast.batch_delta d WHERE d.batch_id = x.id) LIMIT p_most FOR UPDATE SKIP LOCKED);
+    -- No path leaves a slot behind; should one ever, it must not close its gate for good.
+    DELETE FROM holdfast.slot s WHERE holdfast.is_finished_v1(s.job_id);
     DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < holdfast.now() - interval '30 days';
     RETURN v_total;
 END $$;
-COMMENT ON FUNCTION holdfast.sweep_v1 IS 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, old minutes of counters.';
+COMMENT ON FUNCTION holdfast.sweep_v1 IS 'Housekeeping that no promise rests on: keys and cancel requests of finished jobs, batches whose members are gone, old minutes of counters.';
+
+CREATE FUNCTION holdfast.room_v1(p_gate text) RETURNS bigint
+LANGUAGE sql STABLE AS $$
+    SELECT CASE split_part(p_gate, ':', 1)
+        WHEN 'lane' THEN 1 - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate)
+        WHEN 'limit' THEN
+            (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'limit:' || split_part(p_gate, ':', 2))
+            - (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate
+               AND s.job_id >= coalesce((SELECT g.low_slot FROM holdfast.gate g WHERE g.name = p_gate), 0))
+        WHEN 'rate' THEN
+            (SELECT r.capacity FROM holdfast.limit_rule r WHERE r.name = 'rate:' || split_part(p_gate, ':', 2))
+            - coalesce((SELECT sum(b.taken) FROM holdfast.rate_block b WHERE b.gate = p_gate AND b.ends_at > holdfast.now()), 0)
+    END
+$$;
+COMMENT ON FUNCTION holdfast.room_v1 IS 'How many more a gate lets through now; NULL: nobody has said, so any number.';
 
 CREATE FUNCTION holdfast.audit_v1() RETURNS TABLE (job_id bigint, places text[])
 LANGUAGE sql STABLE AS $$
     WITH standing AS (
         SELECT r.job_id, 'ready' AS place FROM holdfast.ready r
         UNION ALL SELECT s.job_id, 'scheduled' FROM holdfast.scheduled s
+        UNION ALL SELECT b.job_id, 'blocked' FROM holdfast.blocked b
         UNION ALL SELECT o.job_id, 'outcome' FROM holdfast.every_outcome o
         UNION ALL SELECT h.job_id, 'lease' FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
             WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
@@ -297,6 +344,18 @@ LANGUAGE sql STABLE AS $$
       AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id)
     UNION ALL
     SELECT s.job_id, 'scheduled', 'overdue by more than 5 s' FROM holdfast.scheduled s WHERE s.due_at < holdfast.now() - interval '5 seconds'
+    UNION ALL
+    SELECT b.job_id, 'blocked', CASE WHEN b.gate = '' THEN 'no worker looks at who has arrived' ELSE 'its gate has room and nobody takes it' END
+    FROM holdfast.blocked b
+    WHERE holdfast.id_time(b.job_id) < holdfast.now() - interval '5 seconds'
+      AND (b.gate = '' OR coalesce(holdfast.room_v1(b.gate), 1) > 0
+           OR EXISTS (SELECT FROM holdfast.slot s WHERE s.job_id = b.job_id AND s.gate = b.gate))
+      AND b.queue IN (SELECT unnest(w.queues) FROM holdfast.worker w WHERE w.state = 'live')
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
+    UNION ALL
+    SELECT b.job_id, 'blocked', 'no live worker' FROM holdfast.blocked b
+    WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND b.queue = ANY (w.queues))
+      AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = b.queue)
     UNION ALL
     SELECT r.job_id, 'ready', 'no live worker listens to its queue' FROM holdfast.ready r
     WHERE NOT EXISTS (SELECT FROM holdfast.worker w WHERE w.state = 'live' AND r.queue = ANY (w.queues))

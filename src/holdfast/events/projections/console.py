@@ -16,13 +16,14 @@ from holdfast.events.projections.declaration import PARTITIONS
 from holdfast.events.projections.models import Models
 
 _SQL = load_statements("holdfast.events.projections", "console.sql")
-_MOST_COUNTED: Final = 100_000
+_MOST_COUNTED: Final = 10_000
+"""Events counted in a partition: whoever is further behind wants to know that it is far, and soon."""
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.002, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectionInfo:
-    """One projection. ``lag_events`` and ``lag_seconds`` are of its live model, over all partitions."""
+    """One projection. ``lag_events`` (counted to 10 000 a partition) and ``lag_seconds`` are of its live model."""
 
     name: str
     kind: str

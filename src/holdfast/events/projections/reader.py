@@ -14,6 +14,8 @@ from holdfast.events.reading import event_of
 
 _SQL = load_statements("holdfast.events.projections", "reading.sql")
 _COLUMNS: Final = 14
+_EXPECTED_BUSY: Final = 4
+"""Partitions that share a batch while none is known to have more: the events of a moment are of few streams."""
 _WINDOW: Final = 100_000
 """Positions looked at in one read: events of other types are passed over, and that must not take minutes."""
 
@@ -38,7 +40,8 @@ class Reader:
         """The next events of these partitions, about as many as a batch holds; remembers which have more."""
         batch = self._projection.batch
         upto = {h.partition: min(bounds[h.partition], h.checkpoint + _WINDOW) for h in behind}
-        limit_each = max(1, math.ceil(batch / (len(share.full) or len(behind))))
+        expected = len(behind) if self._projection.in_log_order else min(len(behind), _EXPECTED_BUSY)
+        limit_each = math.ceil(batch / (len(share.full) or expected))
         rows = await self._database.fetch(
             _SQL["next_events"],
             self._projection.name,
@@ -53,7 +56,8 @@ class Reader:
         placed = [(Placed(row["partition"], self._event(row)), row["parked"]) for row in rows]
         found, share.full = assemble(placed, upto, limit_each)
         if self._projection.in_log_order:
-            return found.up_to(min(found.reached.values()))
+            last = [placed.event.position for placed in found.events[batch - 1 : batch]]
+            return found.up_to(min([*found.reached.values(), *last]))
         return found.at_most(2 * batch)
 
     async def stream_events(self, tx: Any, stream: str, first: int, last: int, limit: int) -> list[RecordedEvent]:

@@ -33,6 +33,7 @@ async def test_every_event_once_in_the_order_of_the_log(app: Holdfast, log: Log,
     await drain(app)
     events = read_feed(tmp_path)
     assert [event["position"] for event in events] == await log.all_positions()
+    assert max(len(file.read_text(encoding="utf-8").splitlines()) for file in files_in(tmp_path)) <= 20
     assert events[0]["data"] == {"n": 0}
     assert [file.suffix for file in files_in(tmp_path)] == [".ndjson"] * len(files_in(tmp_path))
     await log.fill(streams=5, events=1)

@@ -155,7 +155,7 @@ DECLARE
     v_key    record;
 BEGIN
     IF cardinality(p_types) = 1 AND p_tags IS NULL AND p_condition IS NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_types[1]));
+        PERFORM pg_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', p_types[1]));
         RETURN;
     END IF;
     v_shared := ARRAY(
@@ -163,10 +163,10 @@ BEGIN
         UNION SELECT holdfast.condition_key_v1('tag', t) FROM unnest(p_tags) AS w(words), unnest(w.words::text[]) AS t);
     -- The lock table of the server is finite: many keys become one, which excludes conditions but no other plain append.
     IF cardinality(v_shared) > 64 THEN
-        PERFORM pg_advisory_xact_lock(1212575, 0);
+        PERFORM pg_advisory_xact_lock(1212578, 0);
         v_shared := '{}';
     ELSIF p_condition IS NOT NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212575, 0);
+        PERFORM pg_advisory_xact_lock_shared(1212578, 0);
     END IF;
     FOR v_key IN
         SELECT k.key, bool_or(k.alone) AS alone FROM (
@@ -180,9 +180,9 @@ BEGIN
         ) AS k GROUP BY k.key ORDER BY k.key
     LOOP
         IF v_key.alone THEN
-            PERFORM pg_advisory_xact_lock(1212574, v_key.key);
+            PERFORM pg_advisory_xact_lock(1212577, v_key.key);
         ELSE
-            PERFORM pg_advisory_xact_lock_shared(1212574, v_key.key);
+            PERFORM pg_advisory_xact_lock_shared(1212577, v_key.key);
         END IF;
     END LOOP;
 END $$;
@@ -318,7 +318,7 @@ BEGIN
     END IF;
     IF p_key IS NOT NULL THEN
         v_content := md5(row(p_streams, p_of, p_types, p_schema_versions, p_data, p_tags)::text)::uuid;
-        PERFORM pg_advisory_xact_lock(1212576, hashtext(p_key));
+        PERFORM pg_advisory_xact_lock(1212579, hashtext(p_key));
         SELECT * INTO v_kept FROM holdfast.append_key k WHERE k.key = p_key;
         IF FOUND THEN
             verdict := CASE WHEN v_kept.content = v_content THEN 'repeated' ELSE 'key_taken' END;
@@ -400,7 +400,7 @@ DECLARE
     v_position  bigint;
 BEGIN
     IF p_tags IS NULL THEN
-        PERFORM pg_advisory_xact_lock_shared(1212574, holdfast.condition_key_v1('type', p_type));
+        PERFORM pg_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', p_type));
     ELSE
         PERFORM holdfast.lock_conditions_v1(ARRAY[p_type], ARRAY[p_tags], NULL);
     END IF;

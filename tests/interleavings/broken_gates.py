@@ -1,0 +1,90 @@
+"""Builds whose gates are broken on purpose, each with a schedule that must find it out."""
+
+from __future__ import annotations
+
+from tests.interleavings import gate_schedules as gates
+from tests.interleavings.stage import Mutation, Schedule
+
+ENQUEUE_DOES_NOT_CALL = Mutation(
+    "an enqueue leaves no call",
+    (("place_v1", "FROM before_gates GROUP BY gate", "FROM before_gates WHERE false GROUP BY gate"),),
+)
+ENQUEUE_TAKES_THE_LOCK = Mutation(
+    "an enqueue holds the lock of the gates",
+    (
+        (
+            "enqueue_v1",
+            "IF p_gates IS NOT NULL THEN",
+            "IF p_gates IS NOT NULL THEN\nPERFORM pg_advisory_xact_lock_shared(1212574, 0);",
+        ),
+    ),
+)
+ENQUEUE_LOCKS_ITS_LANE = Mutation(
+    "an enqueue locks its lane",
+    (
+        (
+            "enqueue_v1",
+            "IF p_gates IS NOT NULL THEN",
+            "IF p_gates IS NOT NULL THEN\nPERFORM pg_advisory_xact_lock(99, hashtext(g)) FROM unnest(p_gates) AS g;",
+        ),
+    ),
+)
+LOOKS_BESIDE_EACH_OTHER = Mutation(
+    "looks do not exclude each other", (("admit_v1", "pg_try_advisory_xact_lock(1212574, 0)", "true"),)
+)
+SLOTS_ARE_NOT_COUNTED = Mutation(
+    "a limit does not count its slots",
+    (
+        (
+            "room_v1",
+            "'limit:' || split_part(p_gate, ':', 2))\n            - (SELECT count(*)",
+            "'limit:' || split_part(p_gate, ':', 2))\n            - 0 * (SELECT count(*)",
+        ),
+    ),
+)
+SLOTS_OUTLIVE_THEIR_JOBS = Mutation(
+    "the slot of a job that has ended stays taken",
+    (("tell_company_v1", "DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);", ""),),
+)
+LIMITS_ARE_TAKEN_ONE_BY_ONE = Mutation(
+    "a job takes those of its limits that have room",
+    (
+        (
+            "seat_v1",
+            "ELSE i.stop IS NULL AND starts_with(e.gate, 'limit:') END",
+            "ELSE starts_with(e.gate, 'limit:') END",
+        ),
+    ),
+)
+LOST_HEADS_LOSE_THEIR_LANE = Mutation(
+    "a job that leaves its lease gives its lane back",
+    (("tell_company_v1", "(m.move < 10 OR NOT starts_with(s.gate, 'lane:'))", "true"),),
+)
+LANES_LET_TWO_IN = Mutation(
+    "a lane lets in whoever waits",
+    (("heads_v1", "ORDER BY b.rank, b.seq LIMIT 1)) AS h", "ORDER BY b.rank, b.seq LIMIT 2)) AS h"),),
+)
+DUPLICATE_HOLDS_NOBODY_BEFORE_A_GATE = Mutation(
+    "a duplicate does not hold a job before its gate",
+    (("hold_waiting_v1", "WHERE b.job_id = p_job FOR KEY SHARE", "WHERE b.job_id = p_job"),),
+)
+LOOK_WAITS = Mutation(
+    "a look waits for what others hold",
+    (("seat_simply_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
+)
+
+CAUGHT_AT_THE_GATES: tuple[tuple[Mutation, Schedule], ...] = (
+    (ENQUEUE_DOES_NOT_CALL, gates.enqueue_commits_after_its_lane_was_freed),
+    (ENQUEUE_TAKES_THE_LOCK, gates.completion_and_look_beside_an_open_enqueue),
+    (ENQUEUE_LOCKS_ITS_LANE, gates.lanes_in_opposite_order),
+    (LOOKS_BESIDE_EACH_OTHER, gates.two_looks_at_once),
+    (SLOTS_ARE_NOT_COUNTED, gates.more_wait_than_there_are_slots),
+    (SLOTS_OUTLIVE_THEIR_JOBS, gates.more_wait_than_there_are_slots),
+    (LIMITS_ARE_TAKEN_ONE_BY_ONE, gates.several_limits_of_one_job),
+    (LOST_HEADS_LOSE_THEIR_LANE, gates.rescue_of_a_head),
+    (LOST_HEADS_LOSE_THEIR_LANE, gates.return_of_a_head_beside_a_look),
+    (LANES_LET_TWO_IN, gates.lanes_in_opposite_order),
+    (DUPLICATE_HOLDS_NOBODY_BEFORE_A_GATE, gates.duplicate_of_a_job_before_a_gate),
+    (LOOK_WAITS, gates.duplicate_of_a_job_before_a_gate),
+    (LOOK_WAITS, gates.cancel_of_a_job_before_a_gate),
+)
