@@ -866,7 +866,9 @@ BEGIN
         queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
         PERFORM holdfast.ring_v1(queues);
     END IF;
-    SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
+    -- No row, no answer: greatest() over no row at all would be 0, and everybody would look without a pause.
+    SELECT greatest(0, extract(epoch FROM g.opens_at - v_now) * 1000000)::bigint INTO opens_us
+    FROM holdfast.gate g WHERE g.opens_at IS NOT NULL ORDER BY g.opens_at LIMIT 1;
 END $function$;
 comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
 
@@ -3529,7 +3531,7 @@ BEGIN
             'SELECT 0::smallint, i.job_id, i.lease, i.queue, i.priority, i.seq, i.attempt, i.flags,
                     j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
              FROM unnest($1, $2, $3, $4, $5, $6, $7) AS i(job_id, lease, queue, priority, seq, attempt, flags)
-             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY ($1) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
+             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY (ARRAY(SELECT unnest($1))) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
              WHERE i.job_id >= $8 AND i.job_id < $9'
             USING p_jobs, p_leases, p_queues, p_priorities, p_seqs, p_attempts, p_flags, v_from, v_to;
         SELECT min(j) INTO v_from FROM unnest(p_jobs) AS j WHERE j >= v_to;
