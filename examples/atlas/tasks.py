@@ -55,6 +55,7 @@ async def process_gitlog(job: Job, path: str) -> None:
         tx.result = len(history.contributions)
 
 
+@app.schedule("37 * * * *", overlap="skip")
 @app.task(queue=SCORES, retry=Retry(max_attempts=3), transactional=True)
 async def compute_scores(job: Job) -> None:
     """Bring criticality, pony factor and adoption up to date; its result is how many vertices changed."""

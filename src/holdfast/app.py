@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
 from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
@@ -32,9 +32,11 @@ from holdfast.jobs import (
     Signature,
     Task,
     agree,
+    declare_tasks,
     surrounded,
 )
 from holdfast.leases import Limits
+from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import AwsBatchOptions, Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
 
@@ -60,6 +62,7 @@ class Rooms:
     producer: Producer
     jobs: Jobs
     queues: Queues
+    schedules: Schedules
     events: EventLog
     limits: LimitConsole
 
@@ -76,7 +79,8 @@ class Holdfast:
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
         self.event_types = EventTypes()
-        self._services: list[Callable[[], Service]] = [TickerService]
+        self._services: list[Callable[[], Service]] = [TickerService, self._scheduler]
+        self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
         self._rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
@@ -110,6 +114,11 @@ class Holdfast:
     def queues(self) -> Queues:
         """Queues: depth, pause, resume."""
         return self._here().queues
+
+    @property
+    def schedules(self) -> Schedules:
+        """Schedules: list, show, next, trigger, pause, resume, edit, backfill."""
+        return self._here().schedules
 
     @property
     def projections(self) -> projecting.Projections:
@@ -199,6 +208,24 @@ class Holdfast:
             return lambda function: self._register(function, **options)
         return self._register(handlers[0], **options)
 
+    def schedule(
+        self, cron: str | None = None, *, task_options: Mapping[str, Any] | None = None, **when: Unpack[ScheduleOptions]
+    ) -> TaskDecorator:
+        """Enqueue a task again and again: ``@app.schedule("0 7 * * mon-fri", timezone="Europe/Zurich")``.
+
+        ``cron`` has five fields, or six with the seconds first; or say ``every="15m"``. A function becomes a task, with
+        ``task_options`` as ``app.task`` takes them; a task (``@app.task`` below) stays what it is. A parameter
+        ``occurrence: datetime`` is given the moment that the job is for. See ``ScheduleOptions`` for the policies.
+        Raises ``ConfigurationError`` for what cannot be.
+        """
+
+        def declare(handler: Any) -> Any:
+            task = handler if isinstance(handler, Task) else self._register(handler, **(task_options or {}))
+            self._declarations.add(task, cron, **when)
+            return task
+
+        return declare
+
     def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
         """The projections of these names, or all. Raises ``ProjectionUnknown``."""
         return self._projections.select(names)
@@ -239,6 +266,7 @@ class Holdfast:
                     Producer(database),
                     Jobs(database, self._signature_of),
                     Queues(database),
+                    Schedules(database),
                     EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
                     LimitConsole(database),
                 )
@@ -315,6 +343,12 @@ class Holdfast:
         await self.open()
         return await self.worker(queues, concurrency=concurrency, drain=True, horizon_seconds=horizon_seconds).run()
 
+    async def declare(self) -> None:
+        """Tell the database about tasks and schedules; a worker does so when it starts. Opens the application."""
+        await self.open()
+        await declare_tasks(self.database, self.tasks.values())
+        await declare_schedules(self.database, self._declarations)
+
     async def migrate(self) -> None:
         """Bring the schema up to date; opens the application, which it would otherwise refuse without a schema."""
         await self.open(bring_up=True)
@@ -365,6 +399,9 @@ class Holdfast:
 
     def _signature_of(self, task: str) -> Signature | None:
         return self.tasks[task].signature if task in self.tasks else None
+
+    def _scheduler(self) -> Service:
+        return Scheduler(self._declarations, retention_days=self.settings.retention_days)
 
     def _here(self) -> Rooms:
         rooms = self._rooms.get(asyncio.get_running_loop())

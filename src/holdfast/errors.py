@@ -16,6 +16,7 @@ HoldfastError
 │   ├── JobFailed           a job that was waited for failed
 │   ├── FilterInvalid       a filter was not understood
 │   └── IllegalMove         the verb is not legal in the job's place
+├── ScheduleUnknown         no schedule of that name
 ├── ProjectionError
 │   ├── ProjectionUnknown   no projection of that name
 │   ├── PartitionTaken      fixed partitions belong to another process that lives
@@ -163,6 +164,14 @@ class IllegalMove(JobError):
     code = "illegal_move"
     exit_status = 3
     http_status = 409
+
+
+class ScheduleUnknown(HoldfastError):
+    """No schedule of that name is in the database."""
+
+    code = "schedule_unknown"
+    exit_status = 3
+    http_status = 404
 
 
 class ProjectionError(HoldfastError):

@@ -41,7 +41,13 @@ _PREFIX: Final = "HOLDFAST_"
 # Switches of Holdfast's own test suite; a process started by a test inherits them and must not mind.
 _TEST_PREFIX: Final = "HOLDFAST_TEST_"
 # Names that platforms set by themselves, understood as well; ours wins over theirs.
-_PLATFORM_NAMES: Final = {"database_url": "DATABASE_URL", "database_direct_url": "DATABASE_DIRECT_URL"}
+_PLATFORM_NAMES: Final = {
+    "database_url": "DATABASE_URL",
+    "database_direct_url": "DATABASE_DIRECT_URL",
+    "drain_summary": "GITHUB_STEP_SUMMARY",
+}
+# Those that may be mounted: X_FILE names the file that holds the value.
+_SECRETS: Final = ("database_url", "database_direct_url")
 _SCHEMES: Final = ("postgresql", "postgres")
 _PROJECT_MARKS: Final = (FILE_NAME, "pyproject.toml", ".git")
 
@@ -132,6 +138,9 @@ class Settings(BaseModel):
     aws_batch_definition: str | None = Field(default=None, description="job definition whose container runs them")
     aws_batch_store: str | None = Field(
         default=None, pattern=r"^s3://[^/]+(/.*)?$", description="S3 folder for their calls and results"
+    )
+    drain_summary: Path | None = Field(
+        default=None, description="file that a drain appends its Markdown summary to; also GITHUB_STEP_SUMMARY"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         default="info", description="quietest level that is written: debug, info, warning or error"
@@ -227,16 +236,16 @@ def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
     """Values of the environment; an empty variable counts as absent, as compose files leave them behind."""
     ours = {_PREFIX + name.upper(): name for name in Settings.model_fields}
-    files = {f"{_PREFIX}{name.upper()}_FILE": name for name in _PLATFORM_NAMES}
+    files = {f"{_PREFIX}{name.upper()}_FILE": name for name in _SECRETS}
     for variable in environ:
         if variable.startswith(_PREFIX) and variable not in {*ours, *files} and not variable.startswith(_TEST_PREFIX):
             raise _unknown(f"the environment has {variable}, which is no setting", variable, [*ours, *files])
     found: dict[str, tuple[Any, str]] = {}
     for name, variable in _PLATFORM_NAMES.items():
-        if value := _variable_or_file(environ, variable):
+        if value := _variable_or_file(environ, variable, file_allowed=name in _SECRETS):
             found[name] = value
     for variable, name in ours.items():
-        if value := _variable_or_file(environ, variable, file_allowed=name in _PLATFORM_NAMES):
+        if value := _variable_or_file(environ, variable, file_allowed=name in _SECRETS):
             found[name] = value
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.interleavings import batch_schedules as batch
 from tests.interleavings import lease_schedules as lease
+from tests.interleavings import occurrence_schedules as occurrence
 from tests.interleavings import queue_schedules as queue
 from tests.interleavings import report_schedules as report
 from tests.interleavings import verb_schedules as verb
@@ -153,6 +154,38 @@ VERBS_WAIT = Mutation(
     (("take_out_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
 )
 
+_DECIDER = "AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED"
+_ONE_ROW_A_MOMENT = (
+    (
+        "fire_v1",
+        "CONTINUE WHEN EXISTS (SELECT FROM holdfast.occurrence",
+        "CONTINUE WHEN false AND EXISTS (SELECT FROM holdfast.occurrence",
+    ),
+    ("fire_v1", "INSERT INTO holdfast.occurrence SELECT (v_made).*;", ""),
+)
+DECISION_WITHOUT_LOCK = Mutation(
+    "the job is enqueued in one transaction, the schedule advanced in another",
+    (("fire_v1", _DECIDER, ""), ("fire_v1", "WHERE name = p_name;", "WHERE false;"), *_ONE_ROW_A_MOMENT),
+)
+DECISION_WITHOUT_READING = Mutation(
+    "a decision is taken whatever the schedule stands at",
+    (("fire_v1", "s.version = p_version AND s.next_at = p_expected", "true"), *_ONE_ROW_A_MOMENT),
+)
+DECISION_WITHOUT_CLOCK = Mutation(
+    "a decision does not ask the clock again", (("fire_v1", "NOT FOUND OR v_schedule.due_at > v_now", "NOT FOUND"),)
+)
+DECISION_WITHOUT_VERSION = Mutation(
+    "a decision from an older plan is taken", (("fire_v1", "s.version = p_version AND", ""),)
+)
+TRIGGER_WITHOUT_LOCK = Mutation(
+    "a trigger looks for overlap without holding the schedule",
+    (("trigger_schedule_v1", "s.name = p_name FOR UPDATE", "s.name = p_name"),),
+)
+BACKFILL_WITHOUT_LOCK = Mutation(
+    "a backfill looks for jobs without holding the schedule",
+    (("backfill_v1", "s.name = p_name FOR UPDATE", "s.name = p_name"),),
+)
+
 LAST_MEMBER_LOOKS_FOR_OTHERS = Mutation(
     "a member that ends looks whether it is the last, and ends the batch itself",
     (
@@ -232,6 +265,13 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (EDIT_WITHOUT_LOCK, verb.claim_during_an_edit),
     (PURGE_WITHOUT_EXIT, verb.purge_of_one_job_of_a_lease),
     (VERBS_WAIT, verb.purge_beside_an_enqueue_of_its_key),
+    (DECISION_WITHOUT_LOCK, occurrence.two_decisions_at_once),
+    (DECISION_WITHOUT_LOCK, occurrence.decision_after_another),
+    (DECISION_WITHOUT_READING, occurrence.decision_after_another),
+    (DECISION_WITHOUT_CLOCK, occurrence.decision_in_the_past),
+    (DECISION_WITHOUT_VERSION, occurrence.decision_from_an_older_plan),
+    (TRIGGER_WITHOUT_LOCK, occurrence.trigger_beside_a_decision),
+    (BACKFILL_WITHOUT_LOCK, occurrence.two_backfills_at_once),
     (LAST_MEMBER_LOOKS_FOR_OTHERS, batch.two_last_members_end_at_once),
     (MEMBERS_SHARE_A_COUNTER, batch.two_last_members_end_at_once),
     (SETTLE_WITHOUT_LOCK, batch.two_workers_settle_at_once),

@@ -11,6 +11,7 @@ from tests.interleavings.broken_builds import CAUGHT_BY
 from tests.interleavings.broken_gates import CAUGHT_AT_THE_GATES
 from tests.interleavings.gate_schedules import GATE_SCHEDULES
 from tests.interleavings.lease_schedules import LEASE_SCHEDULES
+from tests.interleavings.occurrence_schedules import OCCURRENCE_SCHEDULES
 from tests.interleavings.queue_schedules import QUEUE_SCHEDULES
 from tests.interleavings.report_schedules import REPORT_SCHEDULES
 from tests.interleavings.stage import Mutation, Schedule, Stage
@@ -25,7 +26,15 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
 
 @pytest.mark.parametrize(
     "schedule",
-    [*LEASE_SCHEDULES, *QUEUE_SCHEDULES, *VERB_SCHEDULES, *GATE_SCHEDULES, *BATCH_SCHEDULES, *REPORT_SCHEDULES],
+    [
+        *LEASE_SCHEDULES,
+        *QUEUE_SCHEDULES,
+        *VERB_SCHEDULES,
+        *GATE_SCHEDULES,
+        *BATCH_SCHEDULES,
+        *REPORT_SCHEDULES,
+        *OCCURRENCE_SCHEDULES,
+    ],
     ids=lambda schedule: schedule.__name__,
 )
 async def test_nothing_is_lost_doubled_or_held_up(stage: Stage, schedule: Schedule) -> None:

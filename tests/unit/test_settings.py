@@ -48,6 +48,14 @@ def test_our_database_url_beats_the_platforms(tmp_path: Path) -> None:
     assert load(tmp_path, DATABASE_URL=theirs, HOLDFAST_DATABASE_URL=ours).database_url == ours
 
 
+def test_the_summary_of_a_drain_goes_where_the_ci_wants_it(tmp_path: Path) -> None:
+    theirs, ours = "/ci/summary", "mine.md"
+
+    assert load(tmp_path, GITHUB_STEP_SUMMARY=theirs).drain_summary == Path(theirs)
+    assert load(tmp_path, GITHUB_STEP_SUMMARY=theirs, HOLDFAST_DRAIN_SUMMARY=ours).drain_summary == Path(ours)
+    assert load(tmp_path, GITHUB_STEP_SUMMARY="").drain_summary is None
+
+
 @pytest.mark.parametrize("variable", ["HOLDFAST_DATABASE_URL_FILE", "DATABASE_URL_FILE"])
 def test_a_database_url_may_come_from_a_mounted_secret(tmp_path: Path, variable: str) -> None:
     secret = tmp_path / "secret"

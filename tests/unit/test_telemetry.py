@@ -89,5 +89,5 @@ def test_fields_may_bear_names_that_logging_uses_itself(log: io.StringIO) -> Non
 def test_every_event_says_what_it_means_and_names_its_room() -> None:
     rooms = {name.partition(".")[0] for name in telemetry.EVENTS}
 
-    assert rooms <= {"db", "events", "jobs", "worker"}
+    assert rooms <= {"db", "events", "jobs", "schedules", "worker"}
     assert all(event.meaning and not event.meaning.endswith(".") for event in telemetry.EVENTS.values())

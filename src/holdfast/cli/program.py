@@ -19,6 +19,7 @@ from holdfast.cli.limit import limits
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
+from holdfast.cli.schedule import schedules
 from holdfast.cli.screen import screen
 from holdfast.cli.start import down, up
 from holdfast.cli.status import status
@@ -71,6 +72,7 @@ add_verbs(jobs)
 program.add_typer(jobs)
 program.add_typer(batches)
 program.add_typer(queues)
+program.add_typer(schedules)
 program.add_typer(events)
 program.add_typer(projections)
 program.add_typer(limits)

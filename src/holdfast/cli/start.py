@@ -10,9 +10,10 @@ import typer
 
 from holdfast.cli.connection import bare_database
 from holdfast.cli.db import bring_up_to_date
+from holdfast.cli.first_worker import start_first
 from holdfast.cli.options import Concurrency, DatabaseUrl, Processes, Queues, Yes
 from holdfast.cli.screen import screen
-from holdfast.cli.worker import app_setting, command_of, duty_of, start_first, supervise
+from holdfast.cli.worker import app_setting, command_of, duty_of, supervise
 from holdfast.db import embedded
 from holdfast.errors import ConfigurationError
 from holdfast.settings import Settings, load_settings, redacted
@@ -44,7 +45,7 @@ def up(
         + (f" in each of {processes} processes" if processes > 1 else ""),
     )
     screen.say("Ctrl-C ends the worker.")
-    status = supervise(command, first, drain=False, processes=processes)
+    status = supervise(command, first, processes=processes)
     if settings.database_url is None:
         screen.say("The embedded server runs on for other terminals; holdfast down ends it.")
     raise typer.Exit(status)

@@ -15,7 +15,9 @@ from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl
 from holdfast.cli.queue_screen import queue_table, worker_table
 from holdfast.cli.screen import number, screen
+from holdfast.clock import now
 from holdfast.jobs import QueueInfo, span
+from holdfast.schedules import ScheduleInfo
 
 _UNHEALTHY = 5
 _LATE_SECONDS = 60.0
@@ -41,11 +43,11 @@ class Judgement:
 def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Say how it stands. Exit status 0 when all is well, 5 when it is not."""
 
-    async def work(app: Holdfast) -> tuple[list[QueueInfo], list[dict[str, Any]]]:
-        return await app.queues.list(), await app.queues.workers()
+    async def work(app: Holdfast) -> tuple[list[QueueInfo], list[dict[str, Any]], Sequence[ScheduleInfo]]:
+        return await app.queues.list(), await app.queues.workers(), await app.schedules.list()
 
-    queues, workers = on_application(database_url, work)
-    judgement = judge(queues, workers)
+    queues, workers, schedules = on_application(database_url, work)
+    judgement = judge(queues, workers, overdue(schedules))
     if as_json:
         screen.json({"verdict": judgement.verdict, "reasons": judgement.reasons, "queues": queues, "workers": workers})
     else:
@@ -54,7 +56,21 @@ def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
         raise typer.Exit(_UNHEALTHY)
 
 
-def judge(queues: Sequence[QueueInfo], workers: Sequence[Mapping[str, Any]]) -> Judgement:
+def overdue(schedules: Sequence[ScheduleInfo]) -> list[str]:
+    """What to say of schedules that were due for longer than a worker takes to decide."""
+    late = [
+        (one.name, (now() - one.due_at).total_seconds())
+        for one in schedules
+        if one.state == "active" and one.due_at is not None
+    ]
+    return [
+        f"schedule {name}: due {span(seconds)} ago, and no worker has decided about it"
+        for name, seconds in late
+        if seconds > _LATE_SECONDS
+    ]
+
+
+def judge(queues: Sequence[QueueInfo], workers: Sequence[Mapping[str, Any]], missed: Sequence[str] = ()) -> Judgement:
     """Pure: from what the database says to what a person should do."""
     live = [worker for worker in workers if worker["state"] == "live"]
     unheard = [queue for queue in queues if _waits(queue) and not _listeners(queue.name, live)]
@@ -77,6 +93,7 @@ def judge(queues: Sequence[QueueInfo], workers: Sequence[Mapping[str, Any]]) -> 
         for worker in workers
         if worker["state"] != "live" and worker["end_reason"] != "stopped"
     ]
+    reasons += missed
     stalled = bool(unheard) and len(unheard) == len(waiting)
     return Judgement(Verdict.STALLED if stalled else Verdict.DEGRADED if reasons else Verdict.OK, reasons)
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import socket
+import dataclasses
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from holdfast.app import Holdfast, limits_of
+from holdfast.cli.drain import Drain, DrainOrder, first_turn
+from holdfast.cli.first_worker import FirstWorker, describe, start_first
 from holdfast.cli.locate import load_application
 from holdfast.cli.options import AppPath, AsJson, Concurrency, DatabaseUrl, Processes, Queues, help_of
 from holdfast.cli.worker_process import Duty, run_worker_process
 from holdfast.db import embedded
 from holdfast.errors import ConfigurationError
+from holdfast.jobs import seconds_of
 from holdfast.settings import Settings, load_settings
 from holdfast.telemetry import configure_logging
-from holdfast.worker import StartedChild, Supervisor, SupervisorOptions, start_child
+from holdfast.worker import Supervisor, SupervisorOptions
 
 _KILLED_BEFORE_ITS_HANDLERS = 128 + 15
-_DRAIN_INTERRUPTED = 8
-_GO = b"g"
 
 
 WORKER_HELP = help_of(
@@ -32,10 +32,11 @@ WORKER_HELP = help_of(
     "holdfast worker --app tasks.py --queues mail,exports --concurrency 50",
     "holdfast worker --app tasks.py --processes 4   # several worker processes, one supervisor",
     "holdfast worker --app tasks.py --drain    # in CI: ends when nothing is runnable",
+    "holdfast worker --app tasks.py --drain --queues crawl,figures --sequential --max-runtime 5h30m",
     more="SIGTERM or Ctrl-C: running jobs may finish within the soft limit; a second one hurries, a third ends at "
     "once. SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.\n\n"
-    "Exit status with --drain: 0 all well, 1 jobs failed, 8 interrupted; of several processes the highest. Without: "
-    "0 after an ordered stop.",
+    "Exit status with --drain: 0 all well, 1 jobs failed, 8 none failed, but it ended before everything was done; of "
+    "several processes the highest. Without: 0 after an ordered stop.",
 )
 
 
@@ -49,23 +50,42 @@ def worker(
     horizon: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="with --drain: wait for retries that are due this soon")
     ] = 300.0,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="with --drain: one queue after the other, in the order of --queues")
+    ] = False,
+    max_runtime: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="with --drain: stop in order after so long, for example 5h30m"),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="with --drain: append a Markdown summary; default: the setting drain_summary"
+        ),
+    ] = None,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
     lifeline_fd: Annotated[int | None, typer.Option("--lifeline-fd", hidden=True)] = None,
     describe_fd: Annotated[int | None, typer.Option("--describe-fd", hidden=True)] = None,
 ) -> None:
     """Run jobs until told to stop."""
-    duty = duty_of(
-        queues=queues, concurrency=concurrency, name=name, drain=drain, horizon_seconds=horizon, as_json=as_json
-    )
+    duty = duty_of(queues=queues, concurrency=concurrency, name=name, drain=drain, horizon_seconds=horizon)
+    seconds = None if max_runtime is None else seconds_of(max_runtime)
+    order = DrainOrder(sequential=sequential, max_runtime_seconds=seconds, summary=summary, as_json=as_json)
+    if not drain and order != DrainOrder():
+        raise ConfigurationError(
+            "--sequential, --max-runtime, --summary and --json belong to a drain", remedy="say --drain"
+        )
     where = app or app_setting(database_url)
     if lifeline_fd is not None:
         application = _application(where, database_url)
-        if describe_fd is not None and not _describe(application, describe_fd):
+        if describe_fd is not None and not describe(application, describe_fd):
             return
         raise typer.Exit(run_worker_process(application, duty, lifeline_fd))
     command = command_of(where, duty, database_url)
-    raise typer.Exit(supervise(command, start_first(command), drain=drain, processes=processes))
+    if drain:
+        raise typer.Exit(_drain(command, duty, order, processes))
+    raise typer.Exit(supervise(command, start_first(command), processes=processes))
 
 
 def duty_of(*, queues: str | None, **others: Any) -> Duty:
@@ -76,41 +96,36 @@ def duty_of(*, queues: str | None, **others: Any) -> Duty:
     return Duty(queues=names, **others)
 
 
-@dataclass(frozen=True, slots=True)
-class FirstWorker:
-    """The first worker process: it has imported the application and told its settings, and waits to be let go on."""
-
-    settings: Settings
-    started: StartedChild
-    line: socket.socket
-
-    def let_go_on(self) -> None:
-        """It connects and works from now on."""
-        with self.line:
-            self.line.sendall(_GO)
-
-
-def supervise(command: Sequence[str], first: FirstWorker, *, drain: bool, processes: int = 1) -> int:
+def supervise(command: Sequence[str], first: FirstWorker, *, processes: int = 1) -> int:
     """Run worker processes under a supervisor until their end; returns the exit status."""
+    configure_logging(first.settings.log_level, first.settings.log_format)
+    options = _supervision(command, first.settings, processes=processes, restart=True)
+    first.let_go_on()
+    status = Supervisor(options, first.started).run()
+    return 0 if status == _KILLED_BEFORE_ITS_HANDLERS else status
+
+
+def _drain(command: Sequence[str], duty: Duty, order: DrainOrder, processes: int) -> int:
+    first = start_first(first_turn(command, duty, order))
     settings = first.settings
     configure_logging(settings.log_level, settings.log_format)
-    url = settings.database_url or embedded.ensure_shared_server(settings.data_dir.parent).url
-    options = SupervisorOptions(
-        url=url,
+    order = dataclasses.replace(order, summary=order.summary or settings.drain_summary)
+    options = _supervision(command, settings, processes=processes, restart=False)
+    return Drain(first, order).run(duty, options, command)
+
+
+def _supervision(command: Sequence[str], settings: Settings, *, processes: int, restart: bool) -> SupervisorOptions:
+    return SupervisorOptions(
+        url=settings.database_url or embedded.ensure_shared_server(settings.data_dir.parent).url,
         direct_url=settings.database_direct_url,
         pooled=settings.pooled,
         child=command,
         processes=processes,
         limits=limits_of(settings),
         max_losses=settings.max_losses,
-        restart=not drain,
+        restart=restart,
         shutdown_hard_seconds=settings.shutdown_hard_seconds,
     )
-    first.let_go_on()
-    status = Supervisor(options, first.started).run()
-    if status == _KILLED_BEFORE_ITS_HANDLERS:
-        return _DRAIN_INTERRUPTED if drain else 0
-    return status
 
 
 def command_of(where: str | None, duty: Duty, database_url: str | None) -> list[str]:
@@ -121,26 +136,8 @@ def command_of(where: str | None, duty: Duty, database_url: str | None) -> list[
     command += [f"--queues={','.join(duty.queues)}"] if duty.queues else []
     command += [f"--concurrency={duty.concurrency}"] if duty.concurrency else []
     command += ["--drain", f"--horizon={duty.horizon_seconds}"] if duty.drain else []
-    command += ["--json"] if duty.as_json else []
     command += [f"--database-url={database_url}"] if database_url else []
     return command
-
-
-def start_first(command: Sequence[str]) -> FirstWorker:
-    """Start the first worker process and have it tell the application's settings, whose code stays out of this one.
-
-    What is wrong with the application is said by that process, and ends this one with its status.
-    """
-    ours, theirs = socket.socketpair()
-    with theirs:
-        started = start_child([*command, f"--describe-fd={theirs.fileno()}"], pass_fds=(theirs.fileno(),))
-    with ours.makefile("rb") as told:
-        text = told.readline()
-    if not text.endswith(b"\n"):
-        status = started.process.wait()
-        raise typer.Exit(status if status > 0 else 1)
-    values: dict[str, Any] = msgspec.json.decode(text)
-    return FirstWorker(Settings(**values), started, ours)
 
 
 def app_setting(database_url: str | None) -> str | None:
@@ -153,10 +150,3 @@ def _application(where: str | None, database_url: str | None) -> Holdfast:
     if database_url is not None:
         application.configure(database_url)
     return application
-
-
-def _describe(application: Holdfast, fd: int) -> bool:
-    """Tell the settings, and wait; false: nobody wants this process to go on."""
-    with socket.socket(fileno=fd) as line:
-        line.sendall(application.settings.model_dump_json().encode() + b"\n")
-        return line.recv(1) == _GO

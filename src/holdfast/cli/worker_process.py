@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast.app import Holdfast
-from holdfast.cli.drain_progress import drain_progress, print_report
+from holdfast.cli.drain_progress import drain_progress
 from holdfast.telemetry import configure_logging, get_logger, subscribe
 from holdfast.worker import PipeLifeline, Report, Worker
 
@@ -33,7 +33,6 @@ class Duty:
     name: str = ""
     drain: bool = False
     horizon_seconds: float = 300.0
-    as_json: bool = False
 
 
 def run_worker_process(application: Holdfast, duty: Duty, lifeline_fd: int) -> int:
@@ -88,7 +87,6 @@ class _WorkerProcess:
             return _INTERRUPTED if report.fenced else 0
         async with drain_progress(self._application.queues, worker):
             report = await worker.run()
-        print_report(report, as_json=duty.as_json)
         status = _status_of(report, stopped=self._stopping.is_set())
         _end_within(_LAST_SECONDS, status)
         return status
@@ -121,8 +119,8 @@ class _WorkerProcess:
 
 
 def _status_of(report: Report, *, stopped: bool) -> int:
-    """A drain that was stopped did not reach its end, whatever it did until then."""
-    return _INTERRUPTED if stopped else report.exit_status
+    """A drain that was stopped did not reach its end, however well it went until then."""
+    return report.exit_status or (_INTERRUPTED if stopped else 0)
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:

@@ -369,6 +369,28 @@ create table holdfast.migration (
 );
 comment on table holdfast.migration is 'Migrations applied to this schema, with the sha256 of the file each came from.';
 
+-- [table] holdfast.occurrence
+create table holdfast.occurrence (
+    schedule text collate "C" not null,
+    at timestamp with time zone not null,
+    origin text not null,
+    state text not null,
+    because text,
+    detail text,
+    job_id bigint,
+    fingerprint text,
+    decided_at timestamp with time zone not null,
+    constraint occurrence_pkey PRIMARY KEY (schedule, at),
+    constraint occurrence_because_check CHECK ((because = ANY (ARRAY['overlap'::text, 'unchanged'::text, 'missed'::text, 'paused'::text]))),
+    constraint occurrence_check CHECK (((state = 'started'::text) = (job_id IS NOT NULL))),
+    constraint occurrence_check1 CHECK (((state = 'skipped'::text) = (because IS NOT NULL))),
+    constraint occurrence_origin_check CHECK ((origin = ANY (ARRAY['due'::text, 'trigger'::text, 'backfill'::text]))),
+    constraint occurrence_state_check CHECK ((state = ANY (ARRAY['started'::text, 'waiting'::text, 'skipped'::text])))
+);
+CREATE INDEX occurrence_started ON holdfast.occurrence USING btree (schedule, at) WHERE (job_id IS NOT NULL);
+CREATE INDEX occurrence_waiting ON holdfast.occurrence USING btree (schedule, at) WHERE (state = 'waiting'::text);
+comment on table holdfast.occurrence is 'What became of every due moment: a job, a wait for the job before it, or skipped and because of what. One row per moment, so at most one job.';
+
 -- [table] holdfast.outcome
 create table holdfast.outcome (
     job_id bigint not null,
@@ -558,6 +580,32 @@ with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autov
 CREATE UNIQUE INDEX ready_keyed ON holdfast.ready USING btree (job_id) WHERE (((flags)::integer & 2) <> 0);
 CREATE UNIQUE INDEX ready_order ON holdfast.ready USING btree (queue, priority, seq);
 comment on table holdfast.ready is 'May be claimed now, in the order (queue, priority, seq). flags as in job, and 4 = suspected of killing its worker.';
+
+-- [table] holdfast.schedule
+create table holdfast.schedule (
+    name text collate "C" not null,
+    source text not null,
+    declared jsonb not null,
+    edited jsonb default '{}'::jsonb not null,
+    plan jsonb generated always as ((declared || edited)) stored not null,
+    version bigint default 1 not null,
+    anchor_at timestamp with time zone not null,
+    next_at timestamp with time zone,
+    due_at timestamp with time zone,
+    last_at timestamp with time zone,
+    probing_until timestamp with time zone,
+    paused_at timestamp with time zone,
+    pause_reason text,
+    withdrawn_at timestamp with time zone,
+    declared_at timestamp with time zone not null,
+    constraint schedule_pkey PRIMARY KEY (name),
+    constraint schedule_check CHECK (((next_at IS NULL) = (due_at IS NULL)))
+);
+CREATE INDEX schedule_due ON holdfast.schedule USING btree (due_at) WHERE ((paused_at IS NULL) AND (withdrawn_at IS NULL));
+comment on table holdfast.schedule is 'When to enqueue which job. plan = what the code declared, with what people edited over it. next_at is the next occurrence, due_at the same with its jitter.';
+comment on column holdfast.schedule.source is 'The module that declared it: whoever starts a worker of that module without declaring it withdraws it.';
+comment on column holdfast.schedule.version is 'Counts changes of the plan: a decision made from an older one is refused.';
+comment on column holdfast.schedule.probing_until is 'Somebody asks the source until then; others leave it to them. Saves questions, decides nothing.';
 
 -- [table] holdfast.scheduled
 create table holdfast.scheduled (
@@ -845,7 +893,9 @@ BEGIN
         queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
         PERFORM holdfast.ring_v1(queues);
     END IF;
-    SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
+    -- No row, no answer: greatest() over no row at all would be 0, and everybody would look without a pause.
+    SELECT greatest(0, extract(epoch FROM g.opens_at - v_now) * 1000000)::bigint INTO opens_us
+    FROM holdfast.gate g WHERE g.opens_at IS NOT NULL ORDER BY g.opens_at LIMIT 1;
 END $function$;
 comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
 
@@ -1214,6 +1264,33 @@ AS $function$
 $function$;
 comment on function holdfast.audit_v1() is 'The conservation law: every job that stands in no place or in more than one. Empty is well.';
 
+-- [function] holdfast.backfill_v1(text,timestamp with time zone[])
+CREATE OR REPLACE FUNCTION holdfast.backfill_v1(p_name text, p_ats timestamp with time zone[])
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_made     holdfast.occurrence;
+    v_at       timestamptz;
+BEGIN
+    SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    FOREACH v_at IN ARRAY p_ats LOOP
+        -- What has, or waits for, its job is done already; what is still to come comes by itself.
+        CONTINUE WHEN v_at >= v_schedule.next_at OR EXISTS (
+            SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.at = v_at AND o.state <> 'skipped');
+        v_made := holdfast.decide_occurrence_v1(
+            p_name, v_schedule.plan, v_at, 'backfill', CASE v_schedule.plan ->> 'overlap' WHEN 'allow' THEN 'allow' ELSE 'queue' END, NULL, NULL);
+        DELETE FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.at = v_at;
+        INSERT INTO holdfast.occurrence SELECT (v_made).*;
+        RETURN NEXT v_made;
+    END LOOP;
+END $function$;
+comment on function holdfast.backfill_v1(text,timestamp with time zone[]) is 'Jobs for past moments that have none: at once where overlap is allowed, otherwise one after the other. Moments that have a job are left out, so it may be repeated.';
+
 -- [function] holdfast.beat_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.beat_v1(p_worker bigint)
  RETURNS boolean
@@ -1426,6 +1503,26 @@ CREATE OR REPLACE FUNCTION holdfast.category_of(p_stream text)
 AS $function$ SELECT split_part(p_stream, '-', 1) $function$;
 comment on function holdfast.category_of(text) is 'What stands before the first hyphen: order-42 is of category order.';
 
+-- [function] holdfast.change_schedule_v1(text,bigint,jsonb,timestamp with time zone,timestamp with time zone,boolean,timestamp with time zone[],text)
+CREATE OR REPLACE FUNCTION holdfast.change_schedule_v1(p_name text, p_version bigint, p_edited jsonb, p_next timestamp with time zone, p_due timestamp with time zone, p_resume boolean, p_paused timestamp with time zone[], p_detail text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM FROM holdfast.schedule s WHERE s.name = p_name AND s.version = p_version FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO holdfast.occurrence (schedule, at, origin, state, because, detail, decided_at)
+    SELECT p_name, m.at, 'due', 'skipped', 'paused', p_detail, holdfast.now() FROM unnest(p_paused) AS m(at) ON CONFLICT DO NOTHING;
+    UPDATE holdfast.schedule s SET edited = p_edited, version = s.version + 1, next_at = p_next, due_at = p_due,
+           last_at = greatest(s.last_at, (SELECT max(m.at) FROM unnest(p_paused) AS m(at))),
+           paused_at = CASE WHEN p_resume THEN NULL ELSE s.paused_at END, pause_reason = CASE WHEN p_resume THEN NULL ELSE s.pause_reason END
+    WHERE s.name = p_name;
+    RETURN true;
+END $function$;
+comment on function holdfast.change_schedule_v1(text,bigint,jsonb,timestamp with time zone,timestamp with time zone,boolean,timestamp with time zone[],text) is 'An edit of the plan, or the end of a pause with the occurrences that it swallowed. False: the schedule was changed since it was read, so look again.';
+
 -- [function] holdfast.checkpoint_v1(text,integer,smallint[],bigint[],bigint[],bigint[],interval)
 CREATE OR REPLACE FUNCTION holdfast.checkpoint_v1(p_projection text, p_model integer, p_partitions smallint[], p_epochs bigint[], p_old bigint[], p_new bigint[], p_lease interval)
  RETURNS bigint
@@ -1598,6 +1695,40 @@ BEGIN
 END $function$;
 comment on function holdfast.count_loss_v1(bigint,bigint,text,boolean,text) is 'Remembers that the process or engine that ran this attempt died, and says how often that happened; no row: the lease is lost.';
 
+-- [function] holdfast.decide_occurrence_v1(text,jsonb,timestamp with time zone,text,text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.decide_occurrence_v1(p_name text, p_plan jsonb, p_at timestamp with time zone, p_origin text, p_overlap text, p_fingerprint text, p_detail text)
+ RETURNS holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_seen    timestamptz;
+    v_busy    bigint;
+    v_busy_at timestamptz;
+    v_made    holdfast.occurrence;
+BEGIN
+    v_made := ROW(p_name, p_at, p_origin, 'started', NULL, p_detail, NULL, p_fingerprint, holdfast.now());
+    v_seen := holdfast.unchanged_since_v1(p_name, p_fingerprint);
+    IF p_overlap <> 'allow' THEN
+        SELECT u.job_id, u.at INTO v_busy, v_busy_at FROM holdfast.unfinished_job_of_v1(p_name) u;
+    END IF;
+    IF v_seen IS NOT NULL THEN
+        v_made.state := 'skipped';
+        v_made.because := 'unchanged';
+        v_made.detail := format('the source is as it was at %s', to_char(v_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
+    ELSIF v_busy IS NOT NULL AND p_overlap = 'skip' THEN
+        v_made.state := 'skipped';
+        v_made.because := 'overlap';
+        v_made.detail := format('job %s of %s has not ended', v_busy, to_char(v_busy_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS"Z"'));
+    ELSIF p_overlap = 'queue' AND (v_busy IS NOT NULL
+            OR EXISTS (SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.state = 'waiting')) THEN
+        v_made.state := 'waiting';
+    ELSE
+        v_made.job_id := holdfast.enqueue_occurrence_v1(p_plan, p_at);
+    END IF;
+    RETURN v_made;
+END $function$;
+comment on function holdfast.decide_occurrence_v1(text,jsonb,timestamp with time zone,text,text,text,text) is 'What becomes of one occurrence of a schedule that the caller has locked: a job, a wait, or skipped because the source is unchanged or a job is on its way.';
+
 -- [function] holdfast.declare_dead_v1(bigint,text)
 CREATE OR REPLACE FUNCTION holdfast.declare_dead_v1(p_worker bigint, p_reason text)
  RETURNS boolean
@@ -1654,6 +1785,24 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.declare_projection_v1(text,text,text,integer,text[],text[],text[],text[],boolean) is 'Makes the projection known, and its first model. False: it has a live model of other code, and none of this; a rebuild makes one.';
+
+-- [function] holdfast.declare_schedule_v1(text,bigint,text,jsonb,timestamp with time zone,timestamp with time zone,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.declare_schedule_v1(p_name text, p_version bigint, p_source text, p_declared jsonb, p_anchor timestamp with time zone, p_next timestamp with time zone, p_due timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF p_version IS NULL THEN
+        INSERT INTO holdfast.schedule (name, source, declared, anchor_at, next_at, due_at, declared_at)
+        VALUES (p_name, p_source, p_declared, p_anchor, p_next, p_due, holdfast.now()) ON CONFLICT DO NOTHING;
+        RETURN FOUND;
+    END IF;
+    UPDATE holdfast.schedule s SET source = p_source, declared = p_declared, version = s.version + 1, next_at = p_next,
+           due_at = p_due, withdrawn_at = NULL, declared_at = holdfast.now()
+    WHERE s.name = p_name AND s.version = p_version;
+    RETURN FOUND;
+END $function$;
+comment on function holdfast.declare_schedule_v1(text,bigint,text,jsonb,timestamp with time zone,timestamp with time zone,timestamp with time zone) is 'What the code says from now on. False: somebody else declared or changed it since it was read, so look again.';
 
 -- [function] holdfast.detach_statements_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.detach_statements_v1(p_name text)
@@ -1779,6 +1928,20 @@ BEGIN
     RETURN true;
 END $function$;
 comment on function holdfast.drop_model_v1(text,integer) is 'A model that is built or kept, with its tables. The live one is never dropped.';
+
+-- [function] holdfast.due_schedules_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.due_schedules_v1(p_probes text[])
+ RETURNS TABLE(name text, version bigint, plan jsonb, anchor_at timestamp with time zone, next_at timestamp with time zone, due_at timestamp with time zone, seen_at timestamp with time zone)
+ LANGUAGE sql
+AS $function$
+    SELECT s.name, s.version, s.plan, s.anchor_at, s.next_at, s.due_at, n.seen_at
+    FROM (SELECT holdfast.now() AS seen_at) AS n, holdfast.schedule s
+    WHERE s.due_at <= n.seen_at AND s.paused_at IS NULL AND s.withdrawn_at IS NULL
+      AND (s.plan ->> 'probe' IS NULL OR s.name = ANY (p_probes))
+      AND (s.probing_until IS NULL OR s.probing_until <= n.seen_at)
+    ORDER BY s.due_at
+$function$;
+comment on function holdfast.due_schedules_v1(text[]) is 'Schedules with an occurrence to decide about, but for those whose probe this process does not have or somebody else is asking.';
 
 -- [function] holdfast.edit_v1(bigint,jsonb,jsonb,text)
 CREATE OR REPLACE FUNCTION holdfast.edit_v1(p_job bigint, p_from jsonb, p_args jsonb, p_reason text)
@@ -2009,6 +2172,20 @@ BEGIN
     RETURN v_answer;
 END $function$;
 comment on function holdfast.enqueue_keyed_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[],smallint[],bigint[],smallint[]) is 'As enqueue_v1, for jobs with unique keys: where a job in a covered place holds the key, its id is returned and nothing is inserted.';
+
+-- [function] holdfast.enqueue_occurrence_v1(jsonb,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.enqueue_occurrence_v1(p_plan jsonb, p_at timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    SELECT holdfast.enqueue(
+        p_plan ->> 'task',
+        p_plan -> 'args' || CASE WHEN p_plan ->> 'occurrence_argument' IS NOT NULL
+                                 THEN jsonb_build_object(p_plan ->> 'occurrence_argument', to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+                                 ELSE '{}' END,
+        queue => p_plan ->> 'queue', priority => (p_plan ->> 'priority')::integer)
+$function$;
+comment on function holdfast.enqueue_occurrence_v1(jsonb,timestamp with time zone) is 'The job of one occurrence, as the plan says; told which moment it is for if its task takes that argument.';
 
 -- [function] holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.enqueue_one_v1(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint, p_delay_us bigint, p_due_at timestamp with time zone, p_max_attempts smallint, p_timeout real, p_trace jsonb)
@@ -2335,6 +2512,40 @@ BEGIN
 END $function$;
 comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[]) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted. p_company: those with company, NULL for none.';
 
+-- [function] holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text)
+CREATE OR REPLACE FUNCTION holdfast.fire_v1(p_name text, p_version bigint, p_expected timestamp with time zone, p_ats timestamp with time zone[], p_run boolean[], p_details text[], p_next timestamp with time zone, p_due timestamp with time zone, p_fingerprint text)
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_now      timestamptz;
+    v_made     holdfast.occurrence;
+BEGIN
+    -- Whoever locks the row as it was read decides about these occurrences; everybody else finds it locked or advanced.
+    SELECT * INTO v_schedule FROM holdfast.schedule s
+    WHERE s.name = p_name AND s.version = p_version AND s.next_at = p_expected
+      AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED;
+    v_now := holdfast.now();
+    IF NOT FOUND OR v_schedule.due_at > v_now THEN
+        RETURN;                                             -- somebody else was first, or the clock was set back
+    END IF;
+    FOR v_n IN 1 .. cardinality(p_ats) LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM holdfast.occurrence o WHERE o.schedule = p_name AND o.at = p_ats[v_n]);
+        IF p_run[v_n] THEN
+            v_made := holdfast.decide_occurrence_v1(
+                p_name, v_schedule.plan, p_ats[v_n], 'due', v_schedule.plan ->> 'overlap', p_fingerprint, p_details[v_n]);
+        ELSE
+            v_made := ROW(p_name, p_ats[v_n], 'due', 'skipped', 'missed', p_details[v_n], NULL, NULL, v_now);
+        END IF;
+        INSERT INTO holdfast.occurrence SELECT (v_made).*;
+        RETURN NEXT v_made;
+    END LOOP;
+    UPDATE holdfast.schedule SET next_at = p_next, due_at = p_due, last_at = p_ats[cardinality(p_ats)], probing_until = NULL
+    WHERE name = p_name;
+END $function$;
+comment on function holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text) is 'Decides about the occurrences of a due schedule and advances it, in one transaction. Nothing comes back when somebody else did, or when the plan has changed since.';
+
 -- [function] holdfast.first_gate_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.first_gate_v1(p_gates text)
  RETURNS text
@@ -2451,6 +2662,19 @@ BEGIN
     DELETE FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs);
 END $function$;
 comment on function holdfast.forget_jobs_v1(bigint[]) is 'Deletes job rows and every side row of jobs that the caller has taken out of their places.';
+
+-- [function] holdfast.forget_occurrences_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.forget_occurrences_v1(p_after interval)
+ RETURNS integer
+ LANGUAGE sql
+AS $function$
+    WITH gone AS (
+        DELETE FROM holdfast.occurrence o WHERE o.decided_at < holdfast.now() - p_after AND o.state <> 'waiting'
+          AND o.at < (SELECT max(x.at) FROM holdfast.occurrence x WHERE x.schedule = o.schedule AND x.job_id IS NOT NULL)
+        RETURNING 1
+    ) SELECT count(*)::integer FROM gone
+$function$;
+comment on function holdfast.forget_occurrences_v1(interval) is 'Deletes what was decided so long ago, but the last occurrence that had a job, and what came after it.';
 
 -- [function] holdfast.forget_workers_v1(interval)
 CREATE OR REPLACE FUNCTION holdfast.forget_workers_v1(p_after interval)
@@ -2912,6 +3136,27 @@ BEGIN
 END $function$;
 comment on function holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[]) is 'Ways out of a lease that are no outcome: move 1 retry, 2 snooze, 3 return. The exit and the new place are one commit; a job asked to be cancelled ends as cancelled instead.';
 
+-- [function] holdfast.left_behind_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.left_behind_v1(p_queues text[])
+ RETURNS boolean
+ LANGUAGE sql
+AS $function$
+    SELECT EXISTS (
+        SELECT FROM holdfast.lease l
+        LEFT JOIN holdfast.worker w ON w.id = l.id >> 36
+        LEFT JOIN holdfast.worker_beat b ON b.worker = w.id
+        CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id)
+        JOIN holdfast.every_job j ON j.id = h.job_id
+        WHERE (w.state IS DISTINCT FROM 'live' OR b.beaten_at < holdfast.now() - interval '5 seconds'
+               OR w.has_session AND NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_locks k
+                   WHERE k.locktype = 'advisory' AND k.classid = 1212568 AND k.objid = w.id::oid AND k.objsubid = 2 AND k.granted
+                     AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())))
+          AND j.queue = ANY (p_queues) AND NOT holdfast.is_finished_v1(h.job_id)
+          AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id))
+$function$;
+comment on function holdfast.left_behind_v1(text[]) is 'Is a job of these queues held by somebody who looks dead? Then it is about to run again: worth waiting for, and not more; who is dead the observer decides.';
+
 -- [function] holdfast.left_room_v1(holdfast.blocked[],text[])
 CREATE OR REPLACE FUNCTION holdfast.left_room_v1(p_rows holdfast.blocked[], p_stops text[])
  RETURNS text[]
@@ -3289,6 +3534,16 @@ AS $function$
 $function$;
 comment on function holdfast.new_event_id() is 'A UUID of version 7: in the order of time, so that its index grows at one end.';
 
+-- [function] holdfast.next_due_seconds_v1()
+CREATE OR REPLACE FUNCTION holdfast.next_due_seconds_v1()
+ RETURNS double precision
+ LANGUAGE sql
+AS $function$
+    SELECT extract(epoch FROM min(s.due_at) - holdfast.now())::double precision FROM holdfast.schedule s
+    WHERE s.due_at > holdfast.now() AND s.paused_at IS NULL AND s.withdrawn_at IS NULL
+$function$;
+comment on function holdfast.next_due_seconds_v1() is 'How long until something is due that is not due yet.';
+
 -- [function] holdfast.next_events_v1(text,integer,smallint[],bigint[],bigint[],integer,text[],text[],text[])
 CREATE OR REPLACE FUNCTION holdfast.next_events_v1(p_projection text, p_model integer, p_partitions smallint[], p_after bigint[], p_upto bigint[], p_limit_each integer, p_types text[], p_categories text[], p_tags text[])
  RETURNS TABLE("position" bigint, stream text, version bigint, type text, schema_version smallint, data jsonb, id uuid, recorded_at timestamp with time zone, tags text[], metadata jsonb, correlation_id text, causation_id text, trace jsonb, partition smallint, parked boolean)
@@ -3441,6 +3696,22 @@ AS $function$
 $function$;
 comment on function holdfast.pause_queue_v1(text,text,text) is 'No claim looks into the queue from now on; what runs, runs on. False: it was paused already.';
 
+-- [function] holdfast.pause_schedule_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.pause_schedule_v1(p_name text, p_reason text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_paused boolean;
+BEGIN
+    SELECT s.paused_at IS NOT NULL INTO v_paused FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF v_paused IS NULL THEN RETURN 'unknown'; END IF;
+    IF v_paused THEN RETURN 'already'; END IF;
+    UPDATE holdfast.schedule SET paused_at = holdfast.now(), pause_reason = p_reason WHERE name = p_name;
+    RETURN 'paused';
+END $function$;
+comment on function holdfast.pause_schedule_v1(text,text) is 'Nothing of it is due from now on; jobs that exist run on. Answers paused, already or unknown.';
+
 -- [function] holdfast.payload_v1(bigint[],bigint[],text[],smallint[],bigint[],smallint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.payload_v1(p_jobs bigint[], p_leases bigint[], p_queues text[], p_priorities smallint[], p_seqs bigint[], p_attempts smallint[], p_flags smallint[])
  RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
@@ -3473,7 +3744,7 @@ BEGIN
             'SELECT 0::smallint, i.job_id, i.lease, i.queue, i.priority, i.seq, i.attempt, i.flags,
                     j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
              FROM unnest($1, $2, $3, $4, $5, $6, $7) AS i(job_id, lease, queue, priority, seq, attempt, flags)
-             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY ($1) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
+             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY (ARRAY(SELECT unnest($1))) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
              WHERE i.job_id >= $8 AND i.job_id < $9'
             USING p_jobs, p_leases, p_queues, p_priorities, p_seqs, p_attempts, p_flags, v_from, v_to;
         SELECT min(j) INTO v_from FROM unnest(p_jobs) AS j WHERE j >= v_to;
@@ -4665,6 +4936,29 @@ BEGIN
 END $function$;
 comment on function holdfast.start_rebuild_v1(text,integer) is 'A new model from the beginning of the log, in tables of its own that are shaped like the live ones.';
 
+-- [function] holdfast.start_waiting_v1()
+CREATE OR REPLACE FUNCTION holdfast.start_waiting_v1()
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_name     text;
+BEGIN
+    FOR v_name IN SELECT DISTINCT o.schedule FROM holdfast.occurrence o WHERE o.state = 'waiting' LOOP
+        SELECT * INTO v_schedule FROM holdfast.schedule s
+        WHERE s.name = v_name AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED;
+        IF FOUND AND (SELECT u.job_id FROM holdfast.unfinished_job_of_v1(v_name) u) IS NULL THEN
+            RETURN QUERY
+            UPDATE holdfast.occurrence o SET state = 'started', job_id = holdfast.enqueue_occurrence_v1(v_schedule.plan, o.at)
+            WHERE o.schedule = v_name AND o.at = (
+                SELECT min(x.at) FROM holdfast.occurrence x WHERE x.schedule = v_name AND x.state = 'waiting')
+            RETURNING o.*;
+        END IF;
+    END LOOP;
+END $function$;
+comment on function holdfast.start_waiting_v1() is 'Of every schedule that queues its occurrences, the oldest one waiting gets its job once the job before it has ended.';
+
 -- [function] holdfast.stop_at_v1(text,integer,smallint,bigint,jsonb,interval)
 CREATE OR REPLACE FUNCTION holdfast.stop_at_v1(p_projection text, p_model integer, p_partition smallint, p_epoch bigint, p_failing jsonb, p_retry_in interval)
  RETURNS boolean
@@ -4931,6 +5225,24 @@ AS $function$
 $function$;
 comment on function holdfast.take_out_v1(bigint[]) is 'Takes waiting jobs out of their place; what others hold locked stays there. The caller puts each into a place in the same transaction. due_at: it was scheduled; line: it was blocked, there.';
 
+-- [function] holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean)
+CREATE OR REPLACE FUNCTION holdfast.take_probe_v1(p_name text, p_version bigint, p_next timestamp with time zone, p_seconds double precision, p_again boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_now timestamptz := holdfast.now();
+BEGIN
+    PERFORM FROM holdfast.schedule s WHERE s.name = p_name AND s.version = p_version AND s.next_at = p_next
+        AND (p_again OR s.probing_until IS NULL OR s.probing_until <= v_now) FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE holdfast.schedule SET probing_until = v_now + make_interval(secs => p_seconds) WHERE name = p_name;
+    RETURN true;
+END $function$;
+comment on function holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean) is 'True: the caller asks the source of this occurrence, and others leave it alone for so long. Again: it still does.';
+
 -- [function] holdfast.take_stream_v1(text,bigint,integer)
 CREATE OR REPLACE FUNCTION holdfast.take_stream_v1(p_stream text, p_expected bigint, p_count integer, OUT base bigint, OUT partition smallint)
  RETURNS record
@@ -5075,6 +5387,56 @@ BEGIN
 END $function$;
 comment on function holdfast.tick_v1(bigint,bigint,text[]) is 'Publishes how far the log may be read. Hand in what the last call of this process gave as pending and fence, or NULL: any number of callers do no harm to each other.';
 
+-- [function] holdfast.trigger_schedule_v1(text,boolean,text)
+CREATE OR REPLACE FUNCTION holdfast.trigger_schedule_v1(p_name text, p_force boolean, p_detail text)
+ RETURNS SETOF holdfast.occurrence
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_schedule holdfast.schedule;
+    v_made     holdfast.occurrence;
+BEGIN
+    SELECT * INTO v_schedule FROM holdfast.schedule s WHERE s.name = p_name FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- The source is not asked: somebody wants it to run.
+    v_made := holdfast.decide_occurrence_v1(
+        p_name, v_schedule.plan, holdfast.now(), 'trigger', CASE WHEN p_force THEN 'allow' ELSE v_schedule.plan ->> 'overlap' END, NULL, p_detail);
+    INSERT INTO holdfast.occurrence SELECT (v_made).*;
+    RETURN NEXT v_made;
+END $function$;
+comment on function holdfast.trigger_schedule_v1(text,boolean,text) is 'One occurrence now, whatever the timetable and the probe say; the overlap policy counts unless forced. Nothing comes back when there is no such schedule.';
+
+-- [function] holdfast.unchanged_since_v1(text,text)
+CREATE OR REPLACE FUNCTION holdfast.unchanged_since_v1(p_schedule text, p_fingerprint text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT o.at FROM (
+        SELECT x.job_id, x.at, x.fingerprint FROM holdfast.occurrence x WHERE x.schedule = p_schedule AND x.job_id IS NOT NULL
+          AND x.fingerprint IS NOT NULL
+        ORDER BY x.at DESC LIMIT 1) AS o
+    WHERE o.fingerprint = p_fingerprint
+      AND NOT EXISTS (SELECT FROM holdfast.every_outcome e WHERE e.job_id = o.job_id AND e.state <> 1)
+$function$;
+comment on function holdfast.unchanged_since_v1(text,text) is 'The occurrence whose job saw this very source and did not fail; null: the source changed, or its job failed.';
+
+-- [function] holdfast.unfinished_job_of_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.unfinished_job_of_v1(p_schedule text, OUT job_id bigint, OUT at timestamp with time zone)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT o.job_id, o.at FROM (
+        SELECT x.job_id, x.at FROM holdfast.occurrence x WHERE x.schedule = p_schedule AND x.job_id IS NOT NULL
+        ORDER BY x.at DESC LIMIT 100) AS o
+    WHERE NOT holdfast.is_finished_v1(o.job_id) AND EXISTS (SELECT FROM holdfast.every_job j WHERE j.id = o.job_id)
+    ORDER BY o.at DESC LIMIT 1
+$function$;
+comment on function holdfast.unfinished_job_of_v1(text) is 'The newest job of the schedule that has not ended. A job that retention dropped has ended.';
+
 -- [function] holdfast.unknown_leases_v1(bigint,bigint,bigint[])
 CREATE OR REPLACE FUNCTION holdfast.unknown_leases_v1(p_worker bigint, p_from bigint, p_known bigint[])
  RETURNS SETOF bigint
@@ -5136,6 +5498,17 @@ AS $function$
                   ORDER BY x.version LIMIT 20) AS e), '[]'))
 $function$;
 comment on function holdfast.winners_v1(text,bigint) is 'Why an expected version does not hold: the actual one, and the first events that came in between.';
+
+-- [function] holdfast.withdraw_schedules_v1(text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.withdraw_schedules_v1(p_sources text[], p_declared text[])
+ RETURNS SETOF text
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.schedule s SET withdrawn_at = holdfast.now(), version = s.version + 1
+    WHERE s.source = ANY (p_sources) AND s.name <> ALL (p_declared) AND s.withdrawn_at IS NULL
+    RETURNING s.name
+$function$;
+comment on function holdfast.withdraw_schedules_v1(text[],text[]) is 'Schedules whose module is still there but no longer declares them are due no more.';
 
 -- [function] holdfast.withdraw_v1(bigint,bigint)
 CREATE OR REPLACE FUNCTION holdfast.withdraw_v1(p_job bigint, p_for bigint)

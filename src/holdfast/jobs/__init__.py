@@ -33,6 +33,7 @@ from holdfast.jobs.surroundings import surrounded
 from holdfast.jobs.task import AppHome, Call, Host, Interception, Request, Task
 from holdfast.jobs.unique import Unique
 from holdfast.jobs.why import Why
+from holdfast.jobs.work_done import ErrorGroup, QueueLeft, TaskWork, WorkDone, work_done
 
 __all__ = [
     "BATCHED",
@@ -53,6 +54,7 @@ __all__ = [
     "Batches",
     "Call",
     "Claimed",
+    "ErrorGroup",
     "Execution",
     "Exit",
     "Finished",
@@ -83,6 +85,7 @@ __all__ = [
     "Progress",
     "Promoter",
     "QueueInfo",
+    "QueueLeft",
     "Queues",
     "Rate",
     "Reason",
@@ -94,9 +97,11 @@ __all__ = [
     "Signature",
     "Snooze",
     "Task",
+    "TaskWork",
     "Unique",
     "Verb",
     "Why",
+    "WorkDone",
     "agree",
     "as_current",
     "audit",
@@ -121,5 +126,6 @@ __all__ = [
     "surrounded",
     "why_unstorable",
     "without_effects",
+    "work_done",
     "worker_of",
 ]

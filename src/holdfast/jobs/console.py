@@ -464,9 +464,12 @@ class Queues:
         return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
 
     async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool, bool]:
-        """Whether these queues hold ready jobs, or retries due within the horizon; whether a batch may be ending."""
+        """Whether these queues hold jobs to run, or retries due within the horizon; whether a batch may be ending.
+
+        Jobs of workers that look dead are about to be put back: they count as jobs to run.
+        """
         row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"]), bool(row["retries"]), bool(row["settling"])
+        return bool(row["ready"] or row["left_behind"]), bool(row["retries"]), bool(row["settling"])
 
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""

@@ -54,6 +54,11 @@ class Signature:
                 remedy="use plain types, dataclasses or pydantic models for parameters",
             ) from error
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters in order, without the leading ``job``."""
+        return tuple(self._names)
+
     def dump(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """The JSON text of a call's arguments. Raises ``ArgumentsInvalid`` when they do not fit."""
         try:
@@ -93,11 +98,6 @@ class Signature:
             return self._adapter.validate_json(text)  # type: ignore[return-value]  # a TypedDict is a dict
         except ValidationError as error:
             raise ArgumentsInvalid(self._describe(error), remedy=f"the task takes ({self.describe()})") from None
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The parameters in order, without the leading ``job``."""
-        return self._names
 
     def by_name(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         """A call's arguments, each under its name. Raises ``ArgumentsInvalid``."""

@@ -90,7 +90,7 @@ class Report:
 
     @property
     def exit_status(self) -> int:
-        """0 all well, 1 jobs failed, 8 interrupted before the queues were drained."""
-        if self.fenced or self.interrupted:
-            return 8
-        return 1 if self.failed else 0
+        """0 all well, 1 jobs failed, 8 none failed but it was interrupted before the queues were drained."""
+        if self.failed:
+            return 1
+        return 8 if self.fenced or self.interrupted else 0

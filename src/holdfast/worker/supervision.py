@@ -26,6 +26,8 @@ class SupervisorOptions:
     rescue: Rescue | None = None
     restart: bool = True
     """False: a worker that exits by itself is done (drain); one that a signal killed is started again all the same."""
+    max_runtime_seconds: float | None = None
+    """After so long the workers are stopped in order, as by a signal."""
     shutdown_hard_seconds: float = 25.0
     hung_limit_seconds: float = 600.0
     healthy_seconds: float = 60.0

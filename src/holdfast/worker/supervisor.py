@@ -44,7 +44,15 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._stop_signals = 0
         self._posts: list[_Post] = []
+        self.workers: list[int] = []
+        """The numbers under which its worker processes were known, one a life."""
+        self.out_of_time = False
         self._burials: set[asyncio.Task[None]] = set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop, by a signal or because its time was over."""
+        return self._stopping.is_set()
 
     def run(self) -> int:
         """Run until the end; returns the exit status, the highest of several. Only from the main thread."""
@@ -52,6 +60,8 @@ class Supervisor:
 
     async def _main(self) -> int:
         self._listen_to_signals()
+        if self._options.max_runtime_seconds is not None:
+            asyncio.get_running_loop().call_later(self._options.max_runtime_seconds, self._run_out)
         opening = asyncio.create_task(self._open_station(), name="holdfast-supervisor-open")
         self._posts = [_Post(self) for _ in range(self._options.processes)]
         try:
@@ -130,6 +140,12 @@ class Supervisor:
             for ward in self._wards:
                 ward.child.signal(signal.SIGTERM)
 
+    def _run_out(self) -> None:
+        if not self._stopping.is_set():
+            self.out_of_time = True
+            log.info("its time of %g s is over: it stops in order", self._options.max_runtime_seconds)
+            self._stop()
+
     def _forward(self, number: int) -> None:
         # Before it said hello it has no handlers yet, and would die of it.
         for ward in self._wards:
@@ -161,7 +177,9 @@ class _Post:
                 ward.child.signal(signal.SIGTERM)
             status = await ward.outlive()
             self.ward = None
-            self._registered_once |= ward.registered
+            if ward.number is not None:
+                self._registered_once = True
+                self._supervisor.workers.append(ward.number)
             self._supervisor.bury(ward)
             if self._is_final(status):
                 return status if status >= 0 else 128 - status

@@ -39,9 +39,10 @@ class Ward:
         self.child = Child(started, self._hear)
 
     @property
-    def registered(self) -> bool:
-        """Whether it ever had a number."""
-        return self._liveness is not None and self._liveness.registered
+    def number(self) -> int | None:
+        """The number under which it was known, if it ever had one."""
+        liveness = self._liveness
+        return liveness.worker if liveness is not None and liveness.registered else None
 
     def reason(self, status: int) -> str:
         """Why it ended, for people."""

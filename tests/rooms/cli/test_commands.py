@@ -81,6 +81,9 @@ def test_a_wait_runs_out_with_its_own_status(run: Run) -> None:
         (("job", "list", "--database-url", "mysql://here"), 2, "postgresql://"),
         (("worker", "--app", "no_such_module"), 2, "there is no module"),
         (("worker", "--queues", ","), 2, "names no queue"),
+        (("worker", "--sequential"), 2, "say --drain"),
+        (("worker", "--max-runtime", "5m"), 2, "say --drain"),
+        (("worker", "--drain", "--max-runtime", "soon"), 2, "is not a duration"),
     ],
 )
 def test_what_is_wrong_is_said_on_stderr_with_its_status(

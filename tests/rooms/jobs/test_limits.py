@@ -11,7 +11,7 @@ import pytest
 from holdfast import Holdfast, Limit, Rate
 from holdfast.db import Statement
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
-from holdfast.jobs import declare_tasks
+from holdfast.jobs import Gatekeeper, declare_tasks
 from tests.rooms.jobs.hand import Hand, admit, assert_conserved, assert_gates_kept
 
 _GATES = Statement("gates", "SELECT gates FROM holdfast.job WHERE id = $1::bigint")
@@ -42,6 +42,12 @@ async def test_no_more_run_at_once_than_the_limit_says(app: Holdfast) -> None:
     assert await standing(app, *jobs[5:]) == ["blocked"] * 3
     await assert_gates_kept(app.database)
     await assert_conserved(app.database)
+
+
+async def test_where_nothing_waits_a_look_asks_for_no_other_soon(app: Holdfast) -> None:
+    keeper = Gatekeeper(app.database)
+    queues, pause_seconds = await keeper.look()
+    assert (queues, pause_seconds) == ([], 0.25)
 
 
 async def test_tasks_that_name_the_same_limit_share_it(app: Holdfast) -> None:

@@ -399,7 +399,7 @@ BEGIN
             'SELECT 0::smallint, i.job_id, i.lease, i.queue, i.priority, i.seq, i.attempt, i.flags,
                     j.task, j.args::text, j.max_attempts, j.timeout_seconds, j.trace
              FROM unnest($1, $2, $3, $4, $5, $6, $7) AS i(job_id, lease, queue, priority, seq, attempt, flags)
-             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY ($1) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
+             LEFT JOIN (SELECT * FROM holdfast.job x WHERE x.id = ANY (ARRAY(SELECT unnest($1))) AND x.id >= $8 AND x.id < $9) AS j ON j.id = i.job_id
              WHERE i.job_id >= $8 AND i.job_id < $9'
             USING p_jobs, p_leases, p_queues, p_priorities, p_seqs, p_attempts, p_flags, v_from, v_to;
         SELECT min(j) INTO v_from FROM unnest(p_jobs) AS j WHERE j >= v_to;

@@ -79,6 +79,25 @@ $$;
 COMMENT ON FUNCTION holdfast.take_out_v1 IS
     'Takes waiting jobs out of their place; what others hold locked stays there. The caller puts each into a place in the same transaction. due_at: it was scheduled; line: it was blocked, there.';
 
+CREATE FUNCTION holdfast.left_behind_v1(p_queues text[]) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT EXISTS (
+        SELECT FROM holdfast.lease l
+        LEFT JOIN holdfast.worker w ON w.id = l.id >> 36
+        LEFT JOIN holdfast.worker_beat b ON b.worker = w.id
+        CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id)
+        JOIN holdfast.every_job j ON j.id = h.job_id
+        WHERE (w.state IS DISTINCT FROM 'live' OR b.beaten_at < holdfast.now() - interval '5 seconds'
+               OR w.has_session AND NOT EXISTS (
+                   SELECT FROM pg_catalog.pg_locks k
+                   WHERE k.locktype = 'advisory' AND k.classid = 1212568 AND k.objid = w.id::oid AND k.objsubid = 2 AND k.granted
+                     AND k.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())))
+          AND j.queue = ANY (p_queues) AND NOT holdfast.is_finished_v1(h.job_id)
+          AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id))
+$$;
+COMMENT ON FUNCTION holdfast.left_behind_v1 IS
+    'Is a job of these queues held by somebody who looks dead? Then it is about to run again: worth waiting for, and not more; who is dead the observer decides.';
+
 CREATE FUNCTION holdfast.cancel_v1(p_jobs bigint[], p_reason text) RETURNS TABLE (job_id bigint, answer text)
 LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 DECLARE

@@ -399,7 +399,9 @@ BEGIN
         queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
         PERFORM holdfast.ring_v1(queues);
     END IF;
-    SELECT greatest(0, extract(epoch FROM min(g.opens_at) - v_now) * 1000000)::bigint INTO opens_us FROM holdfast.gate g WHERE g.opens_at IS NOT NULL;
+    -- No row, no answer: greatest() over no row at all would be 0, and everybody would look without a pause.
+    SELECT greatest(0, extract(epoch FROM g.opens_at - v_now) * 1000000)::bigint INTO opens_us
+    FROM holdfast.gate g WHERE g.opens_at IS NOT NULL ORDER BY g.opens_at LIMIT 1;
 END $$;
 COMMENT ON FUNCTION holdfast.admit_v1 IS
     'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
