@@ -278,10 +278,7 @@ class Jobs:
         )
 
     async def prioritize(self, *job_ids: int, priority: int) -> dict[int, str]:
-        """Give waiting jobs another priority, 0 first, 9 last, at the end of it; a lane keeps its order.
-
-        Answers as ``reschedule``.
-        """
+        """Give waiting jobs another priority, 0 first, 9 last; a lane keeps its order. Answers as ``reschedule``."""
         if not 0 <= priority <= 9:
             raise ConfigurationError(f"priority is a number from 0 (first) to 9 (last), not {priority}")
         return await self._try(
