@@ -145,6 +145,18 @@ EDIT_WITHOUT_LOCK = Mutation(
     "an edit looks where the job stands, and locks nothing",
     (("edit_v1", "NOT holdfast.lock_place_v1(p_job)", "holdfast.standing_v1(p_job) IN ('running', 'completed')"),),
 )
+EDIT_CALLS_NOBODY = Mutation(
+    "an edit does not call the gates that it held a job back from",
+    (("edit_v1", "PERFORM holdfast.call_gates_v1(ARRAY[p_job]);", ""),),
+)
+PUT_OFF_CALLS_NOBODY = Mutation(
+    "a job that is put off gives up its slots, and calls nobody",
+    (("reschedule_v1", "PERFORM holdfast.call_gates_v1(v_gated);", ""),),
+)
+PUT_OFF_WITH_ITS_SLOTS = Mutation(
+    "a job that is put off keeps its slots",
+    (("reschedule_v1", "DELETE FROM holdfast.slot s WHERE s.job_id = ANY (v_gated);", ""),),
+)
 PURGE_WITHOUT_EXIT = Mutation(
     "a purge leaves no exit in the lease of a finished job",
     (("purge_v1", "WHERE EXISTS (SELECT FROM holdfast.lease l WHERE l.id = e.lease)", "WHERE false"),),
@@ -263,6 +275,9 @@ CAUGHT_BY: tuple[tuple[Mutation, Schedule], ...] = (
     (KEY_IN_ONE_STATEMENT, queue.first_enqueues_of_one_key_at_once),
     (SHARED_LEASES_FOR_ALL, queue.many_transactional_completions),
     (EDIT_WITHOUT_LOCK, verb.claim_during_an_edit),
+    (EDIT_CALLS_NOBODY, verb.gate_opens_during_an_edit),
+    (PUT_OFF_CALLS_NOBODY, verb.head_is_put_off_while_others_wait),
+    (PUT_OFF_WITH_ITS_SLOTS, verb.head_is_put_off_while_others_wait),
     (PURGE_WITHOUT_EXIT, verb.purge_of_one_job_of_a_lease),
     (VERBS_WAIT, verb.purge_beside_an_enqueue_of_its_key),
     (DECISION_WITHOUT_LOCK, occurrence.two_decisions_at_once),

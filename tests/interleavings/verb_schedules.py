@@ -59,6 +59,39 @@ async def retry_during_an_edit(stage: Stage) -> None:
     stage.expect([row["args"] for row in rows] == [_AFTER], "a retry beside an edit ran with the old arguments")
 
 
+async def gate_opens_during_an_edit(stage: Stage) -> None:
+    """Who is held by an edit while its lane opens is passed by, and called for again with the edit's commit."""
+    worker, operator = await stage.sessions("worker", "operator")
+    number = await worker.register()
+    first, second = await worker.enqueue(2, gates="lane:x")
+    await worker.admit()
+    lease = lease_number(number, 1)
+    await worker.claim(number, lease)
+    await operator.begin()
+    answer = await operator.edit(second, _BEFORE, _AFTER)
+    stage.expect(answer == "moved", f"an edit of a blocked job answered {answer}")
+    await worker.finish(lease, [first], COMPLETED, done=[lease], company=[first])
+    look = await worker.start(worker.admit(first))
+    stage.expect(not look.waits, "a look at the gates waits for an edit")
+    await look.result()
+    await stage.expect_places(blocked=[second])
+    await operator.commit()
+    await worker.admit()
+    await stage.expect_places(ready=[second])
+
+
+async def head_is_put_off_while_others_wait(stage: Stage) -> None:
+    """A job that gives up its lane calls whoever stands behind it."""
+    worker, operator = await stage.sessions("worker", "operator")
+    first, second = await worker.enqueue(2, gates="lane:x")
+    await worker.admit()
+    answer = await operator.reschedule(first, delay_seconds=60)
+    stage.expect(answer == {first: "moved"}, f"a reschedule of the head of a lane answered {answer}")
+    await worker.admit()
+    await stage.expect_places(scheduled=[first], ready=[second])
+    stage.expect(await worker.gate_troubles() == [], "a gate has the wrong slots")
+
+
 async def purge_of_one_job_of_a_lease(stage: Stage) -> None:
     """A finished job is purged while its lease is there for another one: nobody runs it again, nobody finds a ghost."""
     worker, operator = await stage.sessions("worker", "operator")
@@ -94,6 +127,8 @@ VERB_SCHEDULES = (
     claim_during_an_edit,
     edit_during_a_claim,
     retry_during_an_edit,
+    gate_opens_during_an_edit,
+    head_is_put_off_while_others_wait,
     purge_of_one_job_of_a_lease,
     purge_beside_an_enqueue_of_its_key,
 )

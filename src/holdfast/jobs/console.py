@@ -263,9 +263,7 @@ class Jobs:
     async def reschedule(
         self, *job_ids: int, run_in: float | str | timedelta | None = None, run_at: datetime | None = None
     ) -> dict[int, str]:
-        """Let waiting jobs be due at another time; now or earlier makes them ready, or leaves them before their gates.
-
-        Those put off give up what they hold of lanes and limits, and come anew when they are due.
+        """Let waiting jobs be due at another time, and give up what they hold of lanes and limits; now: let them run.
 
         The answer per job: ``moved``, or the place it stands in and stays in, ``held`` by an open transaction,
         ``unknown``. Raises ``ConfigurationError`` unless exactly one time is given.
@@ -280,10 +278,7 @@ class Jobs:
         )
 
     async def prioritize(self, *job_ids: int, priority: int) -> dict[int, str]:
-        """Give waiting jobs another priority, 0 first, 9 last, at the end of it. Answers as ``reschedule``.
-
-        Before a limit it counts as if they had come with it; a lane keeps the order in which jobs came.
-        """
+        """Give waiting jobs another priority, 0 first, 9 last; a lane keeps its order. Answers as ``reschedule``."""
         if not 0 <= priority <= 9:
             raise ConfigurationError(f"priority is a number from 0 (first) to 9 (last), not {priority}")
         return await self._try(

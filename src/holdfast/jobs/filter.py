@@ -5,7 +5,7 @@ A filter is a list of terms, and a job must fulfil all of them. A term is a fiel
 ========= ================================ =========================================================================
 field     operators                        value
 ========= ================================ =========================================================================
-state     ``=  !=``                        where the job stands: scheduled, ready, running, completed, failed, …
+state     ``=  !=``                        where the job stands: scheduled, blocked, ready, running, completed, …
 queue     ``=  !=  ~  !~``                 text
 task      ``=  !=  ~  !~``                 text
 key       ``=  !=  ~  !~``                 its unique key, with the name of the task before it

@@ -7,7 +7,7 @@ import contextvars
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, adopt, classify, load_statements
@@ -105,11 +105,6 @@ class Job:
         self.late = False
         self.over = False
         self.started_at = monotonic()
-
-    @classmethod
-    def detached(cls, claimed: Claimed) -> Self:
-        """The job where its handler runs without a database: in a child process, or on an engine."""
-        return cls(claimed, None, 0.0, lambda _claimed: None)
 
     @property
     def id(self) -> int:

@@ -74,7 +74,11 @@ _MOVES: Final[dict[tuple[Place, Verb], Place | None]] = {
 MOVES: Final = MappingProxyType(_MOVES)
 
 BEFORE_GATES: Final = MappingProxyType(
-    {move: Place.BLOCKED for move, target in MOVES.items() if target is Place.READY and move[0] is not Place.BLOCKED}
+    {
+        move: Place.BLOCKED
+        for move, target in MOVES.items()
+        if target is Place.READY and move[0] not in (Place.BLOCKED, Place.READY)
+    }
 )
 """Where a job with gates goes instead: whatever makes others ready puts it before its gates."""
 

@@ -28,7 +28,7 @@ from holdfast.jobs import (
     result_text,
 )
 from holdfast.telemetry import get_logger
-from holdfast.worker.executors import Call, Executor, Executors, HandlerRaised, StoredResult, WorkDied
+from holdfast.worker.executors import Call, Executor, Executors, HandlerRaised, JobTimeout, StoredResult, WorkDied
 
 log = get_logger("worker")
 
@@ -143,6 +143,8 @@ class Attempts:
             return Finished(claimed, Outcome.CANCELLED, job.started_at, took, error=error)
         if job.stopping:
             return Left(claimed, Exit.RETURN, 0.0, claimed.attempt, job.started_at, took)
+        if job.late:
+            return self._failed(None, claimed, job, JobTimeout("was past its soft timeout, and stopped by itself"))
         # The handler cancelled itself, or something it awaited was cancelled: that is a failure like any other.
         return self._failed(None, claimed, job, asyncio.CancelledError("the handler was cancelled from within"))
 

@@ -30,6 +30,12 @@ def who(job: Job) -> dict[str, object]:
     return {"pid": os.getpid(), "job": job.id, "current": current.id if current else None, "attempt": job.attempt}
 
 
+@app.task(executor="process", retry=Retry(max_attempts=1))
+async def save(job: Job) -> None:
+    job.progress(1, 2)
+    await job.checkpoint(1)
+
+
 @app.task(executor="process")
 async def add_slowly(a: int, b: int) -> int:
     await asyncio.sleep(0)

@@ -308,7 +308,7 @@ async def test_a_thread_that_runs_out_of_time_in_its_loop_has_failed_and_kept_it
     done: list[int] = []
     stopped = threading.Event()
 
-    @app.task(timeout_seconds=0.05, retry=Retry(max_attempts=1))
+    @app.task(soft_timeout_seconds=0.5, timeout_seconds=30, retry=Retry(max_attempts=1))
     def work(job: Job) -> None:
         for item in job.iterate_sync(range(5)):
             done.append(item)

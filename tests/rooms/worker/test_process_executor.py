@@ -51,6 +51,15 @@ async def test_errors_keep_their_class_their_message_and_their_traceback(app: Ho
     assert "in fail" in strange.error["traceback"]
 
 
+async def test_a_checkpoint_that_nobody_could_find_again_is_refused(app: Holdfast) -> None:
+    job_id = await tasks.save.enqueue()
+    async with working(app):
+        info = await app.jobs.wait(job_id, timeout_seconds=30)
+    assert info.error is not None
+    assert (info.state, info.error["type"]) == ("failed", "ConfigurationError")
+    assert "checkpoints cannot be kept" in info.error["message"]
+
+
 async def test_a_result_that_cannot_be_stored_fails_for_good(app: Holdfast) -> None:
     job_id = await tasks.unstorable.enqueue()
     async with working(app):

@@ -13,7 +13,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Never
 
 from holdfast.errors import ConfigurationError
 from holdfast.jobs import (
@@ -30,6 +30,27 @@ from holdfast.jobs import (
 from holdfast.worker.executors.contract import Call, HandlerRaised, Interrupted, StoredResult
 
 _MAIN = "__main__"
+
+
+class DetachedJob(Job):
+    """A job as its handler sees it where there is no database. Nobody hears its progress and its log lines."""
+
+    def __init__(self, claimed: Claimed) -> None:
+        super().__init__(claimed, None, 0.0, lambda _claimed: None)
+
+    async def checkpoint(self, _value: Any, *, using: Any = None) -> None:  # noqa: ARG002 - refused in any case
+        """Refused: the next attempt would not find it."""
+        self._refuse_checkpoints()
+
+    async def last_checkpoint(self, _default: Any = None) -> Any:
+        """Refused, as ``checkpoint``."""
+        self._refuse_checkpoints()
+
+    def _refuse_checkpoints(self) -> Never:
+        raise ConfigurationError(
+            f"job {self.id} runs outside of its worker, where checkpoints cannot be kept",
+            remedy="run the task on the worker's event loop or in its threads",
+        )
 
 
 def message_of(call: Call, result_max_bytes: int) -> dict[str, Any]:
@@ -71,7 +92,7 @@ def job_of(message: Mapping[str, Any]) -> Job:
         trace=message["trace"],
         claimed_at=0.0,
     )
-    return Job.detached(claimed)
+    return DetachedJob(claimed)
 
 
 def run_call(message: Mapping[str, Any], job: Job | None = None) -> dict[str, Any]:
