@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.jobs.batches import Batch, Batches, BatchInfo
-from holdfast.jobs.console import JobInfo, Jobs, QueueInfo, Queues
+from holdfast.jobs.console import JobInfo, Jobs
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.effects import effects_suppressed, without_effects
@@ -20,6 +20,7 @@ from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT,
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
+from holdfast.jobs.queues import QueueInfo, Queues
 from holdfast.jobs.reasons import Reason
 from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.reports import Progress, Reports

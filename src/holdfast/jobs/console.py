@@ -31,7 +31,6 @@ from holdfast.jobs.selection import Found, Selection
 from holdfast.jobs.signature import Signature
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.why import Why, why_job
-from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
 _NEWEST = 2**63 - 1
@@ -65,27 +64,6 @@ class JobInfo:
     cancel_requested: bool
     progress: Progress | None = None
     batch: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueInfo:
-    """A queue as people see it. ``ready`` is a lower bound unless ``ready_is_exact``; totals lag a few seconds."""
-
-    name: str
-    ready: int
-    ready_is_exact: bool
-    oldest_seconds: float | None
-    scheduled: int
-    blocked: int
-    running: int
-    paused_at: datetime | None
-    pause_reason: str | None
-    completed: int
-    failed: int
-    cancelled: int
-    retried: int
-    lost: int
-    unfinished_about: int
 
 
 class Jobs:
@@ -432,48 +410,6 @@ class Jobs:
             name, extra = "page_finished", (_STATES[Place(state)],)  # type: ignore[assignment]
         rows = await self._database.fetch(_SQL[name], before or _NEWEST, queue, task, limit, *extra)
         return await self._show([row[0] for row in rows])
-
-
-class Queues:
-    """``app.queues``: the lines that jobs wait in."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def pause(self, queue: str, *, reason: str | None = None, by: str | None = None) -> bool:
-        """Claim nothing more from a queue; what runs, runs on. ``by``: who to ask about it. False: it was paused."""
-        changed = bool(await self._database.fetchval(_SQL["pause_queue"], queue, reason, by))
-        if changed:
-            emit("jobs.queue.paused", queue=queue)
-        return changed
-
-    async def resume(self, queue: str) -> bool:
-        """Claim from a queue again. False: it was not paused."""
-        changed = bool(await self._database.fetchval(_SQL["resume_queue"], queue))
-        if changed:
-            emit("jobs.queue.resumed", queue=queue)
-        return changed
-
-    async def workers(self, *, dead_within_seconds: float = 600.0) -> list[dict[str, Any]]:
-        """Live workers, and those that ended within the last ten minutes."""
-        return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
-
-    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool, bool]:
-        """Whether these queues hold jobs to run, or retries due within the horizon; whether a batch may be ending.
-
-        Jobs of workers that look dead are about to be put back: they count as jobs to run.
-        """
-        row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"] or row["left_behind"]), bool(row["retries"]), bool(row["settling"])
-
-    async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
-        """How many jobs of these queues are ready, counted up to a limit."""
-        return int(await self._database.fetchval(_SQL["backlog"], list(queues), count_up_to))
-
-    async def list(self, *, count_up_to: int = 10_000) -> list[QueueInfo]:
-        """Every queue that has jobs, had some, is paused, or has a worker."""
-        rows = await self._database.fetch(_SQL["depths"], count_up_to)
-        return [QueueInfo(row["queue"], *tuple(row)[1:]) for row in rows]
 
 
 def _json(text: str | None) -> Any:
