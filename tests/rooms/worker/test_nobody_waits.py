@@ -38,8 +38,10 @@ SWEEP_WAITS = Mutation(
     (
         (
             "sweep_v1",
-            "holdfast.is_finished_v1(x.job_id) AND (x.until IS NULL OR x.until < holdfast.now())\n"
-            "        LIMIT p_most FOR UPDATE SKIP LOCKED",
+            (
+                "holdfast.is_finished_v1(x.job_id) AND (x.until IS NULL OR x.until < holdfast.now())\n"
+                "        LIMIT p_most FOR UPDATE SKIP LOCKED"
+            ),
             "true\n        LIMIT p_most FOR UPDATE",
         ),
     ),
