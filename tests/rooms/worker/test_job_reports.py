@@ -413,11 +413,13 @@ async def test_the_rows_of_a_job_go_with_it(app: Holdfast, outsider: Any) -> Non
         job.progress(1)
         await job.checkpoint(1)
 
-    await work.enqueue()
+    job_id = await work.enqueue()
     await app.drain()
+    await outsider.execute("INSERT INTO holdfast.job_edit (job_id, edited_at) VALUES ($1, now())", job_id)
+    await outsider.execute("INSERT INTO holdfast.attempt_link VALUES ($1, 1, 1, 'engine', 'name', NULL, now())", job_id)
     name = (await outsider.fetchval("SELECT tableoid::regclass::text FROM holdfast.job")).rpartition("_")[2]
     for table in ("job", "outcome"):
         await outsider.execute(f"ALTER TABLE holdfast.{table} DETACH PARTITION holdfast.{table}_{name}")
     await outsider.execute("SELECT holdfast.drop_detached_v1($1)", name)
-    for table in ("progress", "checkpoint"):
+    for table in ("progress", "checkpoint", "job_edit", "attempt_link"):
         assert await outsider.fetchval(f"SELECT count(*) FROM holdfast.{table}") == 0
