@@ -40,6 +40,11 @@ class Signature:
                 )
             self._names.append(parameter.name)
             hint = hints.get(parameter.name, Any)
+            if hint is context_type:
+                raise ConfigurationError(
+                    f"task {task!r}: the parameter {parameter.name!r} is the running job, and does not come first",
+                    remedy=f"put `{parameter.name}: {context_type.__name__}` before the others",
+                )
             optional = parameter.default is not parameter.empty
             fields[parameter.name] = typing.NotRequired[hint] if optional else hint
         self._hints = {name: hints.get(name, Any) for name in self._names}

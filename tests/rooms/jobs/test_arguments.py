@@ -180,6 +180,14 @@ async def test_signatures_that_cannot_be_stored_by_name_are_refused_when_declare
     assert app.tasks == {}
 
 
+async def test_the_running_job_as_a_later_parameter_is_refused_with_what_to_do(app: Holdfast) -> None:
+    async def late(n: int, job: Job) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="'job' is the running job") as refused:
+        app.task(late)
+    assert refused.value.remedy == "put `job: Job` before the others"
+
+
 async def test_two_tasks_cannot_share_a_name(app: Holdfast) -> None:
     @app.task(name="same")
     async def one() -> None: ...
