@@ -19,7 +19,7 @@ class WorkerRef:
     host: str
 
     def __str__(self) -> str:
-        return f"{self.name or self.id} on {self.host}"
+        return f"{self.name or f'worker {self.id}'} on {self.host}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
