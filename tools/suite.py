@@ -26,6 +26,10 @@ VARIABLE = "HOLDFAST_TEST_POSTGRES"
 SERVERS = ("embedded", "system")
 # What depends on the server's version: the rooms' statements, the schema, and who waits for whom.
 VERSION_SENSITIVE = ("tests/rooms", "tests/migrations", "tests/interleavings", "tests/model")
+# What kills whole processes and measures promises in seconds: it has the machine to itself.
+ALONE = "tests/acceptance"
+# Tests wait for servers most of the time: one process more than there are processors, each with a server of its own.
+SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 
 
 class Misconfigured(Exception):
@@ -64,9 +68,15 @@ def test_steps(root: Path, servers: tuple[str, ...]) -> list[Step]:
     """The tests on every server: all of them on one, what depends on the version on the other."""
     steps = []
     if "embedded" in servers:
-        steps.append(Step("tests, embedded PostgreSQL", ("pytest", "--server=embedded")))
+        steps.append(
+            Step("tests, embedded PostgreSQL", ("pytest", "--server=embedded", *SIDE_BY_SIDE, f"--ignore={ALONE}"))
+        )
+        if existing(root, (ALONE,)):
+            steps.append(Step("tests of whole processes, embedded PostgreSQL", ("pytest", "--server=embedded", ALONE)))
     if "system" in servers and (folders := existing(root, VERSION_SENSITIVE)):
-        steps.append(Step("storage tests, PostgreSQL of the system", ("pytest", "--server=system", *folders)))
+        steps.append(
+            Step("storage tests, PostgreSQL of the system", ("pytest", "--server=system", *SIDE_BY_SIDE, *folders))
+        )
     return steps
 
 

@@ -30,8 +30,11 @@ EVERY_LOSS_COUNTS = Mutation(
     (
         (
             "rescue_lease_v1",
-            """EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j)
-           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.lease >> 36 = p_lease >> 36)""",
+            (
+                """EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j AND o.reason IS NULL)
+           AND NOT EXISTS (SELECT FROM holdfast.loss o"""
+                " WHERE o.counted AND o.reason IS NULL AND o.lease >> 36 = p_lease >> 36)"
+            ),
             "true",
         ),
     ),

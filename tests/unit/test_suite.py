@@ -43,12 +43,14 @@ def test_the_system_is_searched_where_debian_hides_its_servers(tmp_path: Path, m
 
 def test_the_second_server_runs_only_what_depends_on_it(tmp_path: Path) -> None:
     (tmp_path / "tests" / "rooms").mkdir(parents=True)
+    (tmp_path / "tests" / "acceptance").mkdir()
 
     steps = suite.test_steps(tmp_path, ("embedded", "system"))
 
     assert [step.command for step in steps] == [
-        ("pytest", "--server=embedded"),
-        ("pytest", "--server=system", "tests/rooms"),
+        ("pytest", "--server=embedded", *suite.SIDE_BY_SIDE, "--ignore=tests/acceptance"),
+        ("pytest", "--server=embedded", "tests/acceptance"),
+        ("pytest", "--server=system", *suite.SIDE_BY_SIDE, "tests/rooms"),
     ]
 
 

@@ -258,7 +258,7 @@ def test_a_build_that_rings_only_at_the_insert_is_caught(
     a_while_passes: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("holdfast.jobs.producer._wanted_at_once", lambda _jobs: set())
+    monkeypatch.setattr("holdfast.jobs.producer.wanted_at_once", lambda _jobs: set())
     with engine.connect() as connection:
         welcome_of(app).using(connection).enqueue_sync(1)
         a_while_passes()

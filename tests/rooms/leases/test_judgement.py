@@ -272,10 +272,13 @@ class CountsSleep(Judgement):
 
 
 class CountsOutages(CountsSleep):
-    """Broken: the same, and a lost connection is no break either."""
+    """Broken: the same, and neither a lost connection nor a server that has just started is a break."""
 
     def interrupted(self) -> None:
         pass
+
+    def _advance(self, at: float, server_age: float) -> None:
+        super()._advance(at, 0.0)
 
 
 class MissesAtOnce(Judgement):

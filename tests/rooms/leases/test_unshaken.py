@@ -116,7 +116,8 @@ async def take_the_server_away(server: OwnedServer, crew: Crew) -> None:
     server.crash()
     await eventually(lambda: monotonic() > down_at + DOWN_SECONDS, within_seconds=2 * DOWN_SECONDS)
     server.start()
-    await crew.looked(2)
+    # Past the time for which a fresh server is not judged by, and well before anybody has been silent for too long.
+    await crew.looked(round(2 * LIMITS.settle_seconds / LIMITS.observe_seconds) + 1)
     crew.silent = False
     await crew.outlast_the_silence()
 
