@@ -21,7 +21,7 @@ where w.state = 'live' or w.ended_at > holdfast.now() - make_interval(secs => $1
 order by w.id
 
 -- name: left_to_run
--- Promise: what a drained worker of these queues still has to wait for: ready jobs, those before gates that open within $2 seconds, retries due by then,
+-- Promise: what a drained worker of these queues still has to wait for: ready jobs, those due by now, those before gates that open within $2 seconds, retries due by then,
 -- batches not settled, and jobs of workers that look dead, which are about to be put back.
 select (select count(*) from (select from holdfast.blocked b where b.queue = any($1::text[])
             and not exists (select from holdfast.queue_pause p where p.queue = b.queue)
@@ -34,8 +34,9 @@ select (select count(*) from (select from holdfast.blocked b where b.queue = any
                 else true end limit 1) as x)
        + (select count(*) from (select from holdfast.ready r where r.queue = any($1::text[])
             and not exists (select from holdfast.queue_pause p where p.queue = r.queue) limit 1) as x) as ready,
-       (select count(*) from (select from holdfast.scheduled s where s.queue = any($1::text[]) and s.attempt > 1
-            and s.due_at <= holdfast.now() + make_interval(secs => $2::double precision) limit 1) as x) as retries,
+       (select count(*) from (select from holdfast.scheduled s where s.queue = any($1::text[])
+            and s.due_at <= holdfast.now() + case when s.attempt > 1 then make_interval(secs => $2::double precision) else '0' end
+            limit 1) as x) as retries,
        exists (select from holdfast.batch_delta) as settling,
        holdfast.left_behind_v1($1::text[]) as left_behind
 

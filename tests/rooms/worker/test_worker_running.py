@@ -63,6 +63,16 @@ async def test_a_drain_does_not_trust_an_answer_that_was_overtaken(
     await assert_conserved(app.database)
 
 
+async def test_a_job_that_is_due_is_left_to_run_also_before_it_was_promoted(app: Holdfast, outsider: Any) -> None:
+    @app.task
+    async def work() -> None: ...
+
+    await work.options(run_in="1h").enqueue()
+    assert not any(await app.queues.left_to_run(["default"], horizon_seconds=300))
+    await outsider.execute("UPDATE holdfast.scheduled SET due_at = holdfast.now()")
+    assert any(await app.queues.left_to_run(["default"], horizon_seconds=0))
+
+
 async def test_a_job_that_recovers_completes_and_keeps_its_history(app: Holdfast) -> None:
     @app.task(retry=SOON)
     def work(job: Job) -> int:
