@@ -12,6 +12,7 @@ import importlib.util
 import inspect
 import json
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Never
 
@@ -30,6 +31,7 @@ from holdfast.jobs import (
 from holdfast.worker.executors.contract import Call, HandlerRaised, Interrupted, StoredResult
 
 _MAIN = "__main__"
+_IMPORTING = threading.Lock()
 
 
 class DetachedJob(Job):
@@ -125,7 +127,8 @@ def read_reply(reply: Mapping[str, Any]) -> StoredResult | Snooze:
 
 def find_handler(message: Mapping[str, Any]) -> tuple[Callable[..., Any], Signature]:
     """The handler of a call, by the name of its module and its own."""
-    found: Any = _module(message["module"], message["file"])
+    with _IMPORTING:  # a module is known before it has run: another thread would find it half there
+        found: Any = _module(message["module"], message["file"])
     for part in message["handler"].split("."):
         found = getattr(found, part, None)
     if isinstance(found, Task):
