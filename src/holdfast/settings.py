@@ -40,6 +40,8 @@ FILE_NAME: Final = "holdfast.toml"
 _PREFIX: Final = "HOLDFAST_"
 # Switches of Holdfast's own test suite; a process started by a test inherits them and must not mind.
 _TEST_PREFIX: Final = "HOLDFAST_TEST_"
+# Read by the build (hatch_build.py); whoever exports it to install Holdfast must be able to start it.
+_BUILD_SWITCHES: Final = ("HOLDFAST_SKIP_UI",)
 # Names that platforms set by themselves, understood as well; ours wins over theirs.
 _PLATFORM_NAMES: Final = {
     "database_url": "DATABASE_URL",
@@ -259,8 +261,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
     """Values of the environment; an empty variable counts as absent, as compose files leave them behind."""
     ours = {_PREFIX + name.upper(): name for name in Settings.model_fields}
     files = {f"{_PREFIX}{name.upper()}_FILE": name for name in _SECRETS}
+    known = {*ours, *files, *_BUILD_SWITCHES}
     for variable in environ:
-        if variable.startswith(_PREFIX) and variable not in {*ours, *files} and not variable.startswith(_TEST_PREFIX):
+        if variable.startswith(_PREFIX) and variable not in known and not variable.startswith(_TEST_PREFIX):
             raise _unknown(f"the environment has {variable}, which is no setting", variable, [*ours, *files])
     found: dict[str, tuple[Any, str]] = {}
     for name, variable in _PLATFORM_NAMES.items():

@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
-from holdfast.access import HIDDEN, LOCAL, NOBODY, PUBLIC, ROLES, Openness, Permission, Principal, Role
-from holdfast.access import redacted, redacted_text
+from holdfast.access import (
+    HIDDEN,
+    LOCAL,
+    NOBODY,
+    PUBLIC,
+    ROLES,
+    Openness,
+    Permission,
+    Principal,
+    Role,
+    redacted,
+    redacted_text,
+)
 from holdfast.errors import Forbidden, Unauthenticated
 
 READS = {permission for permission in Permission if permission.endswith(":read")}
