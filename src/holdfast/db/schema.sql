@@ -3052,7 +3052,7 @@ DECLARE
 BEGIN
     CASE p_place
         WHEN 'ready' THEN
-            -- Found by their numbers, and put where verbs find them by id. Whatever the verb leaves there is due at once.
+            -- Found by their numbers, and put where verbs find them by id, marked so that move_jobs_v1 knows them again.
             WITH named AS (
                 SELECT x.place, x.gated, i.job_id FROM unnest(p_jobs, p_queues, p_seqs) AS i(job_id, queue, seq)
                 CROSS JOIN LATERAL (
@@ -3063,7 +3063,7 @@ BEGIN
                 DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(SELECT n.place FROM named n WHERE NOT n.gated)) RETURNING r.*
             ), put AS (
                 INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
-                SELECT holdfast.now(), t.job_id, t.queue, t.priority, t.attempt, t.flags FROM taken t
+                SELECT '-infinity', t.job_id, t.queue, t.priority, t.attempt, t.flags FROM taken t
             )
             SELECT (SELECT array_agg(t.job_id) FROM taken t), (SELECT array_agg(n.job_id) FROM named n WHERE n.gated) INTO v_held, v_gated;
             v_held := coalesce(v_held, '{}') || v_gated;
@@ -3812,6 +3812,11 @@ BEGIN
         WHEN 'purge' THEN
             SELECT count(*) INTO v_moved FROM holdfast.purge_v1(p_jobs) m WHERE m.answer = 'purged';
     END CASE;
+    WITH back AS (                                          -- held by hold_jobs_v1, and ready as they were
+        DELETE FROM holdfast.scheduled s WHERE s.job_id = ANY (p_jobs) AND s.due_at = '-infinity' RETURNING s.*
+    )
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT b.queue, b.priority, b.job_id, b.attempt, b.flags FROM back b ORDER BY b.job_id;
     RETURN v_moved;
 END $function$;
 comment on function holdfast.move_jobs_v1(text,bigint[],text,timestamp with time zone,smallint) is 'Does what the verb says with each of the jobs, by the function that does it for one; says how many it moved.';

@@ -18,7 +18,14 @@ from holdfast.jobs.limit_console import LimitConsole, LimitInfo
 from holdfast.jobs.limits import Limit, Rate, agree
 from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
-from holdfast.jobs.operations import OPERATION_VERBS, OperationInfo, OperationPreview, Operations, Operator
+from holdfast.jobs.operations import (
+    OPERATION_VERBS,
+    OperationInfo,
+    OperationPreview,
+    Operations,
+    Operator,
+    VerbOptions,
+)
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -116,6 +123,7 @@ __all__ = [
     "TaskWork",
     "Unique",
     "Verb",
+    "VerbOptions",
     "Why",
     "WorkDone",
     "agree",
