@@ -22,9 +22,10 @@ from holdfast.jobs import OperationInfo, OperationPreview, VerbOptions
 operations = typer.Typer(
     name="operation",
     no_args_is_help=True,
-    help="List, show, cancel: what `holdfast job VERB --filter … --in-background` has started.",
+    help="List, show, wait, cancel: what `holdfast job VERB --filter … --in-background` has started.",
 )
 
+_FAILED = 1
 _STYLES = {"running": "cyan", "finished": "green", "cancelled": "dim", "failed": "bold red"}
 _NUMBERS = ("DONE", "OF", "SKIPPED", "FAILED")
 _Id: TypeAlias = Annotated[int, typer.Argument(metavar="ID", help="id of the operation")]

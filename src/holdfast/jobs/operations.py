@@ -8,6 +8,7 @@ cancelled.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -16,8 +17,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack
 
+from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, classify, load_statements
-from holdfast.errors import ConfigurationError, OperationNotFound, OperationRefused
+from holdfast.errors import ConfigurationError, OperationNotFound, OperationRefused, TimedOut
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.filter import JobFilter
 from holdfast.jobs.search import Found, Match, bounds, count, search, sights
@@ -180,6 +182,20 @@ class Operations:
         """Operations that were started, the newest first; ``queues``: only those that touch no other queues."""
         rows = await self._database.fetch(_SQL["operations"], before or _NEWEST, _sorted(queues), None, limit)
         return [_info(row) for row in rows]
+
+    async def wait(self, operation: int, *, timeout_seconds: float | None = None) -> OperationInfo:
+        """Wait until an operation has ended. Raises ``OperationNotFound``, ``TimedOut``."""
+        give_up_at = None if timeout_seconds is None else monotonic() + timeout_seconds
+        pause = 0.05
+        while (info := await self.show(operation)).state == "running":
+            if give_up_at is not None and monotonic() >= give_up_at:
+                raise TimedOut(
+                    f"operation {operation} runs after {timeout_seconds:g} s",
+                    remedy=f"look at it: holdfast operation show {operation}; without a live worker nothing happens",
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+        return info
 
     async def cancel(self, operation: int, *, by: str | None = None) -> OperationInfo:
         """End an operation between two batches; what it has moved stays moved. Ending twice is once.

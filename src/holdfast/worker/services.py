@@ -73,7 +73,7 @@ class Services:
         background.every(0.0, self._look_for_cancels, name="cancel requests")
         background.every(0.0, self._settle_batches, name="batches")
         background.every(0.0, self._operate, name="operations")
-        background.every(2.0, self._count_failures, name="failures")
+        background.every(2.0, self.count_failures, name="failures")
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
@@ -178,7 +178,8 @@ class Services:
             pass
         return 0.0
 
-    async def _count_failures(self) -> None:
+    async def count_failures(self) -> None:
+        """Count what has failed into its groups."""
         await self._failures.fold()
 
     async def _report(self) -> None:

@@ -209,7 +209,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_stored(operations: O
         ("purge", {"priority": 1}, "purge takes no priority"),
     ):
         with pytest.raises(ConfigurationError, match=said):
-            await operations.preview(verb, "queue=mail", **options)  # type: ignore[arg-type]
+            await operations.preview(verb, "queue=mail", **options)
     with pytest.raises(FilterInvalid, match="no field"):
         await operations.preview("cancel", "quue=mail")
     assert await operations.list() == []
@@ -430,7 +430,7 @@ async def troubles_of_a_purge(
     info = await operations.show(started.id)
     left = {info.id: info.state for info in await app.jobs.list(limit=2_000)}
     gone, expected = {*ids, *later} - left.keys(), {*ids[297:1_298]} - {ids[1_250], ids[1_251]}
-    wrong = {
+    wrong: dict[str, set[Any]] = {
         "too many are gone": gone - expected,
         "too many are left": expected - gone,
         "others have moved": {job for job in left.keys() - {ids[1_299]} if left[job] != "failed"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -40,14 +41,14 @@ async def everything(app: Holdfast, text: str, *, limit: int = 3, patience: floa
         after = page.next
 
 
-async def one_in_each_place(app: Holdfast) -> dict[str, list[int]]:
+async def one_in_each_place(app: Holdfast) -> dict[str, Sequence[int]]:
     """Two jobs in every place, made the way that jobs come there."""
 
     @app.task(queue="mail")
     async def work(n: int) -> None: ...
 
     hand = await Hand.registered(app.database, "mail")
-    places: dict[str, list[int]] = {}
+    places: dict[str, Sequence[int]] = {}
     for place, finish in (("completed", hand.complete), ("failed", hand.fail)):
         places[place] = [await work.enqueue(n) for n in range(2)]
         await finish(*await hand.claim())
@@ -56,8 +57,7 @@ async def one_in_each_place(app: Holdfast) -> dict[str, list[int]]:
     places["running"] = [await work.enqueue(n) for n in range(2)]
     await hand.claim()
     places["scheduled"] = [await work.options(run_in="1h").enqueue(n) for n in range(2)]
-    blocked = [await work.options(lane="l").enqueue(n) for n in range(2)]
-    places["blocked"] = blocked
+    places["blocked"] = [await work.options(lane="l").enqueue(n) for n in range(2)]
     places["ready"] = [await work.enqueue(n) for n in range(2)]
     return places
 
