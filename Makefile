@@ -14,7 +14,7 @@ ARGS ?=
 IN_VENV = $(PYTHON) tools/bootstrap.py --extras dev --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench soak schema constraints clean python
+.PHONY: help demo test browser check format bench soak schema constraints clean python
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ demo: python ## Set everything up and run the main job on real input
 
 test: python ## Run the checks and all tests (HOLDFAST_TEST_POSTGRES=embedded,system decides the servers)
 	@$(IN_VENV) python tools/suite.py
+
+browser: python ## Install Chromium, in which the dashboard is tested (as root, on Debian)
+	@$(PYTHON) tools/browser.py
 
 check: python ## Run the static checks alone: style, types, floors, architecture
 	@$(IN_VENV) python tools/suite.py check
@@ -47,7 +50,7 @@ constraints: python ## Renew constraints.txt from pyproject.toml (needs uv)
 	@$(PYTHON) tools/constraints.py
 
 clean: ## Remove what can be made again: .venv, caches, build output (never .holdfast: that is data)
-	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	@rm -rf .venv build dist src/holdfast/api/static web/node_modules tests/browser/screenshots .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	@find src tests tools examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 python:

@@ -5,7 +5,8 @@
 
 The environment is made by the first way that works: uv; ``python -m venv``; ``venv --without-pip`` filled by a pip that
 is already there. Nothing is ever installed outside .venv. A stamp in .venv holds a hash of what was installed, so that
-the next call starts the command at once.
+the next call starts the command at once. Where the sources of the dashboard have changed, Holdfast alone is installed
+again: that builds the pages.
 
 The file runs on Python 3.8 too, so that an older interpreter gets a message and no traceback.
 """
@@ -29,6 +30,11 @@ from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
+# Started as a script, this file finds its neighbours as its tests do.
+sys.path.insert(0, str(ROOT))
+
+from tools import dashboard  # noqa: E402  (found through the line above)
+
 OLDEST = (3, 11)
 # The versions under test, newest first; any other one from OLDEST on is taken when none of these runs.
 PREFERRED = ("python3.13", "python3.12", "python3.11")
@@ -202,10 +208,12 @@ def is_ready(stamp: Mapping[str, object], key: str, extras: Sequence[str]) -> bo
 
 
 def set_up(machine: Machine, root: Path, extras: Sequence[str]) -> None:
-    """Make .venv hold Holdfast with ``extras``. Does nothing when it does already."""
+    """Make .venv hold Holdfast with ``extras`` and its dashboard. Does nothing when it does already."""
     venv, key = root / ".venv", fingerprint(root)
     stamp = read_stamp(venv)
     if is_ready(stamp, key, extras):
+        if dashboard.is_due(root, os.environ):
+            rebuild_dashboard(machine, venv, stamp)
         return
     if venv.exists() and not (venv / "pyvenv.cfg").exists() and any(venv.iterdir()):
         raise SetupFailed(f"{venv} exists and is no virtual environment.\nMove it away and try again.")
@@ -216,6 +224,18 @@ def set_up(machine: Machine, root: Path, extras: Sequence[str]) -> None:
     content = {"fingerprint": key, "extras": wanted, "way": way.name}
     (venv / "bootstrap.json").write_text(json.dumps(content), encoding="utf-8")
     say(f"ready in {time.monotonic() - started:.0f} s")
+
+
+def rebuild_dashboard(machine: Machine, venv: Path, stamp: Mapping[str, object]) -> None:
+    """Install Holdfast again, without what it depends on: its build hook makes the pages, and brings Node for it."""
+    say(f"building the dashboard, because {dashboard.SOURCES}/ has changed ({dashboard.SKIP}=1 leaves it as it is)")
+    # Only the program that filled the environment is sure to be able to fill it again (uv leaves no pip inside).
+    same = next((way for way in ways(machine, venv, ()) if way.name == stamp.get("way")), None)
+    if same is None:
+        raise SetupFailed(f"{stamp.get('way')} made {venv}, but is gone.\nRemove {venv} and try again.")
+    done = machine.work([*same.fill, "--no-deps"])
+    if done.status != 0:
+        raise SetupFailed(f"The dashboard could not be built:\n{tail(done.output)}")
 
 
 def install(machine: Machine, venv: Path, extras: Sequence[str]) -> Way:

@@ -8,7 +8,11 @@
 HOLDFAST_TEST_POSTGRES decides the servers: "embedded", "system" or "embedded,system". Unset: the system's server joins
 in when its programs are found. Named but not found is a failure, so that CI cannot lose a server in silence.
 
-Every step runs even if an earlier one failed: one look shows all there is to mend. On success pytest has the last word.
+The dashboard is tried in a real browser where Chromium is found. Where it is not, the suite says so and goes on, unless
+HOLDFAST_TEST_BROWSER is "required".
+
+Every step runs even if an earlier one failed: one look shows all there is to mend. On success pytest has the last word
+on stdout.
 """
 
 from __future__ import annotations
@@ -22,12 +26,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# Started as a script, this file finds its neighbours as its tests do.
+sys.path.insert(0, str(ROOT))
+
+from tools import browser  # noqa: E402  (found through the line above)
+
 VARIABLE = "HOLDFAST_TEST_POSTGRES"
 SERVERS = ("embedded", "system")
 # What depends on the server's version: the rooms' statements, the schema, and who waits for whom.
 VERSION_SENSITIVE = ("tests/rooms", "tests/migrations", "tests/interleavings", "tests/model")
 # What kills whole processes and measures promises in seconds: it has the machine to itself.
 ALONE = "tests/acceptance"
+# What opens pages in Chromium, beside real servers and workers.
+IN_BROWSER = "tests/browser"
+BROWSER_VARIABLE = "HOLDFAST_TEST_BROWSER"
+NO_BROWSER = f"""\
+▲ THE DASHBOARD WAS NOT TESTED: no Chromium on PATH.
+  `make browser` installs it (as root). {browser.ADVICE}"""
 # Tests wait for servers most of the time: one process more than there are processors, each with a server of its own.
 SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 
@@ -69,7 +84,10 @@ def test_steps(root: Path, servers: tuple[str, ...]) -> list[Step]:
     steps = []
     if "embedded" in servers:
         steps.append(
-            Step("tests, embedded PostgreSQL", ("pytest", "--server=embedded", *SIDE_BY_SIDE, f"--ignore={ALONE}"))
+            Step(
+                "tests, embedded PostgreSQL",
+                ("pytest", "--server=embedded", *SIDE_BY_SIDE, f"--ignore={ALONE}", f"--ignore={IN_BROWSER}"),
+            )
         )
         if existing(root, (ALONE,)):
             steps.append(Step("tests of whole processes, embedded PostgreSQL", ("pytest", "--server=embedded", ALONE)))
@@ -78,6 +96,18 @@ def test_steps(root: Path, servers: tuple[str, ...]) -> list[Step]:
             Step("storage tests, PostgreSQL of the system", ("pytest", "--server=system", *SIDE_BY_SIDE, *folders))
         )
     return steps
+
+
+def browser_steps(environ: Mapping[str, str], *, found: str | None) -> list[Step]:
+    """The journeys through the dashboard; nothing where no browser is, and a failure where one was promised."""
+    asked = environ.get(BROWSER_VARIABLE, "")
+    if asked not in {"", "required"}:
+        raise Misconfigured(f'{BROWSER_VARIABLE} is {asked!r}; known is "required"')
+    if found:
+        return [Step("dashboard in a browser", ("pytest", "--server=embedded", IN_BROWSER))]
+    if asked:
+        raise Misconfigured(f"{BROWSER_VARIABLE} requires Chromium, but none is on PATH.\n{browser.ADVICE}")
+    return []
 
 
 def choose_servers(environ: Mapping[str, str], *, system_found: bool) -> tuple[str, ...]:
@@ -118,13 +148,20 @@ def main(arguments: list[str]) -> int:
     else:
         try:
             servers = choose_servers(os.environ, system_found=system_postgres_found())
+            in_browser = browser_steps(os.environ, found=browser.find_browser())
         except Misconfigured as error:
             print(error, file=sys.stderr)
             return 2
         if "system" not in servers:
             print(f"▸ servers: {', '.join(servers)} (install PostgreSQL to test on the system's version too)")
-        steps += test_steps(ROOT, servers)
-    if failed := run(steps):
+        steps += in_browser + test_steps(ROOT, servers)
+    failed = run(steps)
+    if arguments != ["check"] and not in_browser:
+        print(f"\n{NO_BROWSER}", file=sys.stderr)
+    failed = run(steps)
+    if arguments != ["check"] and not in_browser:
+        print(f"\n{NO_BROWSER}", file=sys.stderr)
+    if failed:
         print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
         return 1
     return 0

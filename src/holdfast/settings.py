@@ -40,6 +40,8 @@ FILE_NAME: Final = "holdfast.toml"
 _PREFIX: Final = "HOLDFAST_"
 # Switches of Holdfast's own test suite; a process started by a test inherits them and must not mind.
 _TEST_PREFIX: Final = "HOLDFAST_TEST_"
+# Read by the build (hatch_build.py); whoever exports it to install Holdfast must be able to start it.
+_BUILD_SWITCHES: Final = ("HOLDFAST_SKIP_UI",)
 # Names that platforms set by themselves, understood as well; ours wins over theirs.
 _PLATFORM_NAMES: Final = {
     "database_url": "DATABASE_URL",
@@ -63,6 +65,9 @@ def _auto_is_none(value: object) -> object:
 
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+Color = Literal["red", "orange", "yellow", "green", "blue", "purple", "gray"]
 
 
 class Settings(BaseModel):
@@ -138,6 +143,25 @@ class Settings(BaseModel):
     aws_batch_definition: str | None = Field(default=None, description="job definition whose container runs them")
     aws_batch_store: str | None = Field(
         default=None, pattern=r"^s3://[^/]+(/.*)?$", description="S3 folder for their calls and results"
+    )
+    api_host: str = Field(
+        default="127.0.0.1", min_length=1, description="address that the API and the dashboard are served at"
+    )
+    api_port: Annotated[int | None, BeforeValidator(_auto_is_none)] = Field(
+        default=None, ge=1, le=65535, description="port of the API and the dashboard; auto: 8765, or the next free one"
+    )
+    api_origins: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        default=(), description="other sites whose pages may use the API, for example https://ops.example.org"
+    )
+    auth: Annotated[bool | None, BeforeValidator(_auto_is_none)] = Field(
+        default=None, description="whether callers of the API must be known; auto: unless only this machine is served"
+    )
+    read_only: bool = Field(default=False, description="whether the API refuses everything that changes something")
+    environment_name: str | None = Field(
+        default=None, max_length=40, description="what the dashboard calls this installation"
+    )
+    environment_color: Annotated[Color | None, BeforeValidator(_lower)] = Field(
+        default=None, description="colour of that name: red, orange, yellow, green, blue, purple or gray"
     )
     drain_summary: Path | None = Field(
         default=None, description="file that a drain appends its Markdown summary to; also GITHUB_STEP_SUMMARY"
@@ -237,8 +261,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
     """Values of the environment; an empty variable counts as absent, as compose files leave them behind."""
     ours = {_PREFIX + name.upper(): name for name in Settings.model_fields}
     files = {f"{_PREFIX}{name.upper()}_FILE": name for name in _SECRETS}
+    known = {*ours, *files, *_BUILD_SWITCHES}
     for variable in environ:
-        if variable.startswith(_PREFIX) and variable not in {*ours, *files} and not variable.startswith(_TEST_PREFIX):
+        if variable.startswith(_PREFIX) and variable not in known and not variable.startswith(_TEST_PREFIX):
             raise _unknown(f"the environment has {variable}, which is no setting", variable, [*ours, *files])
     found: dict[str, tuple[Any, str]] = {}
     for name, variable in _PLATFORM_NAMES.items():

@@ -159,6 +159,28 @@ def test_it_is_made_anew_when_something_changed(root: Path, name: str) -> None:
     assert len(machine.worked) == 4
 
 
+def test_a_changed_dashboard_is_built_into_the_same_environment(root: Path) -> None:
+    machine = MadeUp(pythons={"python3.11": "3 11"}, uv=True)
+    set_up(machine, root, ["dev"])
+    (root / "web").mkdir()
+    (root / "web" / "package.json").write_text("{}", encoding="utf-8")
+
+    set_up(machine, root, ["dev"])
+
+    assert machine.worked[2:] == [f"uv pip install --python {root}/.venv/bin/python -c constraints.txt -e . --no-deps"]
+
+
+def test_a_dashboard_that_cannot_be_built_shows_why(root: Path) -> None:
+    machine = MadeUp(pythons={"python3.11": "3 11"})
+    set_up(machine, root, ["dev"])
+    (root / "web").mkdir()
+    (root / "web" / "package.json").write_text("{}", encoding="utf-8")
+    machine.broken = ("--no-deps",)
+
+    with pytest.raises(SetupFailed, match="could not be built:\n.*\n.*for a reason"):
+        set_up(machine, root, ["dev"])
+
+
 def test_extras_add_up(root: Path) -> None:
     machine = MadeUp(pythons={"python3.11": "3 11"})
     set_up(machine, root, ["atlas"])

@@ -152,8 +152,10 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
         load(tmp_path, file="queues = [")
 
 
-def test_variables_of_the_test_suite_and_of_others_are_left_alone(tmp_path: Path) -> None:
-    assert load(tmp_path, HOLDFAST_TEST_POSTGRES="embedded", HOLDFASTENER="1", PATH="/bin") == load(tmp_path)
+def test_variables_of_the_tests_the_build_and_others_are_left_alone(tmp_path: Path) -> None:
+    assert load(
+        tmp_path, HOLDFAST_TEST_POSTGRES="embedded", HOLDFAST_SKIP_UI="1", HOLDFASTENER="1", PATH="/bin"
+    ) == load(tmp_path)
 
 
 # --- what is shown ---

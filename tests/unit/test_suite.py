@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tools import suite
-from tools.suite import VARIABLE, Misconfigured, Step, choose_servers
+from tools.browser import find_browser
+from tools.suite import BROWSER_VARIABLE, VARIABLE, Misconfigured, Step, browser_steps, choose_servers
 
 
 @pytest.mark.parametrize(
@@ -48,10 +49,29 @@ def test_the_second_server_runs_only_what_depends_on_it(tmp_path: Path) -> None:
     steps = suite.test_steps(tmp_path, ("embedded", "system"))
 
     assert [step.command for step in steps] == [
-        ("pytest", "--server=embedded", *suite.SIDE_BY_SIDE, "--ignore=tests/acceptance"),
+        ("pytest", "--server=embedded", *suite.SIDE_BY_SIDE, "--ignore=tests/acceptance", "--ignore=tests/browser"),
         ("pytest", "--server=embedded", "tests/acceptance"),
         ("pytest", "--server=system", *suite.SIDE_BY_SIDE, "tests/rooms"),
     ]
+
+
+def test_the_dashboard_is_tested_where_a_browser_is() -> None:
+    (step,) = browser_steps({}, found="/usr/bin/chromium")
+
+    assert step.command == ("pytest", "--server=embedded", "tests/browser")
+    assert browser_steps({}, found=None) == []
+
+
+def test_a_browser_that_is_required_but_absent_is_a_failure() -> None:
+    with pytest.raises(Misconfigured, match="none is on PATH.\n.*apt-get install chromium"):
+        browser_steps({BROWSER_VARIABLE: "required"}, found=None)
+    with pytest.raises(Misconfigured, match="'yes'"):
+        browser_steps({BROWSER_VARIABLE: "yes"}, found="/usr/bin/chromium")
+
+
+def test_any_chromium_will_do() -> None:
+    assert find_browser({"google-chrome": "/opt/chrome"}.get) == "/opt/chrome"
+    assert find_browser({}.get) is None
 
 
 def test_every_step_runs_and_every_failure_is_named(capfd: pytest.CaptureFixture[str]) -> None:

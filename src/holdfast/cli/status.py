@@ -2,136 +2,57 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
-
 import typer
 
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl
 from holdfast.cli.queue_screen import queue_table, worker_table
-from holdfast.cli.screen import number, screen
-from holdfast.clock import now
-from holdfast.jobs import QueueInfo, span
-from holdfast.schedules import ScheduleInfo
+from holdfast.cli.screen import number, screen, span, table
+from holdfast.errors import DatabaseUnavailable
+from holdfast.jobs import QueueInfo
+from holdfast.observe import Sight, Status, Verdict, judge, look, unavailable
 
 _UNHEALTHY = 5
-_LATE_SECONDS = 60.0
-_COLORS = {"OK": "bold green", "DEGRADED": "bold yellow", "STALLED": "bold red"}
-
-
-class Verdict(StrEnum):
-    """How it stands as a whole."""
-
-    OK = "OK"
-    DEGRADED = "DEGRADED"  # something needs a person, the rest goes on
-    STALLED = "STALLED"  # jobs are ready, and nobody works on any of them
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict and what led to it, the worst first."""
-
-    verdict: Verdict
-    reasons: list[str]
+_COLORS = {Status.OK: "bold green", Status.DEGRADED: "bold yellow", Status.STALLED: "bold red"}
 
 
 def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Say how it stands. Exit status 0 when all is well, 5 when it is not."""
 
-    async def work(app: Holdfast) -> tuple[list[QueueInfo], list[dict[str, Any]], Sequence[ScheduleInfo]]:
-        return await app.queues.list(), await app.queues.workers(), await app.schedules.list()
+    async def work(app: Holdfast) -> tuple[Sight, list[QueueInfo], list[dict[str, object]]]:
+        return await look(app.database, timeout_seconds=10.0), await app.queues.list(), await app.queues.workers()
 
-    queues, workers, schedules = on_application(database_url, work)
-    judgement = judge(queues, workers, overdue(schedules))
+    try:
+        sight, queues, workers = on_application(database_url, work)
+    except DatabaseUnavailable as error:
+        verdict = unavailable(error.message, error.remedy)
+        if as_json:
+            screen.json({"verdict": verdict.status, "reasons": verdict.reasons})
+        else:
+            _show_verdict(verdict, "")
+        raise typer.Exit(_UNHEALTHY) from None
+    verdict = judge(sight)
     if as_json:
-        screen.json({"verdict": judgement.verdict, "reasons": judgement.reasons, "queues": queues, "workers": workers})
+        screen.json(
+            {
+                "verdict": verdict.status,
+                "reasons": verdict.reasons,
+                "queues": queues,
+                "workers": workers,
+                "projections": sight.projected,
+                "log": sight.log,
+            }
+        )
     else:
-        _show(judgement, queues, workers)
-    if judgement.verdict is not Verdict.OK:
+        _show(verdict, sight, queues, workers)
+    if verdict.status is not Status.OK:
         raise typer.Exit(_UNHEALTHY)
 
 
-def overdue(schedules: Sequence[ScheduleInfo]) -> list[str]:
-    """What to say of schedules that were due for longer than a worker takes to decide."""
-    late = [
-        (one.name, (now() - one.due_at).total_seconds())
-        for one in schedules
-        if one.state == "active" and one.due_at is not None
-    ]
-    return [
-        f"schedule {name}: due {span(seconds)} ago, and no worker has decided about it"
-        for name, seconds in late
-        if seconds > _LATE_SECONDS
-    ]
-
-
-def judge(queues: Sequence[QueueInfo], workers: Sequence[Mapping[str, Any]], missed: Sequence[str] = ()) -> Judgement:
-    """Pure: from what the database says to what a person should do."""
-    live = [worker for worker in workers if worker["state"] == "live"]
-    unheard = [queue for queue in queues if _waits(queue) and not _listeners(queue.name, live)]
-    waiting = [queue for queue in queues if _waits(queue)]
-    reasons = [_nobody_listens(queue, live) for queue in unheard]
-    reasons += [
-        f"queue {queue.name}: {_depth(queue)}, its workers do not keep up"
-        for queue in waiting
-        if queue not in unheard and (queue.oldest_seconds or 0) > _LATE_SECONDS
-    ]
-    reasons += [
-        f"queue {queue.name}: paused"
-        + (f" ({queue.pause_reason})" if queue.pause_reason else "")
-        + f", {_depth(queue)}"
-        for queue in queues
-        if queue.paused_at and queue.ready
-    ]
-    reasons += [
-        f"worker {worker['name'] or worker['id']} on {worker['host']}: {worker['end_reason']}"
-        for worker in workers
-        if worker["state"] != "live" and worker["end_reason"] != "stopped"
-    ]
-    reasons += missed
-    stalled = bool(unheard) and len(unheard) == len(waiting)
-    return Judgement(Verdict.STALLED if stalled else Verdict.DEGRADED if reasons else Verdict.OK, reasons)
-
-
-def _waits(queue: QueueInfo) -> bool:
-    return bool(queue.ready) and queue.paused_at is None
-
-
-def _listeners(name: str, live: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [worker for worker in live if name in worker["queues"]]
-
-
-def _depth(queue: QueueInfo) -> str:
-    exact = "" if queue.ready_is_exact else "more than "
-    return f"{exact}{number(queue.ready)} ready, oldest {span(queue.oldest_seconds)}"
-
-
-def _nobody_listens(queue: QueueInfo, live: Sequence[Mapping[str, Any]]) -> str:
-    told = f"queue {queue.name}: {_depth(queue)}, no worker listens"
-    heard = sorted({name for worker in live for name in worker["queues"]})
-    if not live:
-        return f"{told} (no worker is live: holdfast worker --app …)"
-    near = difflib.get_close_matches(queue.name, heard, n=1)
-    if not near:
-        return f"{told} (workers listen to {', '.join(heard)})"
-    worker = _listeners(near[0], live)[0]
-    return f'{told} (did you mean "{near[0]}"? worker {worker["name"] or worker["id"]} does)'
-
-
-def _show(judgement: Judgement, queues: Sequence[QueueInfo], workers: Sequence[Mapping[str, Any]]) -> None:
-    running, ready = sum(queue.running for queue in queues), sum(queue.ready for queue in queues)
-    live = sum(worker["state"] == "live" for worker in workers)
-    quiet = f"{live} workers, {number(running)} running, {number(ready)} ready"
-    first, *others = judgement.reasons or [quiet]
-    screen.out.print(f"[{_COLORS[judgement.verdict]}]{judgement.verdict}[/]  ", end="")
-    screen.write(first)
-    for reason in others:
-        screen.write(" " * (len(judgement.verdict) + 2) + reason)
+def _show(verdict: Verdict, sight: Sight, queues: list[QueueInfo], workers: list[dict[str, object]]) -> None:
+    running, ready = sum(queue.running for queue in sight.queues), sum(queue.ready for queue in sight.queues)
+    _show_verdict(verdict, f"{len(sight.live)} workers, {number(running)} running, {number(ready)} ready")
     if queues:
         screen.write("")
         screen.out.print(queue_table(queues))
@@ -139,3 +60,35 @@ def _show(judgement: Judgement, queues: Sequence[QueueInfo], workers: Sequence[M
     if worth_telling:
         screen.write("")
         screen.out.print(worker_table(worth_telling))
+    if sight.projected:
+        screen.write("")
+        _show_projections(sight)
+    if sight.log.drawn:
+        screen.write("")
+        waits = sight.log.waiting_seconds
+        behind = "" if waits is None else f", the next has waited {span(waits)}"
+        screen.write(f"event log: readers see up to position {sight.log.settled} of {sight.log.drawn}{behind}")
+
+
+def _show_verdict(verdict: Verdict, quiet: str) -> None:
+    screen.out.print(f"[{_COLORS[verdict.status]}]{verdict.status}[/]  ", end="")
+    if not verdict.reasons:
+        screen.write(quiet)
+    indent = " " * (len(verdict.status) + 2)
+    for reason in verdict.reasons:
+        screen.write(("" if reason is verdict.reasons[0] else indent) + reason.text)
+        screen.out.print(f"{indent}  {reason.remedy}", style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show_projections(sight: Sight) -> None:
+    lines = table("PROJECTION", "STATE", "BEHIND", "OLDEST", "WORKERS", "PARKED", right=("BEHIND", "WORKERS", "PARKED"))
+    for each in sight.projected:
+        lines.add_row(
+            each.name,
+            each.state,
+            number(each.lag_events or 0),
+            span(each.lag_seconds),
+            str(each.workers),
+            number(each.parked),
+        )
+    screen.out.print(lines)

@@ -1,0 +1,40 @@
+"""The room that looks at the whole: the verdict, and what it is judged from."""
+
+from __future__ import annotations
+
+from holdfast.observe.judging import depth, judge
+from holdfast.observe.sight import COUNT_UP_TO, LaneSight, LogSight, QueueSight, Sight, WorkerSight, look
+from holdfast.observe.verdict import (
+    PATIENCE,
+    Kind,
+    Noun,
+    Patience,
+    Reason,
+    Severity,
+    Status,
+    Subject,
+    Verdict,
+    unavailable,
+)
+
+__all__ = [
+    "COUNT_UP_TO",
+    "PATIENCE",
+    "Kind",
+    "LaneSight",
+    "LogSight",
+    "Noun",
+    "Patience",
+    "QueueSight",
+    "Reason",
+    "Severity",
+    "Sight",
+    "Status",
+    "Subject",
+    "Verdict",
+    "WorkerSight",
+    "depth",
+    "judge",
+    "look",
+    "unavailable",
+]

@@ -1,0 +1,203 @@
+"""What one look at the database finds: the facts that the verdict, the tiles and the metrics are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from holdfast.db import Database, load_statements
+from holdfast.events import projections
+
+_SQL = load_statements("holdfast.observe", "sight.sql")
+COUNT_UP_TO: Final = 10_000
+"""Depths are counted so far and said to be more beyond."""
+_SILENT_SECONDS: Final = 15.0
+_DEAD_WITHIN_SECONDS: Final = 600.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSight:
+    """A queue; ``completed``, ``failed`` and ``retried`` are of the last five minutes."""
+
+    name: str
+    ready: int
+    ready_is_exact: bool
+    oldest_seconds: float | None
+    scheduled: int
+    blocked: int
+    running: int
+    paused_at: datetime | None
+    pause_reason: str | None
+    paused_by: str | None
+    completed: int
+    failed: int
+    retried: int
+
+    @property
+    def waits(self) -> bool:
+        """Whether jobs are ready here and may be claimed."""
+        return self.ready > 0 and self.paused_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSight:
+    """A worker that lives, or ended a short while ago. ``claimed_seconds``: since its newest lease; None: no lease."""
+
+    id: int
+    name: str
+    host: str
+    pid: int
+    state: str
+    queues: tuple[str, ...]
+    concurrency: int
+    running: tuple[int, ...]
+    end_reason: str | None
+    silent_seconds: float | None
+    age_seconds: float
+    ended_seconds: float | None
+    claimed_seconds: float | None
+    asked_seconds: float | None = None
+    """Since its pump last looked whether there is something to claim, or was right not to."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it is heard of. Nobody declares the last worker dead, so the word of the database is not enough."""
+        return self.state == "live" and (self.silent_seconds or 0.0) < _SILENT_SECONDS
+
+    @property
+    def title(self) -> str:
+        """As people know it."""
+        return self.name or f"worker {self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSight:
+    """A lane behind whose holder others wait, and which has been held for a minute and longer."""
+
+    lane: str
+    job: str
+    task: str
+    queue: str
+    worker: int
+    worker_name: str
+    seconds: float
+    waiting: int
+    usual_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureSight:
+    """Failed attempts of the last five minutes that have queue, task and type of error in common; from a sample."""
+
+    queue: str
+    task: str
+    error: str
+    count: int
+    message: str | None
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSight:
+    """A schedule that is due."""
+
+    name: str
+    overdue_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HolderSight:
+    """A session or prepared transaction with an open append."""
+
+    pid: int | None
+    application: str | None
+    username: str | None
+    client: str | None
+    state: str | None
+    age_seconds: float | None
+    query: str | None
+    prepared: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogSight:
+    """The event log. ``waiting_seconds``: how long the first event that readers cannot see yet has been there."""
+
+    settled: int
+    drawn: int
+    highest: int
+    waiting_seconds: float | None
+    holders: tuple[HolderSight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsOf:
+    """How many connections one application has."""
+
+    application: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSight:
+    """The server; ``allowed`` are the connections that are not kept back for superusers."""
+
+    version: str
+    standby: bool
+    allowed: int
+    connections: int
+    users: tuple[ConnectionsOf, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything, as it stood at one moment."""
+
+    at: datetime
+    queues: tuple[QueueSight, ...]
+    workers: tuple[WorkerSight, ...]
+    lanes: tuple[LaneSight, ...]
+    failures: tuple[FailureSight, ...]
+    schedules: tuple[ScheduleSight, ...]
+    log: LogSight
+    server: ServerSight
+    projected: Sequence[projections.ProjectionInfo] = field(default_factory=tuple)
+
+    @property
+    def live(self) -> list[WorkerSight]:
+        """The workers that live."""
+        return [worker for worker in self.workers if worker.live]
+
+    @property
+    def unheard(self) -> list[WorkerSight]:
+        """The workers that should live and do not beat."""
+        return [worker for worker in self.workers if worker.state == "live" and not worker.live]
+
+    def listeners(self, queue: str) -> list[WorkerSight]:
+        """The live workers that serve a queue."""
+        return [worker for worker in self.live if queue in worker.queues]
+
+
+async def look(database: Database, *, timeout_seconds: float = 3.0) -> Sight:
+    """Look once. Raises what the database raises; ``verdict.unavailable`` makes a verdict of it."""
+    row = await database.fetchrow(_SQL["sight"], COUNT_UP_TO, _DEAD_WITHIN_SECONDS, timeout_seconds=timeout_seconds)
+    return Sight(
+        row["at"],
+        _part(row, "queues", tuple[QueueSight, ...]),
+        _part(row, "workers", tuple[WorkerSight, ...]),
+        _part(row, "lanes", tuple[LaneSight, ...]),
+        _part(row, "failures", tuple[FailureSight, ...]),
+        _part(row, "schedules", tuple[ScheduleSight, ...]),
+        _part(row, "log", LogSight),
+        _part(row, "server", ServerSight),
+        await projections.Projections(database).list(),
+    )
+
+
+def _part(row: Any, name: str, kind: type[T]) -> T:
+    return msgspec.json.decode(row[name], type=kind)

@@ -1,0 +1,99 @@
+"""The processes behind a page: the API and workers, started as anybody starts them, and ended with the test."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.waiting import eventually
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+class Processes:
+    """Everything that runs on one database for a test. Their words stand in ``folder``/<name>.log."""
+
+    def __init__(self, database_url: str, folder: Path) -> None:
+        self.database_url = database_url
+        self.folder = folder
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def worker(self, queues: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """A worker that serves these queues, with its supervisor."""
+        return self._start("worker", ["worker", *self._application(), "--queues", queues, *arguments])
+
+    async def api(self, **settings: str) -> str:
+        """An API process that answers; its address without a slash at the end."""
+        port = free_port()
+        name = f"api-{port}"
+        process = self._start(name, ["api", *self._application(), "--port", str(port)], **settings)
+        url = f"http://127.0.0.1:{port}"
+
+        async def answers() -> bool:
+            assert process.poll() is None, self.said(name)
+            try:
+                return (await client.get(f"{url}/readyz", timeout=5)).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        async with httpx.AsyncClient() as client:
+            await eventually(answers, within_seconds=30)
+        return url
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text(encoding="utf-8")
+
+    def first_token(self, name_prefix: str = "api-") -> str:
+        """The admin token that the first API process printed."""
+        for log in sorted(self.folder.glob(f"{name_prefix}*.log")):
+            if found := re.search(r"\bhf_\w+", log.read_text(encoding="utf-8")):
+                return found[0]
+        raise AssertionError("no API process printed a token")
+
+    def tell(self, what: str) -> None:
+        """Say something to the handlers of tests/browser/application.py."""
+        (self.folder / what).touch()
+
+    def take_back(self, what: str) -> None:
+        (self.folder / what).unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """End all of them; a group each, so that a supervisor's child goes too."""
+        for process in self._running:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in self._running:
+            process.wait(10)
+
+    def _application(self) -> list[str]:
+        return ["--app", str(HERE / "application.py")]
+
+    def _start(self, name: str, arguments: list[str], **settings: str) -> subprocess.Popen[bytes]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "DATABASE_"))}
+        environment = {
+            **kept,
+            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+            "HOLDFAST_DATABASE_URL": self.database_url,
+            "HOLDFAST_TEST_FOLDER": str(self.folder),
+            **{f"HOLDFAST_{name.upper()}": value for name, value in settings.items()},
+        }
+        with (self.folder / f"{name}.log").open("ab") as said:
+            command = [sys.executable, "-m", "holdfast.cli", *arguments]
+            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
+        self._running.append(process)
+        return process
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
