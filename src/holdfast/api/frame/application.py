@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from holdfast.api import probes
+from holdfast.api.dashboard import DashboardRoute
 from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame, ProjectPage
 from holdfast.api.frame.middleware import Envelope
@@ -58,6 +59,8 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
     for router in noun_routers():
         api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
     probes.add_to(api)
+    # Last: every address that is nobody else's is the page's.
+    api.router.routes.append(DashboardRoute())
     api.openapi = describe(api)  # type: ignore[method-assign]  # how FastAPI documents to extend it
     return api
 
