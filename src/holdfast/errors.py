@@ -3,6 +3,7 @@
 HoldfastError
 ├── ConfigurationError      a setting is missing, unknown or contradicts another
 ├── DatabaseUnavailable     the server cannot be reached, or is read-only
+├── StatementTooSlow        a question took longer than a request may wait
 ├── EmbeddedServerError     the embedded server could not be started, adopted or stopped
 ├── MigrationError          the schema is missing, older, newer or altered
 ├── DriverUnsupported       a connection of an unknown driver was handed in
@@ -13,6 +14,9 @@ HoldfastError
 ├── JobError
 │   ├── JobNotFound         no job of that id
 │   ├── BatchNotFound       no batch of that id
+│   ├── FailureUnknown      no group of failures of that fingerprint
+│   ├── OperationNotFound   no operation of that id
+│   ├── OperationRefused    the token starts nothing any more, or there is nothing left to cancel
 │   ├── JobFailed           a job that was waited for failed
 │   ├── FilterInvalid       a filter was not understood
 │   └── IllegalMove         the verb is not legal in the job's place
@@ -30,6 +34,20 @@ HoldfastError
 │   ├── EventIdTaken        an event of that id is in the log, with other content
 │   ├── IdempotencyKeyTaken the key was used for other events
 │   └── LogBehind           the sequence of positions is behind the log, as after a restore
+├── AccessError
+│   ├── Unauthenticated     no credential, or none that is valid
+│   └── Forbidden           the credential does not permit it
+│       ├── ReadOnly            this server, or its database, changes nothing
+│       └── CrossSite           a page of another site sent it, or the CSRF token is missing
+├── RequestError            a request over HTTP that cannot be read
+│   ├── NoSuchPath          nothing is at this path, or not with this method
+│   ├── TooLarge            its body, a field or its nesting is beyond the limits
+│   ├── MediaTypeUnsupported  its body is no JSON by its content type
+│   ├── CursorInvalid       a cursor that this server did not hand out
+│   ├── NotStorable         text that PostgreSQL cannot store
+│   ├── KeyReused           the idempotency key belongs to another request
+│   └── TooManyRequests     the rate limit is used up
+├── TokenNotFound           no token of that id
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
@@ -73,6 +91,14 @@ class DatabaseUnavailable(HoldfastError):
     http_status = 503
 
 
+class StatementTooSlow(HoldfastError):
+    """The database did not answer within the time that a request may wait."""
+
+    code = "statement_too_slow"
+    exit_status = 6
+    http_status = 503
+
+
 class EmbeddedServerError(HoldfastError):
     """The embedded server could not be started, adopted or stopped."""
 
@@ -85,6 +111,7 @@ class MigrationError(HoldfastError):
 
     code = "migration"
     exit_status = 5
+    http_status = 503
 
 
 class DriverUnsupported(HoldfastError):
@@ -144,6 +171,30 @@ class BatchNotFound(JobError):
     http_status = 404
 
 
+class FailureUnknown(JobError):
+    """No group of failures of that fingerprint is known; nothing of it may have failed for long."""
+
+    code = "failure_unknown"
+    exit_status = 3
+    http_status = 404
+
+
+class OperationNotFound(JobError):
+    """No operation of that id is known; it may have ended long ago."""
+
+    code = "operation_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class OperationRefused(JobError):
+    """The token starts nothing any more, or the operation has ended."""
+
+    code = "operation_refused"
+    exit_status = 3
+    http_status = 409
+
+
 class JobFailed(JobError):
     """A job that was waited for failed or was cancelled."""
 
@@ -164,6 +215,11 @@ class IllegalMove(JobError):
     code = "illegal_move"
     exit_status = 3
     http_status = 409
+
+    state: str | None = None
+    """Where the job stands."""
+    actions: tuple[str, ...] = ()
+    """What people may do with it there."""
 
 
 class ScheduleUnknown(HoldfastError):
@@ -273,6 +329,106 @@ class LogBehind(EventError):
     code = "log_behind"
     exit_status = 5
     http_status = 503
+
+
+class AccessError(HoldfastError):
+    """Something about who may do what."""
+
+    code = "access"
+    exit_status = 4
+    http_status = 403
+
+
+class Unauthenticated(AccessError):
+    """No credential was shown, or one that is wrong, expired or revoked."""
+
+    code = "unauthenticated"
+    http_status = 401
+
+
+class Forbidden(AccessError):
+    """The credential does not permit it; the message names the permission."""
+
+    code = "forbidden"
+
+
+class ReadOnly(Forbidden):
+    """This server, or its database, changes nothing."""
+
+    code = "read_only"
+
+
+class CrossSite(Forbidden):
+    """A page of another site sent it, or the CSRF token of the session is missing."""
+
+    code = "cross_site"
+
+
+class RequestError(HoldfastError):
+    """A request over HTTP that cannot be read."""
+
+    code = "request"
+    exit_status = 2
+    http_status = 400
+
+
+class NoSuchPath(RequestError):
+    """Nothing is at this path, or not with this method."""
+
+    code = "no_such_path"
+    http_status = 404
+
+
+class TooLarge(RequestError):
+    """The body, a field or the nesting is beyond the limits."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class MediaTypeUnsupported(RequestError):
+    """The body is no JSON by its content type."""
+
+    code = "media_type_unsupported"
+    http_status = 415
+
+
+class CursorInvalid(RequestError):
+    """A cursor that this server did not hand out."""
+
+    code = "cursor_invalid"
+    http_status = 422
+
+
+class NotStorable(RequestError):
+    """Text or a number that PostgreSQL cannot store."""
+
+    code = "not_storable"
+    http_status = 422
+
+
+class KeyReused(RequestError):
+    """The idempotency key was used for another request, or that request still runs."""
+
+    code = "key_reused"
+    http_status = 409
+
+
+class TooManyRequests(RequestError):
+    """The rate limit is used up; ``retry_after_seconds`` says for how long."""
+
+    code = "too_many_requests"
+    http_status = 429
+
+    retry_after_seconds: int = 1
+
+
+class TokenNotFound(HoldfastError):
+    """No token of that id is known, or it was revoked already."""
+
+    code = "token_not_found"
+    exit_status = 3
+    http_status = 404
 
 
 class LeaseLost(HoldfastError):

@@ -51,6 +51,8 @@ _TABLE: Final = (
     Event("events.projection.switched", _WARNING, "another model of a projection is live; the former is kept"),
     Event("events.watermark.stalled", _WARNING, "an open append holds readers of the log back; it is named"),
     Event("events.watermark.resumed", _INFO, "readers of the log go on after a stall"),
+    Event("jobs.operation.started", _WARNING, "somebody started a verb on everything that a filter finds"),
+    Event("jobs.operation.ended", _INFO, "an operation has finished, was cancelled, or was given up"),
     Event("jobs.queue.paused", _INFO, "workers claim nothing more from a queue"),
     Event("jobs.queue.resumed", _INFO, "workers claim from a queue again"),
     Event("schedules.declared", _INFO, "a schedule is new, or its code changed; it holds from now on"),
@@ -68,6 +70,7 @@ _TABLE: Final = (
     Event("worker.fenced", _ERROR, "a worker was judged dead while it lived; what it writes is refused"),
     Event("worker.cut_off", _WARNING, "a worker cannot reach the database; it starts nothing and cancels what runs"),
     Event("worker.restored", _INFO, "a worker that was cut off is back under its number and goes on"),
+    Event("worker.companion.ended", _WARNING, "a process beside the workers ended and is started again"),
     Event("worker.crashed", _ERROR, "the supervisor saw its worker process end unasked"),
     Event("worker.crash_loop", _ERROR, "a worker process ends again and again; somebody should look"),
     Event(

@@ -10,12 +10,15 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.api import API_HELP, api
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.event import events
+from holdfast.cli.failure import failures
 from holdfast.cli.job import jobs
 from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.limit import limits
+from holdfast.cli.operation import operations
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
@@ -47,11 +50,11 @@ program = typer.Typer(
 )
 program.command(
     help=help_of(
-        "Bring up the database (the embedded one when no URL is set), its schema, and a worker of APP.",
+        "Bring up the database (the embedded one when no URL is set), its schema, a worker of APP, and the dashboard.",
         "holdfast up hello.py",
         "holdfast up shop.tasks:app --queues mail,exports",
         "holdfast up              # database and schema only",
-        more="Ctrl-C ends the worker; the embedded server stays for other terminals until `holdfast down`.",
+        more="Ctrl-C ends both; the embedded server stays for other terminals until `holdfast down`.",
     )
 )(up)
 program.command(
@@ -60,6 +63,7 @@ program.command(
     )
 )(down)
 program.command(help=WORKER_HELP)(worker)
+program.command(help=API_HELP)(api)
 program.command(
     help=help_of(
         "How it stands, on one screen, the verdict first. Exit status 5 unless it is OK.",
@@ -70,6 +74,8 @@ program.command(
 )(status)
 add_verbs(jobs)
 program.add_typer(jobs)
+program.add_typer(failures)
+program.add_typer(operations)
 program.add_typer(batches)
 program.add_typer(queues)
 program.add_typer(schedules)
