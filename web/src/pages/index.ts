@@ -1,8 +1,55 @@
 // Every page, one line each, in the order of the navigation. How to add one: README.md.
-import { CircleGauge, CircleHelp } from "lucide-react";
+import {
+  Bug,
+  CalendarClock,
+  CircleGauge,
+  CircleHelp,
+  ClipboardList,
+  Layers,
+  ListChecks,
+  ScrollText,
+  Settings2,
+} from "lucide-react";
 import { type PageEntry, page } from "./registry";
 
 export const pages: PageEntry[] = [
   page("/", "overview", () => import("./overview"), { group: "now", icon: CircleGauge, key: "o", needs: "stats:read" }),
+  page("/failures", "failures", () => import("./failures"), { group: "work", icon: Bug, key: "f", needs: "jobs:read" }),
+  page("/schedules", "schedules", () => import("./schedules"), {
+    group: "work",
+    icon: CalendarClock,
+    key: "s",
+    needs: "schedules:read",
+  }),
+  page("/events", "events", () => import("./events"), {
+    group: "log",
+    icon: ScrollText,
+    key: "e",
+    needs: "events:read",
+  }),
+  page("/projections", "projections", () => import("./projections"), {
+    group: "log",
+    icon: Layers,
+    key: "p",
+    needs: "projections:read",
+  }),
+  page("/operations", "operations", () => import("./operations"), {
+    group: "control",
+    icon: ListChecks,
+    key: "b",
+    needs: "operations:read",
+  }),
+  page("/audit", "audit", () => import("./audit"), {
+    group: "control",
+    icon: ClipboardList,
+    key: "a",
+    needs: "audit:read",
+  }),
+  page("/admin", "admin", () => import("./admin"), {
+    group: "control",
+    icon: Settings2,
+    key: "m",
+    needs: "settings:read",
+  }),
   page("/help", "help", () => import("./help"), { group: "control", icon: CircleHelp }),
 ];
