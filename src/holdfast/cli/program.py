@@ -11,12 +11,15 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.api import API_HELP, api
+from holdfast.cli.audit import audit
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.event import events
+from holdfast.cli.failure import failures
 from holdfast.cli.job import jobs
 from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.limit import limits
+from holdfast.cli.operation import operations
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
@@ -24,6 +27,7 @@ from holdfast.cli.schedule import schedules
 from holdfast.cli.screen import screen
 from holdfast.cli.start import down, up
 from holdfast.cli.status import status
+from holdfast.cli.token import tokens
 from holdfast.cli.worker import WORKER_HELP, worker
 from holdfast.db import DRIVER_ERRORS, classify
 from holdfast.errors import HoldfastError
@@ -72,12 +76,16 @@ program.command(
 )(status)
 add_verbs(jobs)
 program.add_typer(jobs)
+program.add_typer(failures)
+program.add_typer(operations)
 program.add_typer(batches)
 program.add_typer(queues)
 program.add_typer(schedules)
 program.add_typer(events)
 program.add_typer(projections)
 program.add_typer(limits)
+program.add_typer(tokens)
+program.add_typer(audit)
 program.add_typer(schema)
 
 

@@ -7,6 +7,8 @@ import {
   ClipboardList,
   Layers,
   ListChecks,
+  ListTodo,
+  Presentation,
   ScrollText,
   Settings2,
 } from "lucide-react";
@@ -14,6 +16,22 @@ import { type PageEntry, page } from "./registry";
 
 export const pages: PageEntry[] = [
   page("/", "overview", () => import("./overview"), { group: "now", icon: CircleGauge, key: "o", needs: "stats:read" }),
+  page("/jobs", "jobs", () => import("./jobs"), {
+    group: "work",
+    icon: ListChecks,
+    key: "j",
+    needs: "jobs:read",
+    badge: "running",
+  }),
+  page("/jobs/:id", "job", () => import("./job"), { needs: "jobs:read" }),
+  page("/queues", "queues", () => import("./queues"), {
+    group: "work",
+    icon: Layers,
+    key: "q",
+    needs: "queues:read",
+    badge: "queues_paused",
+  }),
+  page("/queue", "queue", () => import("./queue"), { needs: "queues:read" }),
   page("/failures", "failures", () => import("./failures"), { group: "work", icon: Bug, key: "f", needs: "jobs:read" }),
   page("/schedules", "schedules", () => import("./schedules"), {
     group: "work",
@@ -29,13 +47,13 @@ export const pages: PageEntry[] = [
   }),
   page("/projections", "projections", () => import("./projections"), {
     group: "log",
-    icon: Layers,
+    icon: Presentation,
     key: "p",
     needs: "projections:read",
   }),
   page("/operations", "operations", () => import("./operations"), {
     group: "control",
-    icon: ListChecks,
+    icon: ListTodo,
     key: "b",
     needs: "operations:read",
   }),
