@@ -1812,6 +1812,23 @@ BEGIN
 END $function$;
 comment on function holdfast.count_loss_v1(bigint,bigint,text,boolean,text) is 'Remembers that the process or engine that ran this attempt died, and says how often that happened; no row: the lease is lost.';
 
+-- [function] holdfast.create_first_token_v1(text,bytea)
+CREATE OR REPLACE FUNCTION holdfast.create_first_token_v1(p_name text, p_digest bytea)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_id bigint;
+BEGIN
+    -- Locked here, looked at in the next statement: of several that start together one finds the table empty.
+    PERFORM pg_catalog.pg_advisory_xact_lock(72700, 15);
+    INSERT INTO holdfast.access_token (name, digest, role, created_by)
+    SELECT p_name, p_digest, 'admin', 'first start' WHERE NOT EXISTS (SELECT FROM holdfast.access_token)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END $function$;
+comment on function holdfast.create_first_token_v1(text,bytea) is 'An admin token if there is no token at all, at most once; NULL otherwise.';
+
 -- [function] holdfast.decide_occurrence_v1(text,jsonb,timestamp with time zone,text,text,text,text)
 CREATE OR REPLACE FUNCTION holdfast.decide_occurrence_v1(p_name text, p_plan jsonb, p_at timestamp with time zone, p_origin text, p_overlap text, p_fingerprint text, p_detail text)
  RETURNS holdfast.occurrence

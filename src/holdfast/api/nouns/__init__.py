@@ -6,4 +6,7 @@ NOUNS = (
     "audit",
     "installation",
     "principals",
+    "sessions",
+    "settings",
+    "tokens",
 )
