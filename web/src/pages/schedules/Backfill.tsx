@@ -138,7 +138,6 @@ function Moment({ id, label, value, onChange, focus }: MomentProps) {
         id={id}
         className="input"
         type="datetime-local"
-        // biome-ignore lint/a11y/noAutofocus: the dialog has just been asked for, and this is what it asks
         autoFocus={focus}
         value={value}
         onChange={(event) => onChange(event.target.value)}
