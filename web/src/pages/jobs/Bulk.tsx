@@ -98,7 +98,7 @@ interface Options {
   priority?: number;
 }
 
-function BulkDialog({ verb, filter, title, onClose }: BulkProps) {
+export function BulkDialog({ verb, filter, title, onClose }: BulkProps) {
   const [options, setOptions] = useState<Options | null>(verb === "reschedule" || verb === "priority" ? null : {});
   const [preview, setPreview] = useState<OperationPreview | null>(null);
   const [started, setStarted] = useState<Operation | null>(null);
