@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from holdfast.observe.history import (
+    RANGES,
+    Bucket,
+    History,
+    HistoryService,
+    Moment,
+    Percentiles,
+    Range,
+    percentiles,
+    read_history,
+    roll_up,
+)
 from holdfast.observe.judging import depth, judge
 from holdfast.observe.sight import COUNT_UP_TO, LaneSight, LogSight, QueueSight, Sight, WorkerSight, look
 from holdfast.observe.verdict import (
@@ -20,12 +32,19 @@ from holdfast.observe.verdict import (
 __all__ = [
     "COUNT_UP_TO",
     "PATIENCE",
+    "RANGES",
+    "Bucket",
+    "History",
+    "HistoryService",
     "Kind",
     "LaneSight",
     "LogSight",
+    "Moment",
     "Noun",
     "Patience",
+    "Percentiles",
     "QueueSight",
+    "Range",
     "Reason",
     "Severity",
     "Sight",
@@ -36,5 +55,8 @@ __all__ = [
     "depth",
     "judge",
     "look",
+    "percentiles",
+    "read_history",
+    "roll_up",
     "unavailable",
 ]

@@ -46,7 +46,7 @@ class QueueSight:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSight:
-    """A worker that lives, or ended a short while ago. ``claimed_seconds``: since its newest lease; None: no lease."""
+    """A worker that lives, or ended a short while ago; since when it beat, asked for jobs, and got one."""
 
     id: int
     name: str
@@ -60,9 +60,8 @@ class WorkerSight:
     silent_seconds: float | None
     age_seconds: float
     ended_seconds: float | None
+    asked_seconds: float | None
     claimed_seconds: float | None
-    asked_seconds: float | None = None
-    """Since its pump last looked whether there is something to claim, or was right not to."""
 
     @property
     def live(self) -> bool:

@@ -10,7 +10,8 @@ with held as materialized (
       and not exists (select from holdfast.outcome o where o.job_id = h.job_id)
     order by l.claimed_at limit 1000
 ), queues as (
-    select d.queue as name, d.ready, d.ready_is_exact, d.oldest_seconds, d.scheduled, d.blocked, d.running, d.paused_at, d.pause_reason, p.paused_by,
+    select d.queue as name, d.ready, d.ready_is_exact,
+           case when d.ready > 0 then holdfast.ready_seconds_v1(d.queue) end as oldest_seconds, d.scheduled, d.blocked, d.running, d.paused_at, d.pause_reason, p.paused_by,
            coalesce(t.completed, 0) as completed, coalesce(t.failed, 0) as failed, coalesce(t.retried, 0) as retried
     from holdfast.queue_depths_v1($1::integer) d
     left join holdfast.queue_pause p on p.queue = d.queue
@@ -21,8 +22,9 @@ with held as materialized (
            extract(epoch from holdfast.now() - b.beaten_at)::double precision as silent_seconds,
            extract(epoch from holdfast.now() - w.started_at)::double precision as age_seconds,
            extract(epoch from holdfast.now() - w.ended_at)::double precision as ended_seconds,
-           (select extract(epoch from holdfast.now() - max(l.claimed_at))::double precision from holdfast.lease l
-            where l.id >= w.id << 36 and l.id < (w.id + 1) << 36) as claimed_seconds
+           extract(epoch from holdfast.now() - coalesce(b.asked_at, w.started_at))::double precision as asked_seconds,
+           extract(epoch from holdfast.now() - greatest(b.claimed_at, (
+               select max(l.claimed_at) from holdfast.lease l where l.id >= w.id << 36 and l.id < (w.id + 1) << 36)))::double precision as claimed_seconds
     from holdfast.worker w left join holdfast.worker_beat b on b.worker = w.id
     where w.state = 'live' or w.ended_at > holdfast.now() - make_interval(secs => $2::double precision)
     order by w.id limit 1000
