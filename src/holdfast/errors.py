@@ -30,6 +30,8 @@ HoldfastError
 │   ├── EventIdTaken        an event of that id is in the log, with other content
 │   ├── IdempotencyKeyTaken the key was used for other events
 │   └── LogBehind           the sequence of positions is behind the log, as after a restore
+├── BackendNotFound         no session of that process id is in the database
+├── BackendOutOfReach       the session may not be ended by us
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
@@ -273,6 +275,22 @@ class LogBehind(EventError):
     code = "log_behind"
     exit_status = 5
     http_status = 503
+
+
+class BackendNotFound(HoldfastError):
+    """No session of that process id is in this database; it may have ended."""
+
+    code = "backend_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class BackendOutOfReach(HoldfastError):
+    """The session is our own, or the role of this server may not end it."""
+
+    code = "backend_out_of_reach"
+    exit_status = 3
+    http_status = 409
 
 
 class LeaseLost(HoldfastError):

@@ -12,10 +12,12 @@ import typer
 
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
+from holdfast.cli.db_sessions import add_sessions
 from holdfast.cli.event import events
 from holdfast.cli.job import jobs
 from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.limit import limits
+from holdfast.cli.metrics import metrics
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
@@ -68,7 +70,14 @@ program.command(
         more="OK, DEGRADED (something needs a person) or STALLED (jobs are ready and nobody works on any of them).",
     )
 )(status)
+program.command(
+    help=help_of(
+        "Everything as Prometheus reads it, once; /metrics of the API serves the same.",
+        "holdfast metrics > /var/lib/node_exporter/holdfast.prom",
+    )
+)(metrics)
 add_verbs(jobs)
+add_sessions(schema)
 program.add_typer(jobs)
 program.add_typer(batches)
 program.add_typer(queues)

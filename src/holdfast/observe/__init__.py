@@ -14,6 +14,7 @@ from holdfast.observe.history import (
     read_history,
     roll_up,
 )
+from holdfast.observe.inspection import Backend, Ending, Horizon, Inspected, Inspection, Setting, Table, Wait
 from holdfast.observe.judging import depth, judge
 from holdfast.observe.sight import COUNT_UP_TO, LaneSight, LogSight, QueueSight, Sight, WorkerSight, look
 from holdfast.observe.verdict import (
@@ -33,9 +34,14 @@ __all__ = [
     "COUNT_UP_TO",
     "PATIENCE",
     "RANGES",
+    "Backend",
     "Bucket",
+    "Ending",
     "History",
     "HistoryService",
+    "Horizon",
+    "Inspected",
+    "Inspection",
     "Kind",
     "LaneSight",
     "LogSight",
@@ -46,11 +52,14 @@ __all__ = [
     "QueueSight",
     "Range",
     "Reason",
+    "Setting",
     "Severity",
     "Sight",
     "Status",
     "Subject",
+    "Table",
     "Verdict",
+    "Wait",
     "WorkerSight",
     "depth",
     "judge",
