@@ -3,6 +3,7 @@
 HoldfastError
 ├── ConfigurationError      a setting is missing, unknown or contradicts another
 ├── DatabaseUnavailable     the server cannot be reached, or is read-only
+├── StatementTooSlow        a question took longer than a request may wait
 ├── EmbeddedServerError     the embedded server could not be started, adopted or stopped
 ├── MigrationError          the schema is missing, older, newer or altered
 ├── DriverUnsupported       a connection of an unknown driver was handed in
@@ -32,6 +33,20 @@ HoldfastError
 │   └── LogBehind           the sequence of positions is behind the log, as after a restore
 ├── BackendNotFound         no session of that process id is in the database
 ├── BackendOutOfReach       the session may not be ended by us
+├── AccessError
+│   ├── Unauthenticated     no credential, or none that is valid
+│   └── Forbidden           the credential does not permit it
+│       ├── ReadOnly            this server, or its database, changes nothing
+│       └── CrossSite           a page of another site sent it, or the CSRF token is missing
+├── RequestError            a request over HTTP that cannot be read
+│   ├── NoSuchPath          nothing is at this path, or not with this method
+│   ├── TooLarge            its body, a field or its nesting is beyond the limits
+│   ├── MediaTypeUnsupported  its body is no JSON by its content type
+│   ├── CursorInvalid       a cursor that this server did not hand out
+│   ├── NotStorable         text that PostgreSQL cannot store
+│   ├── KeyReused           the idempotency key belongs to another request
+│   └── TooManyRequests     the rate limit is used up
+├── TokenNotFound           no token of that id
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
@@ -75,6 +90,14 @@ class DatabaseUnavailable(HoldfastError):
     http_status = 503
 
 
+class StatementTooSlow(HoldfastError):
+    """The database did not answer within the time that a request may wait."""
+
+    code = "statement_too_slow"
+    exit_status = 6
+    http_status = 503
+
+
 class EmbeddedServerError(HoldfastError):
     """The embedded server could not be started, adopted or stopped."""
 
@@ -87,6 +110,7 @@ class MigrationError(HoldfastError):
 
     code = "migration"
     exit_status = 5
+    http_status = 503
 
 
 class DriverUnsupported(HoldfastError):
@@ -166,6 +190,11 @@ class IllegalMove(JobError):
     code = "illegal_move"
     exit_status = 3
     http_status = 409
+
+    state: str | None = None
+    """Where the job stands."""
+    actions: tuple[str, ...] = ()
+    """What people may do with it there."""
 
 
 class ScheduleUnknown(HoldfastError):
@@ -281,6 +310,102 @@ class BackendNotFound(HoldfastError):
     """No session of that process id is in this database; it may have ended."""
 
     code = "backend_not_found"
+class AccessError(HoldfastError):
+    """Something about who may do what."""
+
+    code = "access"
+    exit_status = 4
+    http_status = 403
+
+
+class Unauthenticated(AccessError):
+    """No credential was shown, or one that is wrong, expired or revoked."""
+
+    code = "unauthenticated"
+    http_status = 401
+
+
+class Forbidden(AccessError):
+    """The credential does not permit it; the message names the permission."""
+
+    code = "forbidden"
+
+
+class ReadOnly(Forbidden):
+    """This server, or its database, changes nothing."""
+
+    code = "read_only"
+
+
+class CrossSite(Forbidden):
+    """A page of another site sent it, or the CSRF token of the session is missing."""
+
+    code = "cross_site"
+
+
+class RequestError(HoldfastError):
+    """A request over HTTP that cannot be read."""
+
+    code = "request"
+    exit_status = 2
+    http_status = 400
+
+
+class NoSuchPath(RequestError):
+    """Nothing is at this path, or not with this method."""
+
+    code = "no_such_path"
+    http_status = 404
+
+
+class TooLarge(RequestError):
+    """The body, a field or the nesting is beyond the limits."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class MediaTypeUnsupported(RequestError):
+    """The body is no JSON by its content type."""
+
+    code = "media_type_unsupported"
+    http_status = 415
+
+
+class CursorInvalid(RequestError):
+    """A cursor that this server did not hand out."""
+
+    code = "cursor_invalid"
+    http_status = 422
+
+
+class NotStorable(RequestError):
+    """Text or a number that PostgreSQL cannot store."""
+
+    code = "not_storable"
+    http_status = 422
+
+
+class KeyReused(RequestError):
+    """The idempotency key was used for another request, or that request still runs."""
+
+    code = "key_reused"
+    http_status = 409
+
+
+class TooManyRequests(RequestError):
+    """The rate limit is used up; ``retry_after_seconds`` says for how long."""
+
+    code = "too_many_requests"
+    http_status = 429
+
+    retry_after_seconds: int = 1
+
+
+class TokenNotFound(HoldfastError):
+    """No token of that id is known, or it was revoked already."""
+
+    code = "token_not_found"
     exit_status = 3
     http_status = 404
 

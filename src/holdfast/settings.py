@@ -67,6 +67,9 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
+Color = Literal["red", "orange", "yellow", "green", "blue", "purple", "gray"]
+
+
 class Settings(BaseModel):
     """Everything an operator can choose. Durations and sizes carry their unit in the name."""
 
@@ -140,6 +143,25 @@ class Settings(BaseModel):
     aws_batch_definition: str | None = Field(default=None, description="job definition whose container runs them")
     aws_batch_store: str | None = Field(
         default=None, pattern=r"^s3://[^/]+(/.*)?$", description="S3 folder for their calls and results"
+    )
+    api_host: str = Field(
+        default="127.0.0.1", min_length=1, description="address that the API and the dashboard are served at"
+    )
+    api_port: Annotated[int | None, BeforeValidator(_auto_is_none)] = Field(
+        default=None, ge=1, le=65535, description="port of the API and the dashboard; auto: 8765, or the next free one"
+    )
+    api_origins: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        default=(), description="other sites whose pages may use the API, for example https://ops.example.org"
+    )
+    auth: Annotated[bool | None, BeforeValidator(_auto_is_none)] = Field(
+        default=None, description="whether callers of the API must be known; auto: unless only this machine is served"
+    )
+    read_only: bool = Field(default=False, description="whether the API refuses everything that changes something")
+    environment_name: str | None = Field(
+        default=None, max_length=40, description="what the dashboard calls this installation"
+    )
+    environment_color: Annotated[Color | None, BeforeValidator(_lower)] = Field(
+        default=None, description="colour of that name: red, orange, yellow, green, blue, purple or gray"
     )
     drain_summary: Path | None = Field(
         default=None, description="file that a drain appends its Markdown summary to; also GITHUB_STEP_SUMMARY"

@@ -68,6 +68,7 @@ _TABLE: Final = (
     Event("worker.fenced", _ERROR, "a worker was judged dead while it lived; what it writes is refused"),
     Event("worker.cut_off", _WARNING, "a worker cannot reach the database; it starts nothing and cancels what runs"),
     Event("worker.restored", _INFO, "a worker that was cut off is back under its number and goes on"),
+    Event("worker.companion.ended", _WARNING, "a process beside the workers ended and is started again"),
     Event("worker.crashed", _ERROR, "the supervisor saw its worker process end unasked"),
     Event("worker.crash_loop", _ERROR, "a worker process ends again and again; somebody should look"),
     Event(

@@ -26,7 +26,11 @@ ROOT = HERE.parent.parent
 TRANSACTIONAL = ("pay", "pay_stubbornly")
 _FLAGS = dict.fromkeys(TRANSACTIONAL, 1)
 _MOST_WAITING = 300
-_WAITING = Statement("waiting", f"select count(*) from (select from holdfast.ready limit {_MOST_WAITING}) as some")
+_WAITING = Statement(
+    "waiting",
+    "select count(*) from (select from holdfast.ready union all select from holdfast.blocked"
+    f" limit {_MOST_WAITING}) as some",
+)
 _STATES = {1: "completed", 2: "failed", 3: "cancelled"}
 
 

@@ -137,8 +137,8 @@ def table_rows(one: Page, columns: int) -> list[list[str]]:
 
 def shown_default(name: str) -> str:
     if Settings.model_fields[name].default is None:
-        return "auto" if name == "pooled" else "none"
-    return Settings().shown()[name]
+        return "auto" if name in ("pooled", "api_port", "auth") else "none"
+    return Settings().shown()[name] or "none"
 
 
 def test_every_setting_is_in_the_table_with_its_default_and_meaning() -> None:

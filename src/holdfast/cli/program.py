@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.api import API_HELP, api
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.db_sessions import add_sessions
@@ -49,11 +50,11 @@ program = typer.Typer(
 )
 program.command(
     help=help_of(
-        "Bring up the database (the embedded one when no URL is set), its schema, and a worker of APP.",
+        "Bring up the database (the embedded one when no URL is set), its schema, a worker of APP, and the dashboard.",
         "holdfast up hello.py",
         "holdfast up shop.tasks:app --queues mail,exports",
         "holdfast up              # database and schema only",
-        more="Ctrl-C ends the worker; the embedded server stays for other terminals until `holdfast down`.",
+        more="Ctrl-C ends both; the embedded server stays for other terminals until `holdfast down`.",
     )
 )(up)
 program.command(
@@ -62,6 +63,7 @@ program.command(
     )
 )(down)
 program.command(help=WORKER_HELP)(worker)
+program.command(help=API_HELP)(api)
 program.command(
     help=help_of(
         "How it stands, on one screen, the verdict first. Exit status 5 unless it is OK.",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from holdfast.cli.api import companion
 from holdfast.cli.connection import bare_database
 from holdfast.cli.db import bring_up_to_date
 from holdfast.cli.first_worker import start_first
@@ -24,9 +25,10 @@ def up(
     queues: Queues = None,
     concurrency: Concurrency = None,
     processes: Processes = 1,
+    pages: Annotated[bool, typer.Option("--pages/--no-pages", help="serve the API and the dashboard, too")] = True,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Bring up the database, its schema and a worker."""
+    """Bring up the database, its schema, a worker and the dashboard."""
     where = app or app_setting(database_url)
     if where is None:
         settings = load_settings({"database_url": database_url})
@@ -44,8 +46,9 @@ def up(
         f"{where}: queues {serves}, {duty.concurrency or settings.concurrency} jobs at a time"
         + (f" in each of {processes} processes" if processes > 1 else ""),
     )
-    screen.say("Ctrl-C ends the worker.")
-    status = supervise(command, first, processes=processes)
+    beside = companion(where, settings, database_url) if pages else None
+    screen.say("Ctrl-C ends the worker." if beside is None else "Ctrl-C ends them.")
+    status = supervise(command, first, processes=processes, companions=() if beside is None else (beside[0],))
     if settings.database_url is None:
         screen.say("The embedded server runs on for other terminals; holdfast down ends it.")
     raise typer.Exit(status)

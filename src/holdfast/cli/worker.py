@@ -21,7 +21,7 @@ from holdfast.errors import ConfigurationError
 from holdfast.jobs import seconds_of
 from holdfast.settings import Settings, load_settings
 from holdfast.telemetry import configure_logging
-from holdfast.worker import Supervisor, SupervisorOptions
+from holdfast.worker import Companion, Supervisor, SupervisorOptions
 
 _KILLED_BEFORE_ITS_HANDLERS = 128 + 15
 
@@ -96,10 +96,13 @@ def duty_of(*, queues: str | None, **others: Any) -> Duty:
     return Duty(queues=names, **others)
 
 
-def supervise(command: Sequence[str], first: FirstWorker, *, processes: int = 1) -> int:
+def supervise(
+    command: Sequence[str], first: FirstWorker, *, processes: int = 1, companions: Sequence[Companion] = ()
+) -> int:
     """Run worker processes under a supervisor until their end; returns the exit status."""
     configure_logging(first.settings.log_level, first.settings.log_format)
     options = _supervision(command, first.settings, processes=processes, restart=True)
+    options = dataclasses.replace(options, companions=companions)
     first.let_go_on()
     status = Supervisor(options, first.started).run()
     return 0 if status == _KILLED_BEFORE_ITS_HANDLERS else status

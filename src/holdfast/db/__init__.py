@@ -26,6 +26,7 @@ from holdfast.db.migrator import (
     migration_status,
     wait_for_schema,
 )
+from holdfast.db.narrowed import PatientFor, WithinTransaction, transaction
 from holdfast.db.statements import Statement, load_statements
 from holdfast.db.throwaway import DatabaseClock, ThrowawayDatabases
 
@@ -43,9 +44,11 @@ __all__ = [
     "Migration",
     "MigrationState",
     "MigrationStatus",
+    "PatientFor",
     "Statement",
     "ThrowawayDatabases",
     "Validation",
+    "WithinTransaction",
     "adopt",
     "classify",
     "for_numbered_style",
@@ -55,6 +58,7 @@ __all__ = [
     "migrate",
     "migration_script",
     "migration_status",
+    "transaction",
     "validate",
     "wait_for_schema",
 ]

@@ -10,3 +10,8 @@ select pg_catalog.pg_backend_pid() as backend_pid,
 -- name: answer
 -- Promise: comes back if the connection is alive; changes nothing.
 select 1
+
+-- name: be_brief
+-- Promise: no statement of this transaction, and no wait for a lock, takes longer than $1 milliseconds.
+select pg_catalog.set_config('statement_timeout', $1::int::text, true),
+       pg_catalog.set_config('lock_timeout', $1::int::text, true)

@@ -994,6 +994,15 @@ BEGIN
 END $function$;
 comment on function holdfast.adopt_log_v1() is 'After a restore or a switch-over: everything present is committed, so the sequence is put behind the last position and the whole log is published.';
 
+-- [function] holdfast.answer_request_key_v1(text,text,integer,bytea)
+CREATE OR REPLACE FUNCTION holdfast.answer_request_key_v1(p_actor text, p_key text, p_status integer, p_body bytea)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.request_key SET status = p_status, body = p_body WHERE actor = p_actor AND key = p_key
+$function$;
+comment on function holdfast.answer_request_key_v1(text,text,integer,bytea) is 'Keeps the answer beside the key, in the transaction that took it.';
+
 -- [function] holdfast.anyone_idle_v1(text[],integer)
 CREATE OR REPLACE FUNCTION holdfast.anyone_idle_v1(p_queues text[], p_except integer)
  RETURNS boolean
@@ -3672,6 +3681,94 @@ AS $function$
 $function$;
 comment on function holdfast.now() is 'The time by which everything in this schema is judged; tests move it with holdfast.clock_offset.';
 
+-- [table] holdfast.access_session
+create table holdfast.access_session (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    digest bytea not null,
+    token_id bigint,
+    name text not null,
+    permissions text[] not null,
+    roles text[] not null,
+    queues text[],
+    client text,
+    agent text,
+    created_at timestamp with time zone default holdfast.now() not null,
+    seen_at timestamp with time zone default holdfast.now() not null,
+    expires_at timestamp with time zone not null,
+    ended_at timestamp with time zone,
+    constraint access_session_pkey PRIMARY KEY (id),
+    constraint access_session_digest_key UNIQUE (digest),
+    constraint access_session_digest_check CHECK ((octet_length(digest) = 32))
+);
+CREATE INDEX access_session_expiry ON holdfast.access_session USING btree (expires_at);
+CREATE INDEX access_session_token ON holdfast.access_session USING btree (token_id);
+comment on table holdfast.access_session is 'Browsers that are signed in. A session of a token permits what the token permits now, and ends with it; one of an OIDC bearer what that granted.';
+
+-- [table] holdfast.access_token
+create table holdfast.access_token (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    name text not null,
+    digest bytea not null,
+    role text,
+    permissions text[] default '{}'::text[] not null,
+    queues text[],
+    created_at timestamp with time zone default holdfast.now() not null,
+    created_by text not null,
+    expires_at timestamp with time zone,
+    used_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    revoked_by text,
+    constraint access_token_pkey PRIMARY KEY (id),
+    constraint access_token_digest_key UNIQUE (digest),
+    constraint access_token_check CHECK (((role IS NOT NULL) OR (permissions <> '{}'::text[]))),
+    constraint access_token_check1 CHECK (((revoked_at IS NULL) = (revoked_by IS NULL))),
+    constraint access_token_digest_check CHECK ((octet_length(digest) = 32)),
+    constraint access_token_name_check CHECK ((name <> ''::text))
+);
+comment on table holdfast.access_token is 'Credentials of programs and people. What one permits: its role and the permissions beside it; in these queues only, if any are named.';
+
+-- [table] holdfast.audit
+create table holdfast.audit (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    at timestamp with time zone default holdfast.now() not null,
+    actor text not null,
+    actor_kind text not null,
+    action text not null,
+    result text not null,
+    target_kind text,
+    target text,
+    reason text,
+    before jsonb,
+    after jsonb,
+    code text,
+    detail text,
+    request_id text,
+    client text,
+    constraint audit_pkey PRIMARY KEY (id),
+    constraint audit_result_check CHECK ((result = ANY (ARRAY['done'::text, 'begun'::text, 'failed'::text, 'denied'::text])))
+);
+CREATE INDEX audit_action ON holdfast.audit USING btree (action, id DESC);
+CREATE INDEX audit_actor ON holdfast.audit USING btree (actor, id DESC);
+CREATE INDEX audit_at ON holdfast.audit USING btree (at);
+CREATE INDEX audit_target ON holdfast.audit USING btree (target_kind, target, id DESC);
+comment on table holdfast.audit is 'Every act over HTTP, and every refusal: who, what, on what, from where, and how it ended. Rows are written once.';
+
+-- [table] holdfast.request_key
+create table holdfast.request_key (
+    actor text collate "C" not null,
+    key text collate "C" not null,
+    digest bytea not null,
+    status integer,
+    body bytea,
+    created_at timestamp with time zone default holdfast.now() not null,
+    constraint request_key_pkey PRIMARY KEY (actor, key)
+);
+CREATE INDEX request_key_age ON holdfast.request_key USING btree (created_at);
+comment on table holdfast.request_key is 'Idempotency keys of requests: the answer to the first is the answer to all that repeat it. Committed with the act.';
+
+-- [foreign key] holdfast.access_session.access_session_token_id_fkey
+alter table holdfast.access_session add constraint access_session_token_id_fkey FOREIGN KEY (token_id) REFERENCES holdfast.access_token(id);
+
 -- [function] holdfast.observe_v1()
 CREATE OR REPLACE FUNCTION holdfast.observe_v1()
  RETURNS TABLE(worker bigint, beat bigint, has_session boolean, session_held boolean, host text, incarnation text, server_age_seconds double precision)
@@ -4096,6 +4193,34 @@ BEGIN
 END $function$;
 comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, or before their gates, in the order they were due, and says how long until the next one.';
 
+-- [function] holdfast.prune_access_v1(integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.prune_access_v1(p_audit_days integer, p_most integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_count bigint := 0;
+    v_now timestamptz := holdfast.now();
+    v_rows bigint;
+BEGIN
+    DELETE FROM holdfast.request_key WHERE ctid = ANY (ARRAY(
+        SELECT k.ctid FROM holdfast.request_key k WHERE k.created_at < v_now - interval '24 hours'
+        ORDER BY k.created_at LIMIT p_most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_count := v_count + v_rows;
+    DELETE FROM holdfast.access_session WHERE ctid = ANY (ARRAY(
+        SELECT s.ctid FROM holdfast.access_session s WHERE s.expires_at < v_now - interval '7 days'
+        ORDER BY s.expires_at LIMIT p_most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    v_count := v_count + v_rows;
+    DELETE FROM holdfast.audit WHERE ctid = ANY (ARRAY(
+        SELECT a.ctid FROM holdfast.audit a WHERE a.at < v_now - make_interval(days => p_audit_days)
+        ORDER BY a.at LIMIT p_most FOR UPDATE SKIP LOCKED));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_count + v_rows;
+END $function$;
+comment on function holdfast.prune_access_v1(integer,integer) is 'Lets go of idempotency keys after a day, of sessions a week after their end, of audit rows after so many days; so many of each at most.';
+
 -- [function] holdfast.purge_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.purge_v1(p_jobs bigint[])
  RETURNS TABLE(job_id bigint, answer text)
@@ -4240,6 +4365,15 @@ AS $function$
 BEGIN
     RAISE EXCEPTION 'the event log is append-only: % of holdfast.event is refused', lower(TG_OP)
         USING ERRCODE = 'HF107', HINT = 'Append an event that says what has changed.';
+END $function$;
+
+-- [function] holdfast.refuse_change_v1()
+CREATE OR REPLACE FUNCTION holdfast.refuse_change_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    RAISE EXCEPTION 'rows of % are written once', TG_TABLE_NAME USING ERRCODE = 'HF151';
 END $function$;
 
 -- [function] holdfast.register_projector_v1(text,integer,bigint,integer,integer,text,integer,interval)
@@ -5528,6 +5662,23 @@ BEGIN
 END $function$;
 comment on function holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean) is 'True: the caller asks the source of this occurrence, and others leave it alone for so long. Again: it still does.';
 
+-- [function] holdfast.take_request_key_v1(text,text,bytea)
+CREATE OR REPLACE FUNCTION holdfast.take_request_key_v1(p_actor text, p_key text, p_digest bytea)
+ RETURNS TABLE(is_new boolean, is_same boolean, status integer, body bytea)
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    -- Waits for a request of that key that is still at work; what it left behind is looked at in the next statement.
+    INSERT INTO holdfast.request_key (actor, key, digest) VALUES (p_actor, p_key, p_digest) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        RETURN QUERY SELECT true, true, NULL::integer, NULL::bytea;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT false, k.digest = p_digest, k.status, k.body
+    FROM holdfast.request_key k WHERE k.actor = p_actor AND k.key = p_key;
+END $function$;
+comment on function holdfast.take_request_key_v1(text,text,bytea) is 'Takes an idempotency key for this transaction, or tells what its first request was answered. No row: that was pruned just now.';
+
 -- [function] holdfast.take_stream_v1(text,bigint,integer)
 CREATE OR REPLACE FUNCTION holdfast.take_stream_v1(p_stream text, p_expected bigint, p_count integer, OUT base bigint, OUT partition smallint)
  RETURNS record
@@ -5861,6 +6012,17 @@ AS $function$
 $function$;
 comment on function holdfast.workers_to_rescue_v1() is 'Everybody who is not live and whom a lease still names. Asked again and again, because a claim may commit after the first look.';
 
+-- [function] holdfast.write_audit_v1(text,text,text,text,text,text,text,jsonb,jsonb,text,text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.write_audit_v1(p_actor text, p_actor_kind text, p_action text, p_result text, p_target_kind text, p_target text, p_reason text, p_before jsonb, p_after jsonb, p_code text, p_detail text, p_request_id text, p_client text)
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+    INSERT INTO holdfast.audit (actor, actor_kind, action, result, target_kind, target, reason, before, after, code, detail, request_id, client)
+    VALUES (p_actor, p_actor_kind, p_action, p_result, p_target_kind, p_target, p_reason, p_before, p_after, p_code, p_detail, p_request_id, p_client)
+    RETURNING id
+$function$;
+comment on function holdfast.write_audit_v1(text,text,text,text,text,text,text,jsonb,jsonb,text,text,text,text) is 'One row of the audit, in the transaction of its caller.';
+
 -- [function] holdfast.write_events_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],text[],jsonb[],text[],text[],jsonb[])
 CREATE OR REPLACE FUNCTION holdfast.write_events_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_tags text[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[], OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT refused_by integer)
  RETURNS record
@@ -5939,6 +6101,9 @@ BEGIN
     END IF;
 END $function$;
 comment on function holdfast.write_outcome_v1(bigint,bigint,smallint,smallint,timestamp with time zone,jsonb) is 'One outcome off the hot path: cancelled while waiting, or lost too often.';
+
+-- [trigger] holdfast.audit.audit_is_final
+CREATE TRIGGER audit_is_final BEFORE UPDATE ON holdfast.audit FOR EACH ROW EXECUTE FUNCTION holdfast.refuse_change_v1();
 
 -- [trigger] holdfast.event.event_is_append_only
 CREATE TRIGGER event_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON holdfast.event FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change_of_events();

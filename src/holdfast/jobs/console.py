@@ -429,8 +429,13 @@ def _demand(job_id: int, verb: Verb, answer: str) -> None:
     done = {Verb.RETRY: "retried", Verb.EDIT: "edited"}[verb]
     if answer not in set(Place) or (answer, verb) in MOVES:
         raise IllegalMove(f"job {job_id} is held by somebody else and was not {done}", remedy="try again")
-    legal = ", ".join(verb for verb in legal_verbs(Place(answer)) if verb in _BY_PERSONS) or "nothing"
-    raise IllegalMove(f"job {job_id} is {answer} and cannot be {done}", remedy=f"what can be done with it: {legal}")
+    legal = tuple(verb.value for verb in legal_verbs(Place(answer)) if verb in _BY_PERSONS)
+    refused = IllegalMove(
+        f"job {job_id} is {answer} and cannot be {done}",
+        remedy=f"what can be done with it: {', '.join(legal) or 'nothing'}",
+    )
+    refused.state, refused.actions = answer, legal
+    raise refused
 
 
 def _unknown(job_id: int) -> JobNotFound:

@@ -1,9 +1,14 @@
 -- The database, as somebody looks at it who wonders what holds Holdfast back. Reads only; where the role may not see, it says so.
 
 -- name: tables
--- Promise: our tables with size, rows and vacuums, partitions summed up under the name of their parent, the largest first.
-select coalesce(parent.relname, c.relname) as name, count(*) as parts, sum(pg_total_relation_size(c.oid))::bigint as bytes,
-       sum(pg_indexes_size(c.oid))::bigint as index_bytes, sum(greatest(s.n_live_tup, 0))::bigint as rows_about, sum(s.n_dead_tup)::bigint as dead_rows,
+-- Promise: our tables with size, rows and vacuums, partitions summed up under the name of their parent, the largest first. Waits for no lock.
+with locked as materialized (
+    -- Measuring a table opens it: one that somebody has locked, or waits to lock, is told by what the last vacuum counted.
+    select distinct l.relation from pg_catalog.pg_locks l where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock'
+)
+select coalesce(parent.relname, c.relname) as name, count(*) as parts,
+       sum(case when k.relation is null then pg_total_relation_size(c.oid) else c.relpages * current_setting('block_size')::bigint end)::bigint as bytes,
+       sum(case when k.relation is null then pg_indexes_size(c.oid) else 0 end)::bigint as index_bytes, sum(greatest(s.n_live_tup, 0))::bigint as rows_about, sum(s.n_dead_tup)::bigint as dead_rows,
        extract(epoch from clock_timestamp() - max(greatest(s.last_vacuum, s.last_autovacuum)))::double precision as vacuumed_seconds,
        extract(epoch from clock_timestamp() - max(greatest(s.last_analyze, s.last_autoanalyze)))::double precision as analyzed_seconds,
        max(age(c.relfrozenxid))::bigint as frozen_age
@@ -12,6 +17,7 @@ join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_stat_user_tables s on s.relid = c.oid
 left join pg_catalog.pg_inherits i on i.inhrelid = c.oid
 left join pg_catalog.pg_class parent on parent.oid = i.inhparent
+left join locked k on k.relation = c.oid
 where n.nspname = 'holdfast' and c.relkind = 'r'
 group by 1 order by 3 desc limit 200
 
@@ -20,7 +26,7 @@ group by 1 order by 3 desc limit 200
 select coalesce(nullif(a.application_name, ''), 'unnamed') as application, coalesce(a.state, 'not visible') as state, count(*) as count,
        max(extract(epoch from clock_timestamp() - a.xact_start))::double precision as oldest_transaction_seconds
 from pg_catalog.pg_stat_activity a
-where a.backend_type = 'client backend' and a.datname = current_database()
+where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null and a.datname = current_database()
 group by 1, 2 order by 3 desc, 1, 2 limit 100
 
 -- name: backends
@@ -33,13 +39,14 @@ select a.pid, coalesce(nullif(a.application_name, ''), 'unnamed') as application
        exists (select from holdfast.stalled_by_v1() s where s.pid = a.pid) as holds_log,
        a.pid = pg_backend_pid() as is_me
 from pg_catalog.pg_stat_activity a
-where a.backend_type = 'client backend' and a.datname = current_database() and a.pid <> pg_backend_pid()
+where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null and a.datname = current_database() and a.pid <> pg_backend_pid()
   and (a.xact_start is not null or a.pid in (select unnest(pg_blocking_pids(w.pid)) from pg_catalog.pg_stat_activity w where w.wait_event_type = 'Lock'))
 order by a.xact_start nulls last limit 100
 
 -- name: locks
 -- Promise: who waits for whom, and for what: a line for each waiting session and each that it waits for.
-select w.pid, b.pid as blocked_by, coalesce(l.relation::regclass::text, l.locktype) as what, l.mode,
+select w.pid, b.pid as blocked_by, coalesce((select format('%s.%s', n.nspname, c.relname) from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                 where c.oid = l.relation), l.locktype) as what, l.mode,
        extract(epoch from clock_timestamp() - l.waitstart)::double precision as waiting_seconds
 from pg_catalog.pg_stat_activity w
 cross join lateral unnest(pg_blocking_pids(w.pid)) as b(pid)
@@ -54,7 +61,7 @@ select * from (
            greatest(age(a.backend_xmin), age(a.backend_xid))::bigint as age_transactions,
            extract(epoch from clock_timestamp() - a.xact_start)::double precision as seconds
     from pg_catalog.pg_stat_activity a
-    where (a.backend_xmin is not null or a.backend_xid is not null) and a.pid <> pg_backend_pid() and a.backend_type <> 'walsender'
+    where (a.backend_xmin is not null or a.backend_xid is not null) and a.pid <> pg_backend_pid() and a.backend_type is distinct from 'walsender'
     union all
     select 'prepared transaction', p.gid, p.owner::text, age(p.transaction)::bigint, extract(epoch from clock_timestamp() - p.prepared)::double precision
     from pg_catalog.pg_prepared_xacts p
@@ -70,7 +77,7 @@ select current_setting('server_version') as version, pg_is_in_recovery() as stan
        pg_database_size(current_database()) as bytes, pg_postmaster_start_time() as started_at,
        current_setting('max_connections')::integer as max_connections,
        current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as allowed_connections,
-       (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend') as connections,
+       (select count(*) from pg_catalog.pg_stat_activity a where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null) as connections,
        pg_notification_queue_usage() as notify_queue_share,
        (select age(d.datfrozenxid)::bigint from pg_catalog.pg_database d where d.datname = current_database()) as frozen_age,
        (select d.deadlocks from pg_catalog.pg_stat_database d where d.datname = current_database()) as deadlocks,
@@ -100,7 +107,7 @@ select a.pid, coalesce(nullif(a.application_name, ''), 'unnamed') as application
        left(a.query, 500) as query, a.pid = pg_backend_pid() as is_me, a.usename = current_user as is_ours,
        extract(epoch from clock_timestamp() - a.xact_start)::double precision as transaction_seconds
 from pg_catalog.pg_stat_activity a
-where a.pid = $1::integer and a.backend_type = 'client backend' and a.datname = current_database()
+where a.pid = $1::integer and coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null and a.datname = current_database()
 
 -- name: cancel
 -- Promise: the statement of that session is asked to stop, if it is still the session that began at $2.

@@ -8,7 +8,7 @@ where t.minute = '-infinity' order by t.queue limit 1000
 -- name: database
 -- Promise: what of the database is worth an alert: open transactions, the horizon of vacuum, blocked sessions, notifications.
 select (select coalesce(max(extract(epoch from clock_timestamp() - a.xact_start)), 0)::double precision from pg_catalog.pg_stat_activity a
-        where a.backend_type = 'client backend' and a.datname = current_database() and a.pid <> pg_backend_pid()) as oldest_transaction_seconds,
+        where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null and a.datname = current_database() and a.pid <> pg_backend_pid()) as oldest_transaction_seconds,
        (select coalesce(max(age(a.backend_xmin)), 0)::bigint from pg_catalog.pg_stat_activity a where a.pid <> pg_backend_pid()) as xmin_age,
        (select count(*) from pg_catalog.pg_stat_activity a where a.wait_event_type = 'Lock' and a.datname = current_database()) as blocked,
        (select d.deadlocks from pg_catalog.pg_stat_database d where d.datname = current_database()) as deadlocks,

@@ -64,10 +64,10 @@ with held as materialized (
 ), server as (
     select current_setting('server_version') as version, pg_is_in_recovery() as standby,
            current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as allowed,
-           (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend') as connections,
+           (select count(*) from pg_catalog.pg_stat_activity a where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null) as connections,
            (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from (
                 select coalesce(nullif(a.application_name, ''), 'unnamed') as application, count(*) as count
-                from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' group by 1 order by 2 desc limit 5) as b) as users
+                from pg_catalog.pg_stat_activity a where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null group by 1 order by 2 desc limit 5) as b) as users
 )
 select holdfast.now() as at,
        (select coalesce(jsonb_agg(to_jsonb(q)), '[]')::text from queues q) as queues,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.worker.background import Background
+from holdfast.worker.companion import Companion
 from holdfast.worker.lifeline import Lifeline, ThreadLifeline
 from holdfast.worker.options import AwsBatchOptions, Failure, Report, WorkerOptions
 from holdfast.worker.pipe import PipeLifeline
@@ -15,6 +16,7 @@ from holdfast.worker.worker import Worker
 __all__ = [
     "AwsBatchOptions",
     "Background",
+    "Companion",
     "Failure",
     "Lifeline",
     "PipeLifeline",

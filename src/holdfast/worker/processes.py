@@ -52,7 +52,7 @@ def start_child(
             pass_fds=(theirs.fileno(), *pass_fds),
             env=environment,
             start_new_session=True,
-            preexec_fn=_tie_to_owner(),  # noqa: PLW1509  (no other threads; nothing is imported or allocated)
+            preexec_fn=tie_to_owner(),  # noqa: PLW1509  (no other threads; nothing is imported or allocated)
         )
     except BaseException:
         ours.close()
@@ -141,8 +141,11 @@ class Child:
             self._loop.remove_writer(self._socket)
 
 
-def _tie_to_owner() -> Callable[[], None]:
-    """What the child does between fork and exec. The signal comes when the *thread* that started it ends."""
+def tie_to_owner() -> Callable[[], None]:
+    """For ``preexec_fn``: what a child does between fork and exec.
+
+    The signal comes when the *thread* that started it ends.
+    """
     owner = os.getpid()
 
     def tie() -> None:

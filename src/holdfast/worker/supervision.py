@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from holdfast.leases import Limits, Rescue
+from holdfast.worker.companion import Companion
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +30,7 @@ class SupervisorOptions:
     max_runtime_seconds: float | None = None
     """After so long the workers are stopped in order, as by a signal."""
     shutdown_hard_seconds: float = 25.0
+    companions: Sequence[Companion] = ()
+    """Processes beside the workers; they are ended after them."""
     hung_limit_seconds: float = 600.0
     healthy_seconds: float = 60.0

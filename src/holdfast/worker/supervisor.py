@@ -13,6 +13,7 @@ from holdfast.clock import monotonic
 from holdfast.errors import DatabaseUnavailable
 from holdfast.leases import Station
 from holdfast.telemetry import emit, get_logger
+from holdfast.worker.companion import keep
 from holdfast.worker.lifeline import rescuing
 from holdfast.worker.processes import StartedChild, start_child
 from holdfast.worker.supervision import SupervisorOptions
@@ -22,6 +23,8 @@ log = get_logger("worker.supervisor")
 
 _OPEN_SECONDS = 10.0
 _BURIAL_SECONDS = 3.0
+_COMPANION_SECONDS = 8.0
+"""What the API needs to end: five seconds for open requests, and the rest for itself."""
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 30.0
 _CRASHES_TO_SAY_LOUDLY = 3
 
@@ -64,10 +67,18 @@ class Supervisor:
             asyncio.get_running_loop().call_later(self._options.max_runtime_seconds, self._run_out)
         opening = asyncio.create_task(self._open_station(), name="holdfast-supervisor-open")
         self._posts = [_Post(self) for _ in range(self._options.processes)]
+        companions = [
+            asyncio.create_task(keep(companion, end_seconds=_COMPANION_SECONDS), name=f"holdfast-{companion.name}")
+            for companion in self._options.companions
+        ]
         try:
             return max(await asyncio.gather(*(post.keep() for post in self._posts)))
         finally:
             opening.cancel()
+            for companion in companions:
+                companion.cancel()
+            if companions:
+                await asyncio.wait(companions)
             if self._burials:
                 await asyncio.wait(self._burials, timeout=_BURIAL_SECONDS)
             for burial in self._burials:

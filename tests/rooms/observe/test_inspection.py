@@ -103,6 +103,7 @@ async def test_what_the_role_may_not_see_is_said_and_not_shown_as_nothing(
     await outsider.execute(f"create role {role} login password 'x'")
     await outsider.execute(f"grant usage on schema holdfast to {role}")
     await outsider.execute(f"grant select on all tables in schema holdfast to {role}")
+    await outsider.execute(f"grant select on all sequences in schema holdfast to {role}")
     try:
         parts = urlsplit(database_url)
         async with Database(parts._replace(netloc=f"{role}:x@{parts.hostname}:{parts.port}").geturl()) as database:

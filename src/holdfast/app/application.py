@@ -6,11 +6,13 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
-from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
-from holdfast.errors import ConfigurationError, MigrationError, TaskUnknown
+from holdfast.app.handed_down import limits_of, worker_options
+from holdfast.app.opening import connect
+from holdfast.app.rooms import Rooms
+from holdfast.db import Database, migrate
+from holdfast.errors import ConfigurationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
 from holdfast.jobs import (
@@ -35,11 +37,10 @@ from holdfast.jobs import (
     declare_tasks,
     surrounded,
 )
-from holdfast.leases import Limits
 from holdfast.observe import HistoryService
 from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
 from holdfast.settings import Settings, load_settings
-from holdfast.worker import AwsBatchOptions, Lifeline, Report, Service, ThreadLifeline, Worker, WorkerOptions
+from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,19 +54,6 @@ class TaskDecorator(Protocol):
     def __call__(self, handler: Callable[Concatenate[Job, P], R], /) -> Task[P, R]: ...
     @overload
     def __call__(self, handler: Callable[P, R], /) -> Task[P, R]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """The rooms as one event loop sees them."""
-
-    database: Database
-    producer: Producer
-    jobs: Jobs
-    queues: Queues
-    schedules: Schedules
-    events: EventLog
-    limits: LimitConsole
 
 
 class Holdfast:
@@ -124,7 +112,7 @@ class Holdfast:
     @property
     def projections(self) -> projecting.Projections:
         """Projections: list, lag, pause, resume, reset, park, rebuild, and waiting for one to catch up."""
-        return projecting.Projections(self._here().database)
+        return self._here().projections
 
     @property
     def events(self) -> EventLog:
@@ -155,8 +143,7 @@ class Holdfast:
     @property
     def batches(self) -> Batches:
         """Batches: show, list, wait, cancel."""
-        rooms = self._here()
-        return Batches(rooms.database, rooms.jobs)
+        return self._here().batches
 
     def batch(
         self,
@@ -261,17 +248,18 @@ class Holdfast:
         loop = asyncio.get_running_loop()
         async with self._opening.setdefault(loop, asyncio.Lock()):
             if loop not in self._rooms:
-                database = await self._connect(deadline_seconds, bring_up=bring_up)
-                self._rooms[loop] = Rooms(
-                    database,
-                    Producer(database),
-                    Jobs(database, self._signature_of),
-                    Queues(database),
-                    Schedules(database),
-                    EventLog(database, self.event_types, max_bytes=self.settings.event_max_bytes),
-                    LimitConsole(database),
-                )
+                database = await connect(self.settings, deadline_seconds, bring_up=bring_up)
+                self._rooms[loop] = self.rooms_over(database)
         return self
+
+    def rooms_over(self, database: Database) -> Rooms:
+        """The consoles of this application over another handle on its database, one transaction for example."""
+        return Rooms.over(
+            database,
+            signature_of=self._signature_of,
+            event_types=self.event_types,
+            event_max_bytes=self.settings.event_max_bytes,
+        )
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
         """Close what ``open`` opened for the running event loop, and the connections of sync callers. Never hangs."""
@@ -411,86 +399,3 @@ class Holdfast:
                 "the application is not open", remedy="use `async with app:` or `await app.open()`"
             )
         return rooms
-
-    async def _connect(self, deadline_seconds: float, *, bring_up: bool) -> Database:
-        settings = self.settings
-        url = settings.database_url
-        if url is None:
-            url = await asyncio.to_thread(_embedded_url, settings)
-        database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
-        await database.open(deadline_seconds)
-        try:
-            await _require_schema(database, bring_up=bring_up or settings.database_url is None)
-        except BaseException:
-            await database.close(1.0)
-            raise
-        return database
-
-
-def worker_options(
-    settings: Settings,
-    *,
-    queues: Sequence[str] | None = None,
-    concurrency: int | None = None,
-    name: str = "",
-    drain: bool = False,
-    horizon_seconds: float = 300.0,
-) -> WorkerOptions:
-    """The worker's share of the settings, with what the caller chose over it."""
-    return WorkerOptions(
-        queues=tuple(queues or settings.queues),
-        concurrency=concurrency or settings.concurrency,
-        name=name,
-        prefetch_seconds=settings.prefetch_seconds,
-        max_prefetch=settings.max_prefetch,
-        flush_seconds=settings.flush_seconds,
-        poll_max_seconds=settings.poll_max_seconds,
-        result_max_bytes=settings.result_max_bytes,
-        shutdown_soft_seconds=settings.shutdown_soft_seconds,
-        shutdown_hard_seconds=settings.shutdown_hard_seconds,
-        silence_seconds=settings.silence_seconds,
-        max_losses=settings.max_losses,
-        retention_days=settings.retention_days,
-        thread_grace_seconds=settings.thread_grace_seconds,
-        dask_address=settings.dask_address,
-        aws_batch=_aws_batch_options(settings),
-        job_log_level=settings.job_log_level,
-        job_log_days=settings.job_log_days,
-        drain=drain,
-        drain_horizon_seconds=horizon_seconds,
-    )
-
-
-def _aws_batch_options(settings: Settings) -> AwsBatchOptions | None:
-    queue, definition, store = settings.aws_batch_queue, settings.aws_batch_definition, settings.aws_batch_store
-    if not (queue and definition and store):
-        return None
-    return AwsBatchOptions(queue, definition, store)
-
-
-def limits_of(settings: Settings) -> Limits:
-    """How long is too long, as the settings say."""
-    return Limits(
-        silence_seconds=settings.silence_seconds,
-        silence_pooled_seconds=settings.silence_pooled_seconds,
-        session_grace_seconds=settings.session_grace_seconds,
-    )
-
-
-def _embedded_url(settings: Settings) -> str:
-    return embedded.ensure_shared_server(settings.data_dir.parent).url
-
-
-async def _require_schema(database: Database, *, bring_up: bool) -> None:
-    connection = await database.connect_apart()
-    try:
-        pending = [m for m in await migration_status(connection) if m.state is MigrationState.PENDING]
-        if pending and bring_up:
-            await migrate(connection)
-        elif pending:
-            raise MigrationError(
-                f"the database lacks {len(pending)} migrations, first {pending[0].version:04d}_{pending[0].name}",
-                remedy="run `holdfast db migrate` once, before the application starts",
-            )
-    finally:
-        await connection.close()

@@ -1,0 +1,46 @@
+"""What must not be shown or stored: values under keys that look secret, passwords in URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+HIDDEN: Final = "[redacted]"
+_SECRET_KEY = re.compile(
+    r"pass(word|wd|phrase)?$|pwd$|secret|credential|(^|[_-])auth(orization)?($|[_-])|"
+    r"(^|[_-])(api|access|private|signing|encryption)[_-]?key($|[_-])|apikey|"
+    r"(^|[_-])(token|tokens|jwt|bearer|cookie|cookies|session|csrf|otp|pin|cvv|iban|ssn)$|[_-]token($|[_-])",
+    re.IGNORECASE,
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_URL_PASSWORD = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s@]+@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
+_OURS = re.compile(r"\bhf[ts]_[\w-]{16,}")
+
+
+def looks_secret(key: str) -> bool:
+    """Whether the value under this key is nobody's business: ``password``, ``apiKey``, ``X-Auth-Token``."""
+    return bool(_SECRET_KEY.search(_CAMEL.sub("_", key)))
+
+
+def redacted(value: Any) -> Any:
+    """The same JSON with secret-looking parts replaced by ``[redacted]``."""
+    if isinstance(value, Mapping):
+        return {
+            key: HIDDEN if looks_secret(str(key)) and _tells(part) else redacted(part) for key, part in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redacted(part) for part in value]
+    return redacted_text(value) if isinstance(value, str) else value
+
+
+def redacted_text(text: str) -> str:
+    """The same text without passwords in URLs, bearer tokens and tokens of ours."""
+    text = _URL_PASSWORD.sub(r"\g<before>:***@", text)
+    text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
+    return _OURS.sub(HIDDEN, text)
+
+
+def _tells(value: Any) -> bool:
+    return value is not None and value != "" and not isinstance(value, bool)

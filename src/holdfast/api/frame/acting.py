@@ -1,0 +1,125 @@
+"""Acts: one transaction that holds what a route does, its row in the audit and its idempotency key."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+
+from holdfast.access import Audit, Entry, Principal
+from holdfast.api.frame.asking import STATEMENT_SECONDS, Asked
+from holdfast.api.frame.problems import request_id_of
+from holdfast.app import Holdfast, Rooms
+from holdfast.db import DRIVER_ERRORS, transaction
+from holdfast.errors import HoldfastError
+from holdfast.telemetry import get_logger
+
+log = get_logger("api")
+
+
+class Acted(Asked):
+    """One request that changes something: the consoles are on one transaction, the audit's row is in it too."""
+
+    def __init__(self, app: Holdfast, request: Request, who: Principal, rooms: Rooms, action: str) -> None:
+        super().__init__(app, request, who, rooms)
+        self.action = action
+        self._target: tuple[str | None, str | None] = (None, None)
+        self._reason: str | None = None
+        self._before: Any = None
+        self._after: Any = None
+
+    def target(self, kind: str, name: int | str) -> None:
+        """Say what it is done to: ``acting.target("job", id)``."""
+        self._target = (kind, str(name))
+
+    def note(self, *, before: Any = None, after: Any = None, reason: str | None = None) -> None:
+        """Say how it was and how it is, and why; what looks secret is left out of the audit."""
+        self._before = before if before is not None else self._before
+        self._after = after if after is not None else self._after
+        self._reason = reason or self._reason
+
+    def entry(self, result: Any, error: Exception | None = None) -> Entry:
+        """The row of the audit."""
+        kind, target = self._target
+        code, detail = _told(error)
+        return Entry(
+            actor=self.who.name,
+            actor_kind=self.who.kind,
+            action=self.action,
+            result=result,
+            target_kind=kind,
+            target=target,
+            reason=self._reason,
+            before=self._before,
+            after=self._after,
+            code=code,
+            detail=detail,
+            request_id=request_id_of(self.request),
+            client=client_of(self.request),
+        )
+
+
+def _acting(request: Request) -> Acted:
+    acted: Acted = request.state.asked
+    return acted
+
+
+Acting = Annotated[Acted, Depends(_acting)]
+"""A parameter of a route that changes something: ``async def cancel(acting: Acting, id: JobId) -> …``."""
+
+Inner = Callable[[Request], Awaitable[Response]]
+
+
+async def act_within(app: Holdfast, request: Request, who: Principal, action: str, inner: Inner) -> Response:
+    """Run an act and write its row, both or neither; a failure leaves a row of its own."""
+    acted: Acted | None = None
+    try:
+        async with transaction(app.database, statement_seconds=STATEMENT_SECONDS) as handle:
+            acted = request.state.asked = Acted(app, request, who, app.rooms_over(handle), action)
+            response = await inner(request)
+            await Audit(handle).write(acted.entry("done"))
+            return response
+    except RequestValidationError:
+        raise  # nothing was tried
+    except Exception as error:
+        if acted is not None:
+            await write_apart(app, acted.entry("failed", error))
+        raise
+
+
+async def act_apart(
+    app: Holdfast, request: Request, who: Principal, action: str, inner: Inner, rooms: Rooms
+) -> Response:
+    """Run an act that is made of several transactions: a row that it has begun, and one that tells how it ended."""
+    acted = request.state.asked = Acted(app, request, who, rooms, action)
+    await Audit(rooms.database).write(acted.entry("begun"))
+    try:
+        response = await inner(request)
+    except Exception as error:
+        await write_apart(app, acted.entry("failed", error))
+        raise
+    await Audit(rooms.database).write(acted.entry("done"))
+    return response
+
+
+async def write_apart(app: Holdfast, entry: Entry) -> None:
+    """Write a row that no act commits. Where the database takes none, the log has it."""
+    try:
+        await Audit(app.database).write(entry)
+    except (*DRIVER_ERRORS, HoldfastError) as error:
+        log.warning("no audit row: %s; %s %s by %s: %s", error, entry.action, entry.result, entry.actor, entry.detail)
+
+
+def client_of(request: Request) -> str | None:
+    """The address that the request came from."""
+    return request.client.host if request.client else None
+
+
+def _told(error: Exception | None) -> tuple[str | None, str | None]:
+    if error is None:
+        return None, None
+    if isinstance(error, HoldfastError):
+        return error.code, error.message
+    return "failed", type(error).__name__

@@ -1,0 +1,9 @@
+"""One file a noun: its routes. A noun is in the API when it is named here."""
+
+from __future__ import annotations
+
+NOUNS = (
+    "audit",
+    "installation",
+    "principals",
+)

@@ -1,0 +1,84 @@
+"""No route without a permission, and no mutation without a name in the audit."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
+
+from holdfast import Holdfast
+from holdfast.access import Openness, Permission
+from holdfast.api import create_api
+from holdfast.api.frame.application import noun_routers
+from holdfast.api.frame.routing import GuardedRoute, NounRouter
+
+PROBES = {"/livez", "/health/live", "/readyz", "/startupz", "/health", "/up", "/api/v1/openapi.json"}
+FOR_ANYBODY = {"/session"}
+
+
+def unguarded(routes: list[BaseRoute]) -> list[str]:
+    """Routes that no declaration stands behind."""
+    found = [route for route in routes if not isinstance(route, GuardedRoute)]
+    return sorted(str(getattr(route, "path", route)) for route in found if getattr(route, "path", "") not in PROBES)
+
+
+def misdeclared(routers: list[NounRouter]) -> list[str]:
+    """Routes for anybody that are not the way in, and acts that are no act."""
+    problems = []
+    for declared in (declared for router in routers for declared in router.routes):
+        if declared.needs is Openness.ANYBODY and declared.path not in FOR_ANYBODY:
+            problems.append(f"{declared.path} is open to anybody")
+        if (declared.method == "GET") == (declared.audit is not None):
+            problems.append(f"{declared.method} {declared.path} changes something without a name in the audit")
+    return problems
+
+
+@pytest.fixture
+def api() -> FastAPI:
+    return create_api(Holdfast("postgresql://nowhere.invalid/none"), auth=True)
+
+
+def test_every_route_says_what_it_needs(api: FastAPI) -> None:
+    assert len([route for route in api.routes if isinstance(route, GuardedRoute)]) >= 3
+    assert unguarded(api.routes) == []
+    assert misdeclared(noun_routers()) == []
+
+
+def test_a_route_without_a_permission_is_seen(api: FastAPI) -> None:
+    api.router.routes.append(APIRoute("/api/v1/backdoor", lambda: None))
+
+    assert unguarded(api.routes) == ["/api/v1/backdoor"]
+
+
+def test_a_route_cannot_be_declared_without_a_permission() -> None:
+    for declare in (NounRouter("jobs").read, NounRouter("jobs").act):
+        needs = inspect.signature(declare).parameters["needs"]
+        assert needs.default is inspect.Parameter.empty
+        incomplete: Any = declare
+        with pytest.raises(TypeError, match="needs"):
+            incomplete("/jobs")
+
+
+def test_a_route_for_anybody_and_an_act_that_hides_are_seen() -> None:
+    router = NounRouter("jobs")
+
+    @router.read("/jobs/all", needs=Openness.ANYBODY)
+    async def everything() -> None: ...
+
+    @router.act("/jobs/peek", needs=Permission.JOBS_READ, audit="job.peek", method="GET")
+    async def peek() -> None: ...
+
+    assert len(misdeclared([router])) == 2
+
+
+def test_the_description_names_what_each_operation_needs(api: FastAPI) -> None:
+    document = api.openapi()
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+
+    assert document["openapi"].startswith("3.1")
+    assert all(operation["x-needs"] for operation in operations)
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
