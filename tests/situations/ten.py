@@ -278,8 +278,7 @@ TEN = (
         "failure burst",
         "failing",
         "DEGRADED",
-        r"queue payments: 45 of 60 attempts failed in 5 min, mostly ConnectionError in charge: "
-        r"card gateway answered 502",
+        r"queue payments: 45 of 60 attempts failed in 5 min, mostly ConnectionError in charge",
         failure_burst,
     ),
     Situation(

@@ -16,7 +16,16 @@ from holdfast.observe.history import (
 )
 from holdfast.observe.inspection import Backend, Ending, Horizon, Inspected, Inspection, Setting, Table, Wait
 from holdfast.observe.judging import depth, judge
-from holdfast.observe.sight import COUNT_UP_TO, LaneSight, LogSight, QueueSight, Sight, WorkerSight, look
+from holdfast.observe.sight import (
+    COUNT_UP_TO,
+    SILENT_SECONDS,
+    LaneSight,
+    LogSight,
+    QueueSight,
+    Sight,
+    WorkerSight,
+    look,
+)
 from holdfast.observe.verdict import (
     PATIENCE,
     Kind,
@@ -29,14 +38,17 @@ from holdfast.observe.verdict import (
     Verdict,
     unavailable,
 )
+from holdfast.observe.workers import HeldJob, WorkerInfo, Workers
 
 __all__ = [
     "COUNT_UP_TO",
     "PATIENCE",
     "RANGES",
+    "SILENT_SECONDS",
     "Backend",
     "Bucket",
     "Ending",
+    "HeldJob",
     "History",
     "HistoryService",
     "Horizon",
@@ -60,7 +72,9 @@ __all__ = [
     "Table",
     "Verdict",
     "Wait",
+    "WorkerInfo",
     "WorkerSight",
+    "Workers",
     "depth",
     "judge",
     "look",

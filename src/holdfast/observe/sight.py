@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -15,7 +15,8 @@ from holdfast.events import projections
 _SQL = load_statements("holdfast.observe", "sight.sql")
 COUNT_UP_TO: Final = 10_000
 """Depths are counted so far and said to be more beyond."""
-_SILENT_SECONDS: Final = 15.0
+SILENT_SECONDS: Final = 15.0
+"""A worker that should live and has not beaten for so long is not heard of."""
 _DEAD_WITHIN_SECONDS: Final = 600.0
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ class WorkerSight:
     @property
     def live(self) -> bool:
         """Whether it is heard of. Nobody declares the last worker dead, so the word of the database is not enough."""
-        return self.state == "live" and (self.silent_seconds or 0.0) < _SILENT_SECONDS
+        return self.state == "live" and (self.silent_seconds or 0.0) < SILENT_SECONDS
 
     @property
     def title(self) -> str:
@@ -107,6 +108,14 @@ class ScheduleSight:
 
     name: str
     overdue_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NextSchedule:
+    """The schedule that is due next."""
+
+    name: str
+    next_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +174,7 @@ class Sight:
     schedules: tuple[ScheduleSight, ...]
     log: LogSight
     server: ServerSight
+    next_schedule: NextSchedule | None
     projected: Sequence[projections.ProjectionInfo] = field(default_factory=tuple)
 
     @property
@@ -181,6 +191,18 @@ class Sight:
         """The live workers that serve a queue."""
         return [worker for worker in self.live if queue in worker.queues]
 
+    def of_queues(self, queues: frozenset[str] | None) -> Sight:
+        """What somebody sees who may see these queues only; None: all."""
+        if queues is None:
+            return self
+        return replace(
+            self,
+            queues=tuple(queue for queue in self.queues if queue.name in queues),
+            workers=tuple(worker for worker in self.workers if queues.intersection(worker.queues)),
+            lanes=tuple(lane for lane in self.lanes if lane.queue in queues),
+            failures=tuple(failure for failure in self.failures if failure.queue in queues),
+        )
+
 
 async def look(database: Database, *, timeout_seconds: float = 3.0) -> Sight:
     """Look once. Raises what the database raises; ``verdict.unavailable`` makes a verdict of it."""
@@ -194,6 +216,7 @@ async def look(database: Database, *, timeout_seconds: float = 3.0) -> Sight:
         _part(row, "schedules", tuple[ScheduleSight, ...]),
         _part(row, "log", LogSight),
         _part(row, "server", ServerSight),
+        None if row["next_schedule"] is None else _part(row, "next_schedule", NextSchedule),
         await projections.Projections(database).list(),
     )
 

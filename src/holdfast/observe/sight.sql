@@ -75,5 +75,7 @@ select holdfast.now() as at,
        (select coalesce(jsonb_agg(to_jsonb(l)), '[]')::text from lanes l) as lanes,
        (select coalesce(jsonb_agg(to_jsonb(f)), '[]')::text from failures f) as failures,
        (select coalesce(jsonb_agg(to_jsonb(s)), '[]')::text from schedules s) as schedules,
+       (select to_jsonb(n)::text from (select s.name, s.next_at from holdfast.schedule s where s.next_at is not null and s.paused_at is null
+            and s.withdrawn_at is null order by s.next_at limit 1) as n) as next_schedule,
        (select to_jsonb(l)::text from log l) as log,
        (select to_jsonb(s)::text from server s) as server

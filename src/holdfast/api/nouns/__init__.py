@@ -4,6 +4,13 @@ from __future__ import annotations
 
 NOUNS = (
     "audit",
+    "database",
+    "events",
+    "history",
     "installation",
+    "overview",
     "principals",
+    "projections",
+    "schedules",
+    "workers",
 )
