@@ -14,6 +14,9 @@ HoldfastError
 ├── JobError
 │   ├── JobNotFound         no job of that id
 │   ├── BatchNotFound       no batch of that id
+│   ├── FailureUnknown      no group of failures of that fingerprint
+│   ├── OperationNotFound   no operation of that id
+│   ├── OperationRefused    the token starts nothing any more, or there is nothing left to cancel
 │   ├── JobFailed           a job that was waited for failed
 │   ├── FilterInvalid       a filter was not understood
 │   └── IllegalMove         the verb is not legal in the job's place
@@ -170,6 +173,30 @@ class BatchNotFound(JobError):
     code = "batch_not_found"
     exit_status = 3
     http_status = 404
+
+
+class FailureUnknown(JobError):
+    """No group of failures of that fingerprint is known; nothing of it may have failed for long."""
+
+    code = "failure_unknown"
+    exit_status = 3
+    http_status = 404
+
+
+class OperationNotFound(JobError):
+    """No operation of that id is known; it may have ended long ago."""
+
+    code = "operation_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class OperationRefused(JobError):
+    """The token starts nothing any more, or the operation has ended."""
+
+    code = "operation_refused"
+    exit_status = 3
+    http_status = 409
 
 
 class JobFailed(JobError):

@@ -51,6 +51,8 @@ _TABLE: Final = (
     Event("events.projection.switched", _WARNING, "another model of a projection is live; the former is kept"),
     Event("events.watermark.stalled", _WARNING, "an open append holds readers of the log back; it is named"),
     Event("events.watermark.resumed", _INFO, "readers of the log go on after a stall"),
+    Event("jobs.operation.started", _WARNING, "somebody started a verb on everything that a filter finds"),
+    Event("jobs.operation.ended", _INFO, "an operation has finished, was cancelled, or was given up"),
     Event("jobs.queue.paused", _INFO, "workers claim nothing more from a queue"),
     Event("jobs.queue.resumed", _INFO, "workers claim from a queue again"),
     Event("schedules.declared", _INFO, "a schedule is new, or its code changed; it holds from now on"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from tests.waiting import eventually
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+APPLICATION = HERE / "application.py"
 
 
 class Processes:
@@ -28,13 +28,13 @@ class Processes:
 
     def worker(self, queues: str, *arguments: str) -> subprocess.Popen[bytes]:
         """A worker that serves these queues, with its supervisor."""
-        return self._start("worker", ["worker", *self._application(), "--queues", queues, *arguments])
+        return self._start("worker", ["worker", "--app", str(APPLICATION), "--queues", queues, *arguments])
 
     async def api(self, **settings: str) -> str:
         """An API process that answers; its address without a slash at the end."""
         port = free_port()
         name = f"api-{port}"
-        process = self._start(name, ["api", *self._application(), "--port", str(port)], **settings)
+        process = self._start(name, ["api", str(APPLICATION), "--port", str(port)], **settings)
         url = f"http://127.0.0.1:{port}"
 
         async def answers() -> bool:
@@ -51,13 +51,6 @@ class Processes:
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(encoding="utf-8")
 
-    def first_token(self, name_prefix: str = "api-") -> str:
-        """The admin token that the first API process printed."""
-        for log in sorted(self.folder.glob(f"{name_prefix}*.log")):
-            if found := re.search(r"\bhf_\w+", log.read_text(encoding="utf-8")):
-                return found[0]
-        raise AssertionError("no API process printed a token")
-
     def tell(self, what: str) -> None:
         """Say something to the handlers of tests/browser/application.py."""
         (self.folder / what).touch()
@@ -72,9 +65,6 @@ class Processes:
                 os.killpg(process.pid, signal.SIGKILL)
         for process in self._running:
             process.wait(10)
-
-    def _application(self) -> list[str]:
-        return ["--app", str(HERE / "application.py")]
 
     def _start(self, name: str, arguments: list[str], **settings: str) -> subprocess.Popen[bytes]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "DATABASE_"))}

@@ -13,11 +13,29 @@ def test_terms_become_places_ages_and_comparisons() -> None:
     found = JobFilter.parse('queue=mail,exports state=failed error~"timed out" age>1h age<2d priority>=5')
     assert found.places == {Place.FAILED}
     assert (found.older_than_seconds, found.younger_than_seconds) == (3600, 172_800)
+    assert found.queues == {"mail", "exports"}
     assert found.terms == (
-        Term("queue", "=", texts=("mail", "exports")),
         Term("error", "~", texts=("timed out",)),
         Term("priority", ">=", number=5.0),
     )
+
+
+def test_what_a_search_knows_by_sight_must_be_one_of_all_that_is_said() -> None:
+    found = JobFilter.parse("queue=a,b,c queue=b,c,d task=t id=7,9")
+    assert (found.queues, found.tasks, found.ids) == ({"b", "c"}, {"t"}, {7, 9})
+    assert found.among(["c", "e"]).queues == {"c"}
+    assert JobFilter.parse("queue!=a").among(["a"]).queues == {"a"}
+    assert JobFilter.parse("queue=a").among([]).queues == frozenset()
+
+
+def test_a_group_of_failures_is_made_of_jobs_that_have_failed() -> None:
+    found = JobFilter.parse("failure=0123abcd state=failed,ready")
+    assert (found.failures, found.places) == ({"0123abcd"}, {Place.FAILED})
+
+
+def test_whether_states_were_said_is_known() -> None:
+    assert JobFilter.parse("state!=failed").says_state
+    assert not JobFilter.parse("queue=state").says_state
 
 
 def test_nothing_finds_everything() -> None:
@@ -48,6 +66,8 @@ def test_the_narrowest_of_several_bounds_counts() -> None:
         ("queue>mail", "queue cannot be compared with >\n.*queue takes"),
         ("age=1h", "age cannot be compared with =\n.*age takes <  >"),
         ("age>soon", "age: 'soon' is not a duration"),
+        ("id=x7", "'x7' is no id of a job"),
+        ("failure~ab", "failure cannot be compared with ~"),
         ("priority=high", "'high' is not a number"),
         ("args=3", "args needs the name of an argument"),
         ("mail", "not understood from here on: 'mail'"),

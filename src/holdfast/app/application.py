@@ -21,11 +21,13 @@ from holdfast.jobs import (
     Batches,
     Call,
     Execution,
+    Failures,
     Interception,
     Job,
     Jobs,
     Limit,
     LimitConsole,
+    Operations,
     Portal,
     Producer,
     Queues,
@@ -144,6 +146,16 @@ class Holdfast:
     def batches(self) -> Batches:
         """Batches: show, list, wait, cancel."""
         return self._here().batches
+
+    @property
+    def failures(self) -> Failures:
+        """Failures in groups: list, show, mark."""
+        return self._here().failures
+
+    @property
+    def operations(self) -> Operations:
+        """Verbs on everything that a filter finds: preview, start, list, show, cancel."""
+        return self._here().operations
 
     def batch(
         self,

@@ -9,7 +9,7 @@ from typing import Self
 from holdfast.db import Database
 from holdfast.events import EventLog, EventTypes
 from holdfast.events import projections as projecting
-from holdfast.jobs import Batches, Jobs, LimitConsole, Producer, Queues, Signature
+from holdfast.jobs import Batches, Failures, Jobs, LimitConsole, Operations, Producer, Queues, Signature
 from holdfast.schedules import Schedules
 
 
@@ -26,6 +26,8 @@ class Rooms:
     projections: projecting.Projections
     limits: LimitConsole
     batches: Batches
+    failures: Failures
+    operations: Operations
 
     @classmethod
     def over(
@@ -48,4 +50,6 @@ class Rooms:
             projecting.Projections(database),
             LimitConsole(database),
             Batches(database, jobs),
+            Failures(database),
+            Operations(database),
         )

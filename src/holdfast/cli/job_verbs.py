@@ -14,7 +14,19 @@ from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import ids_only, show_counts, show_preview
 from holdfast.cli.locate import load_application
 from holdfast.cli.named_values import named_values
-from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, Look, ManyIds, OneJobId, Where, Yes, help_of
+from holdfast.cli.operation import start_in_background
+from holdfast.cli.options import (
+    AppPath,
+    AsJson,
+    DatabaseUrl,
+    InBackground,
+    Look,
+    ManyIds,
+    OneJobId,
+    Where,
+    Yes,
+    help_of,
+)
 from holdfast.cli.screen import screen
 from holdfast.errors import ConfigurationError
 from holdfast.jobs import Preview, Selection, Verb
@@ -32,10 +44,14 @@ def cancel(
     reason: Annotated[str | None, typer.Option(help="kept with the job")] = None,
     preview: Look = False,
     yes: Yes = False,
+    in_background: InBackground = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel jobs."""
+    if in_background and not preview:
+        _begin("cancel", job_ids, where, reason=reason, yes=yes, database_url=database_url, as_json=as_json)
+        return
     _move(
         Verb.CANCEL,
         job_ids,
@@ -53,6 +69,8 @@ def redrive(
     where: Where = None,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="cancelled jobs as well")] = False,
     preview: Look = False,
+    yes: Yes = False,
+    in_background: InBackground = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +82,9 @@ def redrive(
     text = f"{where} state={'failed,cancelled' if cancelled else 'failed'}"
     if preview:
         _preview(text, Verb.RETRY, database_url, as_json=as_json)
+        return
+    if in_background:
+        _begin("retry", None, text, yes=yes, database_url=database_url, as_json=as_json)
         return
     show_counts(
         on_application(database_url, lambda app: _all(app, text, lambda found: found.redrive(cancelled=cancelled))),
@@ -82,11 +103,16 @@ def reschedule(
     run_in: Annotated[str | None, typer.Option("--in", metavar="DURATION", help="90s, 10m, 1h30m, 2d; 0s: now")] = None,
     run_at: Annotated[datetime | None, typer.Option("--at", metavar="TIME", help="2026-12-01T07:00:00, UTC")] = None,
     preview: Look = False,
+    yes: Yes = False,
+    in_background: InBackground = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Run waiting jobs at another time."""
     when: dict[str, Any] = {"run_in": run_in, "run_at": None if run_at is None else _in_utc(run_at)}
+    if in_background and not preview:
+        _begin("reschedule", job_ids, where, yes=yes, database_url=database_url, as_json=as_json, **when)
+        return
     _move(
         Verb.RESCHEDULE,
         job_ids,
@@ -105,10 +131,15 @@ def priority(
     where: Where = None,
     to: Annotated[int, typer.Option("--to", min=0, max=9, help="0 runs first, 9 last")] = 5,
     preview: Look = False,
+    yes: Yes = False,
+    in_background: InBackground = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Change the priority of waiting jobs."""
+    if in_background and not preview:
+        _begin("priority", job_ids, where, yes=yes, database_url=database_url, as_json=as_json, priority=to)
+        return
     _move(
         Verb.PRIORITIZE,
         job_ids,
@@ -127,10 +158,14 @@ def purge(
     where: Where = None,
     preview: Look = False,
     yes: Yes = False,
+    in_background: InBackground = False,
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete jobs."""
+    if in_background and not preview:
+        _begin("purge", job_ids, where, yes=yes, database_url=database_url, as_json=as_json)
+        return
     _move(
         Verb.PURGE,
         job_ids,
@@ -242,6 +277,15 @@ def _move(
         _ask(verb, text, database_url)
     counts = on_application(database_url, lambda app: _all(app, text, on_selection))
     show_counts(counts, as_json=as_json)
+
+
+def _begin(verb: str, job_ids: list[int] | None, where: str | None, *, reason: str | None = None, **how: Any) -> None:
+    if job_ids or where is None:
+        raise ConfigurationError(
+            f"in the background {verb} takes a filter, not ids",
+            remedy="say --filter 'queue=mail …', or --filter '' for all",
+        )
+    start_in_background(verb, where, reason=reason, **how)
 
 
 def _ask(verb: Verb, text: str, database_url: str | None) -> None:

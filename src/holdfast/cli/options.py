@@ -47,6 +47,9 @@ Where: TypeAlias = Annotated[
 ]
 ManyIds: TypeAlias = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="ids of jobs, or --filter")]
 Look: TypeAlias = Annotated[bool, typer.Option("--preview", help="say what would be moved, move nothing")]
+InBackground: TypeAlias = Annotated[
+    bool, typer.Option("--in-background", help="let workers do it; holdfast operation shows how far they are")
+]
 JobIds: TypeAlias = Annotated[list[int], typer.Argument(metavar="ID...", help="ids of jobs")]
 OneJobId: TypeAlias = Annotated[int, typer.Argument(metavar="ID", help="id of the job")]
 

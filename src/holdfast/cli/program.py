@@ -15,10 +15,12 @@ from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.db_sessions import add_sessions
 from holdfast.cli.event import events
+from holdfast.cli.failure import failures
 from holdfast.cli.job import jobs
 from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.limit import limits
 from holdfast.cli.metrics import metrics
+from holdfast.cli.operation import operations
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
 from holdfast.cli.queue import queues
@@ -81,6 +83,8 @@ program.command(
 add_verbs(jobs)
 add_sessions(schema)
 program.add_typer(jobs)
+program.add_typer(failures)
+program.add_typer(operations)
 program.add_typer(batches)
 program.add_typer(queues)
 program.add_typer(schedules)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from typing import Annotated
 
 import typer
@@ -13,6 +11,7 @@ from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.queue_screen import queue_table
 from holdfast.cli.screen import screen
+from holdfast.cli.whoever import who
 from holdfast.jobs import QueueInfo
 
 queues = typer.Typer(name="queue", no_args_is_help=True, help="List, pause, resume.")
@@ -49,7 +48,7 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Pause a queue."""
-    changed = on_application(database_url, lambda app: app.queues.pause(queue, reason=reason, by=_who()))
+    changed = on_application(database_url, lambda app: app.queues.pause(queue, reason=reason, by=who()))
     _answer(queue, "paused", changed=changed, as_json=as_json)
 
 
@@ -58,14 +57,6 @@ def resume(queue: _Name, database_url: DatabaseUrl = None, as_json: AsJson = Fal
     """Resume a queue."""
     changed = on_application(database_url, lambda app: app.queues.resume(queue))
     _answer(queue, "resumed", changed=changed, as_json=as_json)
-
-
-def _who() -> str:
-    """Whom to ask about the pause."""
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError, ImportError):  # an account without a name, as in some containers
-        return socket.gethostname()
 
 
 def _answer(queue: str, done: str, *, changed: bool, as_json: bool) -> None:

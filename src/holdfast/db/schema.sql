@@ -203,6 +203,67 @@ create table holdfast.failed_attempt (
 );
 comment on table holdfast.failed_attempt is 'The error of an attempt that was not the last; the last one stands in outcome.';
 
+-- [table] holdfast.failure_bucket
+create table holdfast.failure_bucket (
+    fingerprint text collate "C" not null,
+    queue text collate "C" not null,
+    hour timestamp with time zone not null,
+    failures bigint not null,
+    constraint failure_bucket_pkey PRIMARY KEY (fingerprint, queue, hour)
+)
+with (vacuum_truncate=off);
+comment on table holdfast.failure_bucket is 'Failures of a group by the hour; kept for eight days.';
+
+-- [table] holdfast.failure_group
+create table holdfast.failure_group (
+    fingerprint text collate "C" not null,
+    queue text collate "C" not null,
+    task text collate "C" not null,
+    error_type text not null,
+    frame text,
+    message text not null,
+    failures bigint not null,
+    first_at timestamp with time zone not null,
+    last_at timestamp with time zone not null,
+    sample_job bigint not null,
+    constraint failure_group_pkey PRIMARY KEY (fingerprint, queue)
+)
+with (fillfactor=70, vacuum_truncate=off);
+CREATE INDEX failure_group_newest ON holdfast.failure_group USING btree (last_at);
+comment on table holdfast.failure_group is 'Failures of one task with one type of error, raised in one function of the application; a row for each queue it happened in.';
+
+-- [table] holdfast.failure_mark
+create table holdfast.failure_mark (
+    fingerprint text collate "C" not null,
+    state text not null,
+    note text,
+    marked_at timestamp with time zone not null,
+    marked_by text,
+    constraint failure_mark_pkey PRIMARY KEY (fingerprint),
+    constraint failure_mark_state_check CHECK ((state = ANY (ARRAY['seen'::text, 'resolved'::text])))
+);
+comment on table holdfast.failure_mark is 'What a person has said about a group. Nobody has: it is new. Resolved, and it failed again since: it has regressed.';
+
+-- [table] holdfast.failure_member
+create table holdfast.failure_member (
+    job_id bigint not null,
+    fingerprint text collate "C" not null,
+    failed_at timestamp with time zone not null,
+    constraint failure_member_pkey PRIMARY KEY (job_id)
+)
+with (vacuum_truncate=off);
+CREATE INDEX failure_member_group ON holdfast.failure_member USING btree (fingerprint, job_id);
+comment on table holdfast.failure_member is 'The group of the last failure of a job; where the job stands now, its place says.';
+
+-- [table] holdfast.failure_noted
+create table holdfast.failure_noted (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    job_id bigint not null,
+    constraint failure_noted_pkey PRIMARY KEY (id)
+)
+with (vacuum_truncate=off);
+comment on table holdfast.failure_noted is 'Jobs that have failed for good and are in no group yet.';
+
 -- [table] holdfast.gate
 create table holdfast.gate (
     name text collate "C" not null,
@@ -411,6 +472,53 @@ create table holdfast.occurrence (
 CREATE INDEX occurrence_started ON holdfast.occurrence USING btree (schedule, at) WHERE (job_id IS NOT NULL);
 CREATE INDEX occurrence_waiting ON holdfast.occurrence USING btree (schedule, at) WHERE (state = 'waiting'::text);
 comment on table holdfast.occurrence is 'What became of every due moment: a job, a wait for the job before it, or skipped and because of what. One row per moment, so at most one job.';
+
+-- [table] holdfast.operation
+create table holdfast.operation (
+    id bigint generated always as identity (increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1) not null,
+    verb text not null,
+    filter text not null,
+    places text[] not null,
+    queues text[],
+    tasks text[],
+    failures text[],
+    terms jsonb,
+    from_id bigint not null,
+    until_id bigint not null,
+    frozen_at timestamp with time zone not null,
+    delay_seconds double precision,
+    due_at timestamp with time zone,
+    priority smallint,
+    reason text,
+    requested_by text,
+    token_hash text not null,
+    expires_at timestamp with time zone not null,
+    planned bigint not null,
+    planned_is_exact boolean not null,
+    state text default 'previewed'::text not null,
+    place_at integer default 1 not null,
+    before bigint default '9223372036854775807'::bigint not null,
+    moved bigint default 0 not null,
+    skipped bigint default 0 not null,
+    failed bigint default 0 not null,
+    trouble text,
+    started_at timestamp with time zone,
+    turn_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    ended_by text,
+    constraint operation_pkey PRIMARY KEY (id),
+    constraint operation_token_hash_key UNIQUE (token_hash),
+    constraint operation_check CHECK (((verb <> 'reschedule'::text) OR ((delay_seconds IS NULL) <> (due_at IS NULL)) OR (state <> 'previewed'::text))),
+    constraint operation_check1 CHECK (((verb = 'priority'::text) = (priority IS NOT NULL))),
+    constraint operation_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+    constraint operation_state_check CHECK ((state = ANY (ARRAY['previewed'::text, 'running'::text, 'finished'::text, 'cancelled'::text, 'failed'::text]))),
+    constraint operation_verb_check CHECK ((verb = ANY (ARRAY['retry'::text, 'cancel'::text, 'reschedule'::text, 'priority'::text, 'purge'::text])))
+)
+with (fillfactor=50, vacuum_truncate=off);
+CREATE INDEX operation_started ON holdfast.operation USING btree (id) WHERE (state <> 'previewed'::text);
+CREATE INDEX operation_turn ON holdfast.operation USING btree (turn_at, id) WHERE (state = 'running'::text);
+comment on table holdfast.operation is 'A verb on everything that a filter found when it was previewed. places are gone through in this order; place_at and before say how far it is.';
+comment on column holdfast.operation.token_hash is 'sha256 of what the preview gave to whoever asked: only with it, and once, the operation starts.';
 
 -- [table] holdfast.outcome
 create table holdfast.outcome (
@@ -2109,6 +2217,18 @@ BEGIN
 END $function$;
 comment on function holdfast.end_leases_v1(bigint[]) is 'Ends leases of which the worker knows that every job has left.';
 
+-- [function] holdfast.end_operation_v1(bigint,text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.end_operation_v1(p_operation bigint, p_state text, p_by text, p_trouble text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    UPDATE holdfast.operation o SET state = p_state, finished_at = holdfast.now(), ended_by = p_by, trouble = coalesce(p_trouble, o.trouble)
+    WHERE o.id = p_operation AND o.state = 'running';
+    RETURN FOUND;
+END $function$;
+comment on function holdfast.end_operation_v1(bigint,text,text,text) is 'No batch of a running operation begins from now on; waits for one that is under way. False: it was not running.';
+
 -- [function] holdfast.enqueue(text,jsonb,text,integer,timestamp with time zone,text,integer,real,text)
 CREATE OR REPLACE FUNCTION holdfast.enqueue(p_task text, p_args jsonb DEFAULT '{}'::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, unique_key text DEFAULT NULL::text, max_attempts integer DEFAULT NULL::integer, timeout_seconds real DEFAULT NULL::real, lane text DEFAULT NULL::text)
  RETURNS bigint
@@ -2356,6 +2476,20 @@ BEGIN
 END $function$;
 comment on function holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[]) is 'One statement for one job or ten thousand: all are stored and placed, or none. Repeating it with the same ids fails on the primary key.';
 
+-- [function] holdfast.error_frame_v1(jsonb)
+CREATE OR REPLACE FUNCTION holdfast.error_frame_v1(p_error jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT coalesce(p_error ->> 'frame', (
+        SELECT regexp_replace(f.found[1], '^.*?([^/\\]+)\.py$', '\1') || ':' || f.found[2]
+        FROM regexp_matches(p_error ->> 'traceback', 'File "([^"\n]+)", line \d+, in (\S+)', 'g') WITH ORDINALITY AS f(found, at)
+        WHERE f.found[1] !~ '[/\\]((site|dist)-packages|python\d[\d.]*|holdfast)[/\\]'
+        ORDER BY f.at DESC LIMIT 1))
+$function$;
+comment on function holdfast.error_frame_v1(jsonb) is 'The function of the application in which an error was raised: as the worker wrote it down, or else the innermost of its traceback that belongs to no library.';
+
 -- [function] holdfast.event_writers_v1()
 CREATE OR REPLACE FUNCTION holdfast.event_writers_v1()
  RETURNS text[]
@@ -2390,6 +2524,16 @@ AS $function$
     ORDER BY 2
 $function$;
 comment on function holdfast.expired_partitions_v1(interval) is 'Partitions all of whose jobs are older than what is kept, oldest first.';
+
+-- [function] holdfast.failure_fingerprint_v1(text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.failure_fingerprint_v1(p_task text, p_type text, p_frame text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT left(md5(concat_ws(E'\n', p_task, p_type, p_frame)), 16)
+$function$;
+comment on function holdfast.failure_fingerprint_v1(text,text,text) is 'The name of a group: lines and messages change with every release and every user, these three do not.';
 
 -- [function] holdfast.fence_partitions_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.fence_partitions_v1(p_projection text, p_model integer)
@@ -2640,6 +2784,61 @@ AS $function$
 $function$;
 comment on function holdfast.first_gate_v1(text) is 'The gate in whose line a job stands first; empty where only a worker can say its place, in a fairly shared line.';
 
+-- [function] holdfast.fold_failures_v1(integer)
+CREATE OR REPLACE FUNCTION holdfast.fold_failures_v1(p_most integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_jobs bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM holdfast.failure_noted) OR NOT pg_try_advisory_xact_lock(1212575, 0) THEN
+        RETURN 0;
+    END IF;
+    WITH taken AS (
+        DELETE FROM holdfast.failure_noted n WHERE n.id = ANY (ARRAY(SELECT x.id FROM holdfast.failure_noted x ORDER BY x.id LIMIT p_most))
+        RETURNING n.job_id
+    )
+    SELECT array_agg(DISTINCT t.job_id) INTO v_jobs FROM taken t;
+    -- Whoever was retried since, or moved to another partition with the failure it had, is counted once all the same:
+    -- a failure is a job and the moment it failed.
+    WITH failed AS MATERIALIZED (
+        SELECT j.id AS job_id, j.queue, j.task, o.finished_at, coalesce(o.error ->> 'type', '') AS error_type,
+               holdfast.error_frame_v1(o.error) AS frame,
+               left(split_part(coalesce(o.error ->> 'message', ''), E'\n', 1), 300) AS message
+        FROM unnest(v_jobs) AS n(job_id)
+        CROSS JOIN LATERAL (SELECT x.finished_at, x.error FROM holdfast.every_outcome x WHERE x.job_id = n.job_id AND x.state = 2 LIMIT 1) AS o
+        JOIN holdfast.every_job j ON j.id = n.job_id
+    ), named AS MATERIALIZED (
+        SELECT f.*, holdfast.failure_fingerprint_v1(f.task, f.error_type, f.frame) AS fingerprint FROM failed f
+    ), told AS (
+        INSERT INTO holdfast.failure_member AS m (job_id, fingerprint, failed_at)
+        SELECT n.job_id, n.fingerprint, n.finished_at FROM named n ORDER BY n.job_id
+        ON CONFLICT (job_id) DO UPDATE SET fingerprint = excluded.fingerprint, failed_at = excluded.failed_at
+        WHERE m.failed_at <> excluded.failed_at
+        RETURNING m.job_id
+    ), counted AS MATERIALIZED (SELECT n.* FROM named n WHERE n.job_id IN (SELECT t.job_id FROM told t)
+    ), by_hour AS (
+        INSERT INTO holdfast.failure_bucket AS b (fingerprint, queue, hour, failures)
+        SELECT c.fingerprint, c.queue, date_trunc('hour', c.finished_at, 'UTC'), count(*) FROM counted c GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        ON CONFLICT (fingerprint, queue, hour) DO UPDATE SET failures = b.failures + excluded.failures
+    )
+    INSERT INTO holdfast.failure_group AS g (fingerprint, queue, task, error_type, frame, message, failures, first_at, last_at, sample_job)
+    SELECT c.fingerprint, c.queue, min(c.task), min(c.error_type), min(c.frame), (array_agg(c.message ORDER BY c.finished_at DESC))[1],
+           count(*), min(c.finished_at), max(c.finished_at), (array_agg(c.job_id ORDER BY c.finished_at DESC))[1]
+    FROM counted c GROUP BY c.fingerprint, c.queue ORDER BY c.fingerprint, c.queue
+    ON CONFLICT (fingerprint, queue) DO UPDATE SET
+        failures = g.failures + excluded.failures, first_at = least(g.first_at, excluded.first_at), last_at = greatest(g.last_at, excluded.last_at),
+        message = CASE WHEN excluded.last_at >= g.last_at THEN excluded.message ELSE g.message END,
+        sample_job = CASE WHEN excluded.last_at >= g.last_at THEN excluded.sample_job ELSE g.sample_job END;
+    RETURN cardinality(v_jobs);
+END $function$;
+comment on function holdfast.fold_failures_v1(integer) is 'Counts noted failures into their groups, each once; says how many notes were taken. One worker at a time; a job that was retried before is passed over.';
+
 -- [function] holdfast.fold_v1()
 CREATE OR REPLACE FUNCTION holdfast.fold_v1()
  RETURNS boolean
@@ -2721,6 +2920,23 @@ BEGIN
     END LOOP;
 END $function$;
 comment on function holdfast.forget_company_v1(text) is 'Side rows go when their jobs go: those of a partition that is about to be dropped, stragglers excepted.';
+
+-- [function] holdfast.forget_failures_v1(interval)
+CREATE OR REPLACE FUNCTION holdfast.forget_failures_v1(p_keep interval)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    DELETE FROM holdfast.failure_member m WHERE m.job_id < (SELECT s.lowest_id FROM holdfast.storage s)
+        AND NOT EXISTS (SELECT FROM holdfast.job_kept k WHERE k.id = m.job_id);
+    DELETE FROM holdfast.failure_group g WHERE g.last_at < holdfast.now() - p_keep;
+    DELETE FROM holdfast.failure_bucket b WHERE b.hour < holdfast.now() - interval '8 days';
+    DELETE FROM holdfast.failure_mark m WHERE NOT EXISTS (SELECT FROM holdfast.failure_group g WHERE g.fingerprint = m.fingerprint)
+        AND m.marked_at < holdfast.now() - p_keep;
+END $function$;
+comment on function holdfast.forget_failures_v1(interval) is 'Groups in which nothing has failed for so long are gone, and members whose jobs are gone.';
 
 -- [function] holdfast.forget_jobs_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.forget_jobs_v1(p_jobs bigint[])
@@ -2907,6 +3123,54 @@ BEGIN
 END $function$;
 comment on function holdfast.heads_v1(text[]) is 'Who stands first before these gates, as many as each has room for; is_simple: none of them needs anything but this one gate''s slot.';
 
+-- [function] holdfast.hold_jobs_v1(text,bigint[],text[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.hold_jobs_v1(p_place text, p_jobs bigint[], p_queues text[], p_seqs bigint[])
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_held  bigint[];
+    v_gated bigint[];
+BEGIN
+    CASE p_place
+        WHEN 'ready' THEN
+            -- Found by their numbers, and put where verbs find them by id, marked so that move_jobs_v1 knows them again.
+            WITH named AS (
+                SELECT x.place, x.gated, i.job_id FROM unnest(p_jobs, p_queues, p_seqs) AS i(job_id, queue, seq)
+                CROSS JOIN LATERAL (
+                    SELECT r.ctid AS place, r.flags & 8 <> 0 AS gated FROM holdfast.ready r
+                    WHERE r.queue = i.queue AND r.priority = ANY ('{0,1,2,3,4,5,6,7,8,9}') AND r.seq = i.seq AND r.job_id = i.job_id
+                    FOR UPDATE SKIP LOCKED) AS x
+            ), taken AS (
+                DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(SELECT n.place FROM named n WHERE NOT n.gated)) RETURNING r.*
+            ), put AS (
+                INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+                SELECT '-infinity', t.job_id, t.queue, t.priority, t.attempt, t.flags FROM taken t
+            )
+            SELECT (SELECT array_agg(t.job_id) FROM taken t), (SELECT array_agg(n.job_id) FROM named n WHERE n.gated) INTO v_held, v_gated;
+            v_held := coalesce(v_held, '{}') || v_gated;
+        WHEN 'scheduled' THEN
+            SELECT array_agg(h.job_id) INTO v_held FROM (
+                SELECT s.job_id FROM holdfast.scheduled s WHERE s.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED) AS h;
+        WHEN 'blocked' THEN
+            SELECT array_agg(h.job_id) INTO v_held FROM (
+                SELECT b.job_id FROM holdfast.blocked b WHERE b.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED) AS h;
+        WHEN 'running' THEN
+            SELECT array_agg(p.job_id) INTO v_held FROM holdfast.places_v1(p_jobs) p WHERE p.place = 'running';
+        ELSE
+            SELECT array_agg(h.job_id) INTO v_held FROM (
+                SELECT o.job_id FROM holdfast.outcome o WHERE o.job_id = ANY (p_jobs)
+                AND (ARRAY['completed', 'failed', 'cancelled'])[o.state] = p_place FOR UPDATE SKIP LOCKED) AS h;
+            SELECT coalesce(v_held, '{}') || array_agg(h.job_id) INTO v_held FROM (
+                SELECT o.job_id FROM holdfast.outcome_kept o WHERE o.job_id = ANY (p_jobs)
+                AND (ARRAY['completed', 'failed', 'cancelled'])[o.state] = p_place FOR UPDATE SKIP LOCKED) AS h;
+    END CASE;
+    RETURN coalesce(v_held, '{}');
+END $function$;
+comment on function holdfast.hold_jobs_v1(text,bigint[],text[],bigint[]) is 'Those of the jobs that stand in this place still, held there until the end of the transaction; one that runs cannot be held.';
+
 -- [function] holdfast.hold_partitions_v1(bigint,interval)
 CREATE OR REPLACE FUNCTION holdfast.hold_partitions_v1(p_projector bigint, p_lease interval)
  RETURNS TABLE(model integer, state text, schema_name text, partition smallint, epoch bigint, checkpoint bigint, effects_after bigint, failing jsonb, rests_seconds double precision)
@@ -3070,6 +3334,32 @@ AS $function$
     SELECT EXISTS (SELECT FROM holdfast.outcome o WHERE o.job_id = p_job)
         OR EXISTS (SELECT FROM holdfast.outcome_kept o WHERE o.job_id = p_job)
 $function$;
+
+-- [function] holdfast.job_fits_v1(jsonb,timestamp with time zone,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.job_fits_v1(p_terms jsonb, p_now timestamp with time zone, p_id bigint, p_queue text, p_task text, p_priority smallint, p_attempt smallint, p_key text, p_args jsonb, p_error jsonb, p_ended_at timestamp with time zone, p_due_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+    SELECT NOT EXISTS (
+        SELECT FROM jsonb_to_recordset(p_terms) AS t(field text, path text[], op text, negated boolean, texts text[], number double precision)
+        WHERE t.negated = holdfast.term_holds_v1(t.op, t.texts, t.number,
+            CASE t.field
+                WHEN 'queue' THEN p_queue
+                WHEN 'task' THEN p_task
+                WHEN 'key' THEN p_key
+                WHEN 'id' THEN p_id::text
+                WHEN 'args' THEN p_args #>> t.path
+                WHEN 'error' THEN CASE t.op WHEN '=' THEN p_error ->> 'type' ELSE concat_ws(': ', p_error ->> 'type', p_error ->> 'message') END
+            END,
+            CASE t.field
+                WHEN 'priority' THEN p_priority::double precision
+                WHEN 'attempt' THEN p_attempt::double precision
+                WHEN 'ended' THEN extract(epoch FROM p_now - p_ended_at)::double precision
+                WHEN 'due' THEN extract(epoch FROM p_due_at - p_now)::double precision
+            END))
+$function$;
+comment on function holdfast.job_fits_v1(jsonb,timestamp with time zone,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone) is 'Whether every term of a filter holds for a job, ages counted from p_now.';
 
 -- [function] holdfast.job_matches_v1(jsonb,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.job_matches_v1(p_terms jsonb, p_id bigint, p_queue text, p_task text, p_priority smallint, p_attempt smallint, p_key text, p_args jsonb, p_error jsonb, p_ended_at timestamp with time zone, p_due_at timestamp with time zone)
@@ -3581,6 +3871,40 @@ AS $function$
 $function$;
 comment on function holdfast.may_speak_v1(bigint[],bigint,bigint) is 'Whether this attempt runs under one of these locked leases, or was the one that ended the job: its last words count.';
 
+-- [function] holdfast.move_jobs_v1(text,bigint[],text,timestamp with time zone,smallint)
+CREATE OR REPLACE FUNCTION holdfast.move_jobs_v1(p_verb text, p_jobs bigint[], p_reason text, p_due_at timestamp with time zone, p_priority smallint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_moved bigint := 0;
+    v_job   bigint;
+BEGIN
+    CASE p_verb
+        WHEN 'retry' THEN
+            -- In the order in which enqueues take keys: two that need the same ones wait for each other, never in a circle.
+            FOR v_job IN SELECT j.id FROM holdfast.every_job j WHERE j.id = ANY (p_jobs) ORDER BY holdfast.key_hash_v1(j.unique_key) NULLS FIRST, j.id LOOP
+                v_moved := v_moved + (holdfast.retry_v1(v_job) = 'moved')::integer;
+            END LOOP;
+        WHEN 'cancel' THEN
+            SELECT count(*) INTO v_moved FROM holdfast.cancel_v1(p_jobs, p_reason) m WHERE m.answer IN ('cancelled', 'requested');
+        WHEN 'reschedule' THEN
+            SELECT count(*) INTO v_moved FROM holdfast.reschedule_v1(p_jobs, p_due_at) m WHERE m.answer = 'moved';
+        WHEN 'priority' THEN
+            SELECT count(*) INTO v_moved FROM holdfast.prioritize_v1(p_jobs, p_priority) m WHERE m.answer = 'moved';
+        WHEN 'purge' THEN
+            SELECT count(*) INTO v_moved FROM holdfast.purge_v1(p_jobs) m WHERE m.answer = 'purged';
+    END CASE;
+    WITH back AS (                                          -- held by hold_jobs_v1, and ready as they were
+        DELETE FROM holdfast.scheduled s WHERE s.job_id = ANY (p_jobs) AND s.due_at = '-infinity' RETURNING s.*
+    )
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT b.queue, b.priority, b.job_id, b.attempt, b.flags FROM back b ORDER BY b.job_id;
+    RETURN v_moved;
+END $function$;
+comment on function holdfast.move_jobs_v1(text,bigint[],text,timestamp with time zone,smallint) is 'Does what the verb says with each of the jobs, by the function that does it for one; says how many it moved.';
+
 -- [function] holdfast.move_marks_v1(text[])
 CREATE OR REPLACE FUNCTION holdfast.move_marks_v1(p_gates text[])
  RETURNS void
@@ -3649,6 +3973,17 @@ AS $function$
         ORDER BY x.position LIMIT p_limit_each) AS e
 $function$;
 comment on function holdfast.next_events_v1(text,integer,smallint[],bigint[],bigint[],integer,text[],text[],text[]) is 'The next events of each partition, in order inside each, by the index of partitions: n readers read the log once, not n times.';
+
+-- [function] holdfast.note_failure_v1()
+CREATE OR REPLACE FUNCTION holdfast.note_failure_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    INSERT INTO holdfast.failure_noted (job_id) VALUES (NEW.job_id);
+    RETURN NULL;
+END $function$;
+comment on function holdfast.note_failure_v1() is 'Notes a job that has failed for good. Waits for nobody.';
 
 -- [function] holdfast.note_moments_v1()
 CREATE OR REPLACE FUNCTION holdfast.note_moments_v1()
@@ -3811,6 +4146,78 @@ BEGIN
     RETURN v_id;
 END $function$;
 comment on function holdfast.open_batch_v1(bigint,text,bigint,jsonb,jsonb,jsonb) is 'The id of the new batch; negative: an earlier attempt of the parent has opened it, with its members. Members join in the same transaction.';
+
+-- [function] holdfast.operate_v1(integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.operate_v1(p_most integer, p_window integer)
+ RETURNS TABLE(operation bigint, verb text, state text, taken integer)
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+ SET lock_timeout TO '500ms'
+AS $function$
+DECLARE
+    v_op      holdfast.operation;
+    v_jobs    bigint[];
+    v_at      bigint[];
+    v_queues  text[];
+    v_end     bigint;
+    v_before  bigint;
+    v_moved   bigint := 0;
+    v_skipped bigint := 0;
+    v_failed  bigint := 0;
+BEGIN
+    -- Whoever waited longest for its turn; one that another worker has in hand is passed over. Locked here, looked at below.
+    SELECT * INTO v_op FROM holdfast.operation o WHERE o.state = 'running' ORDER BY o.turn_at, o.id LIMIT 1 FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(s.job_id ORDER BY s."position" DESC) FILTER (WHERE s.job_id IS NOT NULL),
+           array_agg(s."position" ORDER BY s."position" DESC) FILTER (WHERE s.job_id IS NOT NULL),
+           array_agg(s.queue ORDER BY s."position" DESC) FILTER (WHERE s.job_id IS NOT NULL), min(s."position") FILTER (WHERE s.job_id IS NULL)
+    INTO v_jobs, v_at, v_queues, v_end
+    FROM holdfast.search_jobs_v1(ARRAY[v_op.places[v_op.place_at]], v_op.queues, v_op.tasks, v_op.failures, v_op.terms, v_op.frozen_at, v_op.frozen_at,
+                                 v_op.from_id, v_op.until_id, v_op.before, p_most, p_window) s;
+    taken := coalesce(cardinality(v_jobs), 0);
+    v_before := CASE WHEN taken >= p_most THEN v_at[taken] ELSE v_end END;
+    IF taken > 0 THEN
+        BEGIN
+            v_moved := holdfast.move_jobs_v1(v_op.verb, holdfast.hold_jobs_v1(v_op.places[v_op.place_at], v_jobs, v_queues, v_at),
+                                             v_op.reason, v_op.due_at, v_op.priority);
+            v_skipped := taken - v_moved;
+        EXCEPTION WHEN OTHERS THEN                          -- it is one of them: each by itself, and not for long
+            PERFORM set_config('lock_timeout', '50ms', true);
+            FOR i IN 1 .. taken LOOP
+                BEGIN
+                    IF holdfast.move_jobs_v1(v_op.verb, holdfast.hold_jobs_v1(v_op.places[v_op.place_at], v_jobs[i:i], v_queues[i:i], v_at[i:i]),
+                                             v_op.reason, v_op.due_at, v_op.priority) > 0 THEN
+                        v_moved := v_moved + 1;
+                    ELSE
+                        v_skipped := v_skipped + 1;
+                    END IF;
+                EXCEPTION WHEN OTHERS THEN
+                    v_failed := v_failed + 1;
+                    v_op.trouble := 'job ' || v_jobs[i] || ': ' || SQLERRM;
+                END;
+                IF v_failed >= 20 AND i < taken THEN
+                    v_before := v_at[i];
+                    EXIT;
+                END IF;
+            END LOOP;
+        END;
+    END IF;
+    IF v_before IS NULL THEN                                -- nothing of this place is left
+        v_op.place_at := v_op.place_at + 1;
+        v_before := 9223372036854775807;
+    END IF;
+    operation := v_op.id;
+    verb := v_op.verb;
+    state := CASE WHEN v_op.place_at > cardinality(v_op.places) THEN 'finished' ELSE 'running' END;
+    UPDATE holdfast.operation o SET state = operate_v1.state, place_at = v_op.place_at, before = v_before, moved = o.moved + v_moved,
+        skipped = o.skipped + v_skipped, failed = o.failed + v_failed, trouble = v_op.trouble, turn_at = holdfast.now(),
+        finished_at = CASE WHEN operate_v1.state = 'finished' THEN holdfast.now() END
+    WHERE o.id = v_op.id;
+    RETURN NEXT;
+END $function$;
+comment on function holdfast.operate_v1(integer,integer) is 'One batch of one running operation, in one transaction with its progress: at most p_most jobs, found by the frozen filter now, held in their place, moved by its verb. No row: nothing is to be done.';
 
 -- [function] holdfast.outcomes_at_the_end_v1(jsonb,timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.outcomes_at_the_end_v1(p_pages jsonb, p_since timestamp with time zone)
@@ -4321,6 +4728,25 @@ AS $function$
                 ELSE (extract(epoch FROM p_at) * 1000)::bigint + p_priority * 10000 END
 $function$;
 comment on function holdfast.rank_v1(text,smallint,timestamp with time zone) is 'A lane keeps the order of arrival. In the line of a limit a level of priority is worth ten seconds, so nobody starves.';
+
+-- [function] holdfast.ready_lines_v1(text[])
+CREATE OR REPLACE FUNCTION holdfast.ready_lines_v1(p_queues text[])
+ RETURNS TABLE(queue text, priority smallint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    WITH RECURSIVE line(queue, priority) AS (
+        (SELECT r.queue, r.priority FROM holdfast.ready r ORDER BY r.queue, r.priority LIMIT 1)
+        UNION ALL
+        SELECT n.queue, n.priority FROM line l CROSS JOIN LATERAL (
+            SELECT r.queue, r.priority FROM holdfast.ready r WHERE (r.queue, r.priority) > (l.queue, l.priority)
+            ORDER BY r.queue, r.priority LIMIT 1) AS n
+    )
+    SELECT l.queue::text, l.priority FROM line l WHERE p_queues IS NULL
+    UNION ALL
+    SELECT q, n::smallint FROM unnest(p_queues) AS q, generate_series(0, 9) AS n
+$function$;
+comment on function holdfast.ready_lines_v1(text[]) is 'The queues and priorities in which jobs are ready, by one index descent each; all priorities of the given queues.';
 
 -- [function] holdfast.ready_seconds_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.ready_seconds_v1(p_queue text)
@@ -5018,6 +5444,217 @@ BEGIN
 END $function$;
 comment on function holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[]) is 'Keeps where each of these jobs goes on, under the fence of its lease; returns the jobs refused because their lease is lost.';
 
+-- [function] holdfast.search_all_v1(text[],text[],text[],jsonb,timestamp with time zone,bigint,bigint,integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.search_all_v1(p_places text[], p_queues text[], p_tasks text[], p_terms jsonb, p_now timestamp with time zone, p_from bigint, p_before bigint, p_limit integer, p_window integer)
+ RETURNS TABLE(job_id bigint, place text, queue text, task text, error_type text)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_held bigint[] := ARRAY(
+        SELECT h.job_id FROM holdfast.lease l CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id)
+        WHERE NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = h.job_id));
+BEGIN
+    RETURN QUERY
+    SELECT f.id, f.place, f.queue, f.task, f.error ->> 'type' FROM (
+        SELECT j.id, j.queue::text, j.task::text, j.priority, j.unique_key, j.args, o.error, o.finished_at, s.due_at,
+               coalesce(o.attempt, s.attempt, b.attempt) AS attempt,
+               CASE WHEN o.state IS NOT NULL THEN (ARRAY['completed', 'failed', 'cancelled'])[o.state]
+                    WHEN s.job_id IS NOT NULL THEN 'scheduled' WHEN b.job_id IS NOT NULL THEN 'blocked'
+                    WHEN j.id = ANY (v_held) THEN 'running' ELSE 'ready' END AS place
+        FROM (SELECT * FROM holdfast.every_job x WHERE x.id >= p_from AND x.id < p_before ORDER BY x.id DESC LIMIT p_window) AS j
+        LEFT JOIN LATERAL (SELECT x.state, x.attempt, x.error, x.finished_at FROM holdfast.every_outcome x WHERE x.job_id = j.id LIMIT 1) AS o ON true
+        LEFT JOIN holdfast.scheduled s ON s.job_id = j.id
+        LEFT JOIN holdfast.blocked b ON b.job_id = j.id
+        WHERE (p_queues IS NULL OR j.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+    ) AS f
+    WHERE f.place = ANY (p_places)
+      AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, f.id, f.queue, f.task, f.priority, f.attempt, f.unique_key, f.args,
+                                                   f.error, f.finished_at, f.due_at))
+    ORDER BY f.id DESC LIMIT p_limit;
+END $function$;
+comment on function holdfast.search_all_v1(text[],text[],text[],jsonb,timestamp with time zone,bigint,bigint,integer,integer) is 'The newest p_limit jobs among p_window, whatever place of these they stand in.';
+
+-- [function] holdfast.search_ended_v1(smallint[],text[],text[],text[],jsonb,timestamp with time zone,timestamp with time zone,bigint,bigint,integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.search_ended_v1(p_states smallint[], p_queues text[], p_tasks text[], p_failures text[], p_terms jsonb, p_now timestamp with time zone, p_ended_by timestamp with time zone, p_from bigint, p_before bigint, p_limit integer, p_window integer)
+ RETURNS TABLE(job_id bigint, place text, queue text, task text, error_type text)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    IF p_failures IS NOT NULL THEN
+        RETURN QUERY
+        SELECT m.job_id, (ARRAY['completed', 'failed', 'cancelled'])[o.state], j.queue::text, j.task::text, o.error ->> 'type'
+        FROM (SELECT x.job_id FROM unnest(p_failures) AS f(fingerprint)
+              CROSS JOIN LATERAL (SELECT y.job_id FROM holdfast.failure_member y WHERE y.fingerprint = f.fingerprint
+                                  AND y.job_id >= p_from AND y.job_id < p_before ORDER BY y.job_id DESC LIMIT p_window) AS x
+              ORDER BY x.job_id DESC LIMIT p_window) AS m
+        JOIN holdfast.every_outcome o ON o.job_id = m.job_id
+        JOIN holdfast.every_job j ON j.id = m.job_id
+        WHERE o.state = ANY (p_states) AND (p_ended_by IS NULL OR o.finished_at <= p_ended_by)
+          AND (p_queues IS NULL OR j.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, j.queue, j.task, j.priority, o.attempt, j.unique_key, j.args,
+                                                       o.error, o.finished_at, NULL))
+        ORDER BY m.job_id DESC LIMIT p_limit;
+    ELSIF 1 = ANY (p_states) THEN
+        RETURN QUERY
+        SELECT o.job_id, (ARRAY['completed', 'failed', 'cancelled'])[o.state], j.queue::text, j.task::text, o.error ->> 'type'
+        FROM (SELECT * FROM holdfast.every_outcome x WHERE x.job_id >= p_from AND x.job_id < p_before ORDER BY x.job_id DESC LIMIT p_window) AS o
+        JOIN holdfast.every_job j ON j.id = o.job_id
+        WHERE o.state = ANY (p_states) AND (p_ended_by IS NULL OR o.finished_at <= p_ended_by)
+          AND (p_queues IS NULL OR j.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, j.queue, j.task, j.priority, o.attempt, j.unique_key, j.args,
+                                                       o.error, o.finished_at, NULL))
+        ORDER BY o.job_id DESC LIMIT p_limit;
+    ELSE
+        RETURN QUERY
+        SELECT o.job_id, (ARRAY['completed', 'failed', 'cancelled'])[o.state], j.queue::text, j.task::text, o.error ->> 'type'
+        FROM (SELECT * FROM holdfast.every_outcome x WHERE x.state <> 1 AND x.job_id >= p_from AND x.job_id < p_before
+              ORDER BY x.job_id DESC LIMIT p_window) AS o
+        JOIN holdfast.every_job j ON j.id = o.job_id
+        WHERE o.state = ANY (p_states) AND (p_ended_by IS NULL OR o.finished_at <= p_ended_by)
+          AND (p_queues IS NULL OR j.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, j.queue, j.task, j.priority, o.attempt, j.unique_key, j.args,
+                                                       o.error, o.finished_at, NULL))
+        ORDER BY o.job_id DESC LIMIT p_limit;
+    END IF;
+END $function$;
+comment on function holdfast.search_ended_v1(smallint[],text[],text[],text[],jsonb,timestamp with time zone,timestamp with time zone,bigint,bigint,integer,integer) is 'The newest p_limit jobs among p_window that have ended like this; of these groups of failures where given.';
+
+-- [function] holdfast.search_jobs_v1(text[],text[],text[],text[],jsonb,timestamp with time zone,timestamp with time zone,bigint,bigint,bigint,integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.search_jobs_v1(p_places text[], p_queues text[], p_tasks text[], p_failures text[], p_terms jsonb, p_now timestamp with time zone, p_ended_by timestamp with time zone, p_from bigint, p_until bigint, p_before bigint, p_limit integer, p_window integer)
+ RETURNS TABLE(job_id bigint, "position" bigint, place text, queue text, task text, error_type text)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+    v_states smallint[] := array_remove(ARRAY[
+        CASE WHEN 'completed' = ANY (p_places) THEN 1 END, CASE WHEN 'failed' = ANY (p_places) THEN 2 END,
+        CASE WHEN 'cancelled' = ANY (p_places) THEN 3 END], NULL)::smallint[];
+    v_before bigint := least(p_until, p_before);
+    v_ready  record;
+    v_end    bigint;
+    v_found  bigint;
+BEGIN
+    IF cardinality(p_places) = 0 THEN
+        RETURN;
+    ELSIF p_places = ARRAY['ready'] THEN
+        SELECT * INTO v_ready FROM holdfast.search_ready_v1(p_queues, p_tasks, p_terms, p_now, p_from, p_until, p_before, p_limit, p_window);
+        RETURN QUERY SELECT f.job_id, f.seq, 'ready', f.queue, f.task, NULL::text
+                     FROM unnest(v_ready.jobs, v_ready.seqs, v_ready.queues, v_ready.tasks) AS f(job_id, seq, queue, task);
+        v_found := coalesce(cardinality(v_ready.jobs), 0);
+        v_end := v_ready.ended_at;
+    ELSE
+        IF cardinality(v_states) = cardinality(p_places) THEN
+            RETURN QUERY SELECT f.job_id, f.job_id, f.place, f.queue, f.task, f.error_type
+                         FROM holdfast.search_ended_v1(v_states, p_queues, p_tasks, p_failures, p_terms, p_now, p_ended_by, p_from, v_before, p_limit, p_window) f;
+        ELSIF p_places <@ ARRAY['scheduled', 'blocked', 'running'] AND cardinality(p_places) = 1 THEN
+            RETURN QUERY SELECT f.job_id, f.job_id, f.place, f.queue, f.task, f.error_type
+                         FROM holdfast.search_waiting_v1(p_places[1], p_queues, p_tasks, p_terms, p_now, p_from, v_before, p_limit, p_window) f;
+        ELSE
+            RETURN QUERY SELECT f.job_id, f.job_id, f.place, f.queue, f.task, f.error_type
+                         FROM holdfast.search_all_v1(p_places, p_queues, p_tasks, p_terms, p_now, p_from, v_before, p_limit, p_window) f;
+        END IF;
+        GET DIAGNOSTICS v_found = ROW_COUNT;
+        IF v_found < p_limit THEN
+            v_end := holdfast.window_end_v1(p_places, p_failures, p_from, v_before, p_window);
+        END IF;
+    END IF;
+    IF v_found < p_limit AND v_end IS NOT NULL THEN
+        RETURN QUERY SELECT NULL::bigint, v_end, NULL::text, NULL::text, NULL::text, NULL::text;
+    END IF;
+END $function$;
+comment on function holdfast.search_jobs_v1(text[],text[],text[],text[],jsonb,timestamp with time zone,timestamp with time zone,bigint,bigint,bigint,integer,integer) is 'The newest p_limit jobs, before p_before, that stand in these places and fit, among p_window candidates. A last row without a job says where the window ended: there may be more before it. Without it, and with less than p_limit, that is all.';
+
+-- [function] holdfast.search_ready_v1(text[],text[],jsonb,timestamp with time zone,bigint,bigint,bigint,integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.search_ready_v1(p_queues text[], p_tasks text[], p_terms jsonb, p_now timestamp with time zone, p_from bigint, p_until bigint, p_before_seq bigint, p_limit integer, p_window integer, OUT jobs bigint[], OUT seqs bigint[], OUT queues text[], OUT tasks text[], OUT ended_at bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_plain  boolean := p_tasks IS NULL AND p_terms IS NULL;
+    v_lines  integer := (SELECT count(*) FROM holdfast.ready_lines_v1(p_queues));
+    v_each   integer := CASE WHEN v_plain THEN p_limit ELSE greatest(p_limit, p_window / greatest(v_lines, 1)) END;
+BEGIN
+    -- In the order of their numbers, since ready has no index by id: the last to become ready first. Each line gives its
+    -- newest; below the highest place where a line broke off nothing is known of that line.
+    WITH seen AS MATERIALIZED (
+        SELECT r.*, l.at FROM (SELECT x.queue, x.priority, row_number() OVER () AS at FROM holdfast.ready_lines_v1(p_queues) x) AS l
+        CROSS JOIN LATERAL (
+            SELECT x.seq, x.job_id, x.queue, x.priority, x.attempt FROM holdfast.ready x
+            WHERE x.queue = l.queue AND x.priority = l.priority AND x.seq < p_before_seq ORDER BY x.seq DESC LIMIT v_each) AS r
+    ), known AS (
+        SELECT max(b.least) AS floor FROM (SELECT min(s.seq) AS least FROM seen s GROUP BY s.at HAVING count(*) >= v_each) AS b
+    ), found AS (
+        SELECT s.job_id, s.seq, s.queue, j.task FROM (SELECT * FROM seen ORDER BY seen.seq DESC) AS s
+        JOIN holdfast.every_job j ON j.id = s.job_id
+        WHERE s.seq >= coalesce((SELECT k.floor FROM known k), 0) AND s.job_id >= p_from AND s.job_id < p_until
+          AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, s.queue, j.task, s.priority, s.attempt, j.unique_key, j.args, NULL, NULL, NULL))
+        LIMIT p_limit
+    )
+    SELECT array_agg(f.job_id ORDER BY f.seq DESC), array_agg(f.seq ORDER BY f.seq DESC), array_agg(f.queue::text ORDER BY f.seq DESC),
+           array_agg(f.task::text ORDER BY f.seq DESC), (SELECT k.floor FROM known k)
+    INTO jobs, seqs, queues, tasks, ended_at FROM found f;
+END $function$;
+comment on function holdfast.search_ready_v1(text[],text[],jsonb,timestamp with time zone,bigint,bigint,bigint,integer,integer) is 'Ready jobs, the last that became ready first, below p_before_seq; ended_at: below this number there may be more, NULL: there are none.';
+
+-- [function] holdfast.search_waiting_v1(text,text[],text[],jsonb,timestamp with time zone,bigint,bigint,integer,integer)
+CREATE OR REPLACE FUNCTION holdfast.search_waiting_v1(p_place text, p_queues text[], p_tasks text[], p_terms jsonb, p_now timestamp with time zone, p_from bigint, p_before bigint, p_limit integer, p_window integer)
+ RETURNS TABLE(job_id bigint, place text, queue text, task text, error_type text)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+BEGIN
+    IF p_place = 'scheduled' THEN
+        RETURN QUERY
+        SELECT s.job_id, p_place, s.queue::text, j.task::text, NULL::text
+        FROM (SELECT * FROM holdfast.scheduled x WHERE x.job_id >= p_from AND x.job_id < p_before ORDER BY x.job_id DESC LIMIT p_window) AS s
+        JOIN holdfast.every_job j ON j.id = s.job_id
+        WHERE (p_queues IS NULL OR s.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, s.queue, j.task, s.priority, s.attempt, j.unique_key, j.args, NULL, NULL, s.due_at))
+        ORDER BY s.job_id DESC LIMIT p_limit;
+    ELSIF p_place = 'blocked' THEN
+        RETURN QUERY
+        SELECT b.job_id, p_place, b.queue::text, j.task::text, NULL::text
+        FROM (SELECT * FROM holdfast.blocked x WHERE x.job_id >= p_from AND x.job_id < p_before ORDER BY x.job_id DESC LIMIT p_window) AS b
+        JOIN holdfast.every_job j ON j.id = b.job_id
+        WHERE (p_queues IS NULL OR b.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, b.queue, j.task, b.priority, b.attempt, j.unique_key, j.args, NULL, NULL, NULL))
+        ORDER BY b.job_id DESC LIMIT p_limit;
+    ELSE
+        RETURN QUERY
+        SELECT h.job_id, p_place, j.queue::text, j.task::text, NULL::text
+        FROM (SELECT u.job_id, l.id AS lease FROM holdfast.lease l CROSS JOIN LATERAL unnest(l.job_ids) AS u(job_id)
+              WHERE u.job_id >= p_from AND u.job_id < p_before
+                AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = u.job_id)
+                AND NOT holdfast.is_finished_v1(u.job_id)
+              ORDER BY u.job_id DESC LIMIT p_window) AS h
+        JOIN holdfast.every_job j ON j.id = h.job_id
+        WHERE (p_queues IS NULL OR j.queue = ANY (p_queues)) AND (p_tasks IS NULL OR j.task = ANY (p_tasks))
+          AND (p_terms IS NULL OR holdfast.job_fits_v1(p_terms, p_now, j.id, j.queue, j.task, j.priority, NULL, j.unique_key, j.args, NULL, NULL, NULL))
+        ORDER BY h.job_id DESC LIMIT p_limit;
+    END IF;
+END $function$;
+comment on function holdfast.search_waiting_v1(text,text[],text[],jsonb,timestamp with time zone,bigint,bigint,integer,integer) is 'The newest p_limit jobs among p_window that are scheduled, blocked or running.';
+
 -- [function] holdfast.seat_simply_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.seat_simply_v1(p_jobs bigint[], OUT queues text[], OUT seated bigint)
  RETURNS record
@@ -5331,6 +5968,25 @@ AS $function$
 $function$;
 comment on function holdfast.standing_v1(bigint) is 'The place one job stands in, or unknown: what a verb answers that changed nothing.';
 
+-- [function] holdfast.start_operation_v1(text,text,text)
+CREATE OR REPLACE FUNCTION holdfast.start_operation_v1(p_token_hash text, p_by text, p_reason text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_id bigint;
+BEGIN
+    UPDATE holdfast.operation o SET state = 'running', started_at = holdfast.now(), turn_at = holdfast.now(), reason = coalesce(p_reason, o.reason),
+        due_at = coalesce(o.due_at, holdfast.now() + make_interval(secs => o.delay_seconds))
+    WHERE o.token_hash = p_token_hash AND o.state = 'previewed' AND o.expires_at > holdfast.now() AND o.requested_by IS NOT DISTINCT FROM p_by
+    RETURNING o.id INTO v_id;
+    IF FOUND THEN
+        PERFORM pg_notify('holdfast_operations', '');
+    END IF;
+    RETURN v_id;
+END $function$;
+comment on function holdfast.start_operation_v1(text,text,text) is 'The previewed operation runs from now on; NULL: no such token, it has expired, was used, or belongs to somebody else.';
+
 -- [function] holdfast.start_rebuild_v1(text,integer)
 CREATE OR REPLACE FUNCTION holdfast.start_rebuild_v1(p_projection text, p_code_version integer)
  RETURNS TABLE(model integer, schema_name text)
@@ -5622,9 +6278,17 @@ comment on function holdfast.take_key_v1(text,bigint,smallint,bigint,smallint) i
 -- [function] holdfast.take_out_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[])
  RETURNS TABLE(job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamp with time zone, line holdfast.blocked)
- LANGUAGE sql
+ LANGUAGE plpgsql
  SET jit TO 'off'
 AS $function$
+#variable_conflict use_column
+DECLARE
+    v_left bigint[] := ARRAY(
+        SELECT i.id FROM unnest(p_jobs) AS i(id)
+        WHERE NOT EXISTS (SELECT FROM holdfast.scheduled s WHERE s.job_id = i.id)
+          AND NOT EXISTS (SELECT FROM holdfast.blocked b WHERE b.job_id = i.id) AND NOT holdfast.is_finished_v1(i.id));
+BEGIN
+    RETURN QUERY
     WITH later AS (
         DELETE FROM holdfast.scheduled s WHERE s.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.scheduled x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
@@ -5633,15 +6297,18 @@ AS $function$
         DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.blocked x WHERE x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
         RETURNING b.job_id, b.queue, b.priority, b.attempt, b.flags, NULL::timestamptz, b
-    ), soon AS (
-        DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
-            SELECT x.ctid FROM holdfast.ready x
-            WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (p_jobs))
-              AND x.job_id = ANY (p_jobs) FOR UPDATE SKIP LOCKED))
-        RETURNING r.job_id, r.queue, r.priority, r.attempt, r.flags, NULL::timestamptz, NULL::holdfast.blocked
     )
-    SELECT * FROM later UNION ALL SELECT * FROM in_line UNION ALL SELECT * FROM soon
-$function$;
+    SELECT * FROM later UNION ALL SELECT * FROM in_line;
+    IF cardinality(v_left) = 0 THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    DELETE FROM holdfast.ready r WHERE r.ctid = ANY (ARRAY(
+        SELECT x.ctid FROM holdfast.ready x
+        WHERE (x.queue, x.priority) IN (SELECT DISTINCT j.queue, j.priority FROM holdfast.every_job j WHERE j.id = ANY (v_left))
+          AND x.job_id IN (SELECT unnest(v_left)) FOR UPDATE SKIP LOCKED))
+    RETURNING r.job_id, r.queue, r.priority, r.attempt, r.flags, NULL::timestamptz, NULL::holdfast.blocked;
+END $function$;
 comment on function holdfast.take_out_v1(bigint[]) is 'Takes waiting jobs out of their place; what others hold locked stays there. The caller puts each into a place in the same transaction. due_at: it was scheduled; line: it was blocked, there.';
 
 -- [function] holdfast.take_probe_v1(text,bigint,timestamp with time zone,double precision,boolean)
@@ -5919,6 +6586,46 @@ BEGIN
 END $function$;
 comment on function holdfast.upsert_rows_v1(text,text[],text[],jsonb) is 'The rows that a batch handler returned, in one statement; the columns of the key decide what is new.';
 
+-- [function] holdfast.window_end_v1(text[],text[],bigint,bigint,integer)
+CREATE OR REPLACE FUNCTION holdfast.window_end_v1(p_places text[], p_failures text[], p_from bigint, p_before bigint, p_window integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_end bigint;
+BEGIN
+    CASE
+        WHEN p_failures IS NOT NULL THEN
+            SELECT m.job_id INTO v_end FROM unnest(p_failures) AS f(fingerprint)
+            CROSS JOIN LATERAL (SELECT y.job_id FROM holdfast.failure_member y WHERE y.fingerprint = f.fingerprint
+                                AND y.job_id >= p_from AND y.job_id < p_before ORDER BY y.job_id DESC LIMIT p_window) AS m
+            ORDER BY m.job_id DESC OFFSET p_window - 1 LIMIT 1;
+        WHEN p_places <@ ARRAY['failed', 'cancelled'] THEN
+            SELECT o.job_id INTO v_end FROM holdfast.every_outcome o
+            WHERE o.state <> 1 AND o.job_id >= p_from AND o.job_id < p_before ORDER BY o.job_id DESC OFFSET p_window - 1 LIMIT 1;
+        WHEN p_places <@ ARRAY['completed', 'failed', 'cancelled'] THEN
+            SELECT o.job_id INTO v_end FROM holdfast.every_outcome o
+            WHERE o.job_id >= p_from AND o.job_id < p_before ORDER BY o.job_id DESC OFFSET p_window - 1 LIMIT 1;
+        WHEN p_places = ARRAY['scheduled'] THEN
+            SELECT s.job_id INTO v_end FROM holdfast.scheduled s
+            WHERE s.job_id >= p_from AND s.job_id < p_before ORDER BY s.job_id DESC OFFSET p_window - 1 LIMIT 1;
+        WHEN p_places = ARRAY['blocked'] THEN
+            SELECT b.job_id INTO v_end FROM holdfast.blocked b
+            WHERE b.job_id >= p_from AND b.job_id < p_before ORDER BY b.job_id DESC OFFSET p_window - 1 LIMIT 1;
+        WHEN p_places = ARRAY['running'] THEN
+            SELECT h.job_id INTO v_end FROM holdfast.lease l CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id)
+            WHERE h.job_id >= p_from AND h.job_id < p_before ORDER BY h.job_id DESC OFFSET p_window - 1 LIMIT 1;
+        ELSE
+            SELECT j.id INTO v_end FROM holdfast.every_job j
+            WHERE j.id >= p_from AND j.id < p_before ORDER BY j.id DESC OFFSET p_window - 1 LIMIT 1;
+    END CASE;
+    RETURN v_end;
+END $function$;
+comment on function holdfast.window_end_v1(text[],text[],bigint,bigint,integer) is 'The oldest candidate of a window; NULL: there were fewer, the search is at its end.';
+
 -- [function] holdfast.winners_v1(text,bigint)
 CREATE OR REPLACE FUNCTION holdfast.winners_v1(p_stream text, p_expected bigint)
  RETURNS jsonb
@@ -6107,3 +6814,9 @@ CREATE TRIGGER audit_is_final BEFORE UPDATE ON holdfast.audit FOR EACH ROW EXECU
 
 -- [trigger] holdfast.event.event_is_append_only
 CREATE TRIGGER event_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON holdfast.event FOR EACH STATEMENT EXECUTE FUNCTION holdfast.refuse_change_of_events();
+
+-- [trigger] holdfast.outcome.failure_noted
+CREATE TRIGGER failure_noted AFTER INSERT ON holdfast.outcome FOR EACH ROW WHEN ((new.state = 2)) EXECUTE FUNCTION holdfast.note_failure_v1();
+
+-- [trigger] holdfast.outcome_kept.failure_noted
+CREATE TRIGGER failure_noted AFTER INSERT ON holdfast.outcome_kept FOR EACH ROW WHEN ((new.state = 2)) EXECUTE FUNCTION holdfast.note_failure_v1();

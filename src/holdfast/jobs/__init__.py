@@ -8,7 +8,8 @@ from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.effects import effects_suppressed, without_effects
 from holdfast.jobs.execution import EXECUTORS, Execution
-from holdfast.jobs.filter import JobFilter
+from holdfast.jobs.failures import FailureFolder, FailureGroup, Failures, FailureState
+from holdfast.jobs.filter import FIELDS, JobFilter
 from holdfast.jobs.gatekeeper import Gatekeeper
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, enter_job, log_capture
@@ -17,6 +18,14 @@ from holdfast.jobs.limit_console import LimitConsole, LimitInfo
 from holdfast.jobs.limits import Limit, Rate, agree
 from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.new_job import BATCHED, COMPANY, GATED, KEYED, SOLO, SUSPECT, JobId, NewJob
+from holdfast.jobs.operations import (
+    OPERATION_VERBS,
+    OperationInfo,
+    OperationPreview,
+    Operations,
+    Operator,
+    VerbOptions,
+)
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
@@ -26,7 +35,8 @@ from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import count_loss, rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
-from holdfast.jobs.selection import Found, Preview, Selection
+from holdfast.jobs.search import Found, Match, Matches
+from holdfast.jobs.selection import Preview, Selection
 from holdfast.jobs.signature import Signature
 from holdfast.jobs.states import BEFORE_GATES, FINAL, GONE, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.storable import why_unstorable
@@ -41,11 +51,13 @@ __all__ = [
     "BEFORE_GATES",
     "COMPANY",
     "EXECUTORS",
+    "FIELDS",
     "FINAL",
     "GATED",
     "GONE",
     "KEYED",
     "MOVES",
+    "OPERATION_VERBS",
     "SOLO",
     "SUSPECT",
     "Answer",
@@ -58,6 +70,10 @@ __all__ = [
     "ErrorGroup",
     "Execution",
     "Exit",
+    "FailureFolder",
+    "FailureGroup",
+    "FailureState",
+    "Failures",
     "Finished",
     "Found",
     "Gatekeeper",
@@ -77,7 +93,13 @@ __all__ = [
     "LimitConsole",
     "LimitInfo",
     "LogLine",
+    "Match",
+    "Matches",
     "NewJob",
+    "OperationInfo",
+    "OperationPreview",
+    "Operations",
+    "Operator",
     "Outcome",
     "Place",
     "Portal",
@@ -101,6 +123,7 @@ __all__ = [
     "TaskWork",
     "Unique",
     "Verb",
+    "VerbOptions",
     "Why",
     "WorkDone",
     "agree",

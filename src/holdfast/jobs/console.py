@@ -27,7 +27,8 @@ from holdfast.jobs.filter import JobFilter
 from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.log_reading import LogReader
 from holdfast.jobs.reports import Progress
-from holdfast.jobs.selection import Found, Selection
+from holdfast.jobs.search import Found, Matches, count, search
+from holdfast.jobs.selection import Selection
 from holdfast.jobs.signature import Signature
 from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
 from holdfast.jobs.why import Why, why_job
@@ -300,15 +301,37 @@ class Jobs:
         """
         return Selection(JobFilter.parse(text), self)
 
-    async def preview(self, found: JobFilter, *, count_up_to: int) -> Sequence[Found]:
-        """What a filter finds, in groups; all counts together end at ``count_up_to``."""
-        rows = await self._database.fetch(_SQL["preview"], *found.parameters(), _NEWEST, count_up_to)
-        return [Found(**dict(row)) for row in rows]
+    async def preview(self, found: JobFilter, *, count_up_to: int) -> tuple[Sequence[Found], bool]:
+        """What a filter finds, in groups, and whether that is all; counting ends above ``count_up_to``."""
+        return await count(self._database, found, up_to=count_up_to)
 
     async def find(self, found: JobFilter, *, before: int | None = None, limit: int = 50) -> Sequence[int]:
-        """The newest ids that a filter finds, older than ``before``."""
-        rows = await self._database.fetch(_SQL["find"], *found.parameters(), before or _NEWEST, limit)
-        return [row[0] for row in rows]
+        """The newest ids that a filter finds, below ``before``; looks until it has them, or has seen every job."""
+        matches = await search(self._database, found, below_id=before, limit=limit, patience_seconds=None)
+        return [match.id for match in matches.jobs]
+
+    async def search(
+        self,
+        found: JobFilter,
+        *,
+        after: str | None = None,
+        below_id: int | None = None,
+        limit: int = 50,
+        patience_seconds: float | None = 0.1,
+    ) -> Matches:
+        """A page of what a filter finds, in bounded time. Raises ``FilterInvalid`` for a cursor of another search."""
+        return await search(
+            self._database, found, after=after, below_id=below_id, limit=limit, patience_seconds=patience_seconds
+        )
+
+    async def next_id(self) -> int:
+        """What is enqueued from now on has no lower id, but for ids that were drawn up to a minute ago."""
+        return int(await self._database.fetchval(_SQL["next_id"]))
+
+    async def show_many(self, job_ids: Sequence[int]) -> Sequence[JobInfo]:
+        """Those of these jobs that exist, in the order given."""
+        infos = {info.id: info for info in await self._show(job_ids)}
+        return [infos[job_id] for job_id in job_ids if job_id in infos]
 
     async def _try(
         self, verb: Verb, job_ids: Sequence[int], call: Callable[[Sequence[int]], Awaitable[Sequence[Any]]]

@@ -78,16 +78,6 @@ select holdfast.enqueue($1::text, $2::jsonb, queue => $3::text, priority => $4::
                         run_at => holdfast.now() + make_interval(secs => $5::double precision), unique_key => $6::text,
                         lane => $7::text)
 
--- name: find
--- Promise: the newest jobs in the places $1 for which the terms $2 hold, within the bounds of age $3 and $4, older than $5.
-select job_id from holdfast.find_jobs_v1($1::text[], $2::jsonb, $3::double precision, $4::double precision, $5::bigint, $6::integer)
-
--- name: preview
--- Promise: how many jobs a filter finds, counted up to $6, by state, task and type of error, the most first.
-select f.place as state, f.task, f.error_type, count(*) as jobs, min(f.job_id) as oldest, max(f.job_id) as newest
-from holdfast.find_jobs_v1($1::text[], $2::jsonb, $3::double precision, $4::double precision, $5::bigint, $6::integer) f
-group by f.place, f.task, f.error_type order by count(*) desc, f.task, f.place
-
 -- name: redrive
 -- Promise: those of the given jobs that have failed or were cancelled are ready; the answer says moved for each.
 select job_id, answer from holdfast.redrive_v1($1::bigint[])
@@ -116,3 +106,7 @@ select e.edited_at, e.reason, e.args::text as args, e.priority from holdfast.job
 -- Promise: under which names outside engines ran the attempts of a job, oldest first.
 select k.linked_at, k.attempt, k.lease >> 36 as worker, k.engine, k.external_id, k.log_url
 from holdfast.attempt_link k where k.job_id = $1::bigint order by k.linked_at
+
+-- name: next_id
+-- Promise: no id that was drawn by now is higher than what comes before this one.
+select holdfast.id_floor(holdfast.now()) + 4194304

@@ -10,6 +10,7 @@ queue     ``=  !=  ~  !~``                 text
 task      ``=  !=  ~  !~``                 text
 key       ``=  !=  ~  !~``                 its unique key, with the name of the task before it
 error     ``=  !=  ~  !~``                 ``=``: the type of the last error; ``~``: text in its type or message
+failure   ``=``                            a group of failures, by its fingerprint (``holdfast failure list``)
 args.NAME ``=  !=  ~  !~``                 an argument by name (``args.user.id`` looks inside)
 id        ``=  !=``                        id of a job
 priority  ``=  !=  <  <=  >  >=``          0 to 9
@@ -28,10 +29,10 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from holdfast.errors import ConfigurationError, FilterInvalid
 from holdfast.jobs.durations import seconds_of
@@ -48,6 +49,7 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
         "task": _TEXT,
         "key": _TEXT,
         "error": _TEXT,
+        "failure": ("=",),
         "args": _TEXT,
         "id": _CHOICE,
         "priority": _NUMBER,
@@ -58,6 +60,9 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     }
 )
 """Every field with the operators it has."""
+
+_BY_SIGHT: Final = {"queue": "queues", "task": "tasks", "failure": "failures", "id": "ids"}
+"""Fields whose ``=`` a search need not read the whole job for, and what holds them in a ``JobFilter``."""
 
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _TERM: Final = re.compile(rf"\s*([A-Za-z_][\w.-]*)\s*(!=|!~|<=|>=|=|~|<|>)\s*((?:{_QUOTED}|[^\s\"])+)(?=\s|$)")
@@ -90,20 +95,27 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """A filter that was understood: the places to look in, bounds of the age in seconds, and the other terms."""
+    """A filter that was understood: the places to look in, bounds of the age in seconds, and the other terms.
+
+    ``queues``, ``tasks``, ``failures`` and ``ids`` are what a job must be one of, None for any; a search knows them by
+    sight. ``says_state``: whether somebody wrote which states are meant.
+    """
 
     text: str = ""
     places: frozenset[Place] = frozenset(Place)
     older_than_seconds: float | None = None
     younger_than_seconds: float | None = None
     terms: tuple[Term, ...] = field(default_factory=tuple)
+    queues: frozenset[str] | None = None
+    tasks: frozenset[str] | None = None
+    failures: frozenset[str] | None = None
+    ids: frozenset[int] | None = None
+    says_state: bool = False
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
+    @staticmethod
+    def parse(text: str) -> JobFilter:
         """Understand a filter. Raises ``FilterInvalid`` that names the term and what to write instead."""
-        places = frozenset(Place)
-        older, younger = 0.0, float("inf")
-        terms: list[Term] = []
+        found = JobFilter(text.strip())
         for name, op, value in _split(text):
             base, operators = _known(name)
             if op not in operators:
@@ -113,28 +125,44 @@ class JobFilter:
                 )
             if base == "state":
                 chosen = _places(value)
-                places &= chosen if op == "=" else frozenset(Place) - chosen
+                places = chosen if op == "=" else frozenset(Place) - chosen
+                found = replace(found, places=found.places & places, says_state=True)
             elif base == "age":
-                bound = _seconds(name, value)
-                older, younger = (max(older, bound), younger) if op == ">" else (older, min(younger, bound))
+                found = _of_age(found, op, _seconds(name, value))
+            elif base in _BY_SIGHT and op == "=":
+                found = _one_of(found, base, _values(value))
             else:
-                terms.append(_term(base, name, op, value))
-        return cls(text.strip(), places, older or None, None if younger == float("inf") else younger, tuple(terms))
+                found = replace(found, terms=(*found.terms, _term(base, name, op, value)))
+        return found if found.failures is None else found.within(Place.FAILED)
 
     def within(self, *places: Place) -> JobFilter:
         """The same filter, for jobs in these places only."""
-        return JobFilter(
-            self.text,
-            self.places & frozenset(places),
-            self.older_than_seconds,
-            self.younger_than_seconds,
-            self.terms,
-        )
+        return replace(self, places=self.places & frozenset(places))
 
-    def parameters(self) -> tuple[list[str], str, float | None, float | None]:
-        """The first four parameters of ``find`` and ``preview``."""
-        terms = json.dumps([term.plain() for term in self.terms])
-        return sorted(self.places), terms, self.older_than_seconds, self.younger_than_seconds
+    def among(self, queues: Collection[str] | None) -> JobFilter:
+        """The same filter, for jobs of these queues only; None: of any."""
+        if queues is None:
+            return self
+        return replace(self, queues=frozenset(queues) & (self.queues if self.queues is not None else frozenset(queues)))
+
+    def terms_text(self) -> str | None:
+        """The terms that are judged job by job, as the database takes them; None: there are none."""
+        return json.dumps([term.plain() for term in self.terms]) if self.terms else None
+
+
+def _of_age(found: JobFilter, op: str, seconds: float) -> JobFilter:
+    if op == ">":
+        return replace(found, older_than_seconds=max(found.older_than_seconds or 0.0, seconds))
+    return replace(found, younger_than_seconds=min(found.younger_than_seconds or float("inf"), seconds))
+
+
+def _one_of(found: JobFilter, base: str, values: tuple[str, ...]) -> JobFilter:
+    known: frozenset[Any] | None = getattr(found, _BY_SIGHT[base])
+    meant: frozenset[Any] = frozenset(_ids(values) if base == "id" else values)
+    changes: dict[str, Any] = {_BY_SIGHT[base]: meant if known is None else known & meant}
+    if base == "id":  # what a search knows of ids is the lowest and the highest
+        changes["terms"] = (*found.terms, Term("id", "=", texts=values))
+    return replace(found, **changes)
 
 
 def _split(text: str) -> list[tuple[str, str, str]]:
@@ -164,6 +192,13 @@ def _known(name: str) -> tuple[str, Sequence[str]]:
 
 def _values(value: str) -> tuple[str, ...]:
     return tuple(re.sub(r"\\(.)", r"\1", quoted[1:-1]) if quoted else plain for quoted, plain in _VALUE.findall(value))
+
+
+def _ids(values: tuple[str, ...]) -> list[int]:
+    for value in values:
+        if not value.isascii() or not value.isdigit() or len(value) > 18:
+            raise FilterInvalid(f"{value!r} is no id of a job", remedy="ids are whole numbers, as job list shows them")
+    return [int(value) for value in values]
 
 
 def _places(value: str) -> frozenset[Place]:

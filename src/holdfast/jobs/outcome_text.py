@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
+from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 
 import msgspec
@@ -13,6 +16,10 @@ from holdfast.jobs.storable import why_unstorable
 
 _TRACEBACK_FRAMES: Final = 40
 _MESSAGE_CHARACTERS: Final = 4_000
+_HOUSE: Final = str(Path(__file__).parents[1])
+_STANDARD: Final = ("<frozen", *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib")))
+_DEEPEST: Final = 1_000
+"""Frames looked at: a recursion without end has more, and they say the same."""
 
 
 def result_text(result: Any, most_bytes: int = 1_000_000) -> str | None:
@@ -37,14 +44,39 @@ def result_text(result: Any, most_bytes: int = 1_000_000) -> str | None:
 
 
 def error_text(error: BaseException) -> str:
-    """JSON text of an error: its type, message and traceback, whatever its own methods do."""
-    return encode_error(type(error).__name__, _message(error), _trace(error))
+    """JSON text of an error: its type, message, traceback and frame, whatever its own methods do.
+
+    ``frame`` is where failures are told apart, see ``own_frame``.
+    """
+    return encode_error(type(error).__name__, _message(error), _trace(error), own_frame(error.__traceback__))
 
 
-def encode_error(kind: str, message: str, trace: str | None = None) -> str:
+def encode_error(kind: str, message: str, trace: str | None = None, frame: str | None = None) -> str:
     """JSON text of an error described in words."""
-    described = {"type": kind, "message": message} | ({"traceback": trace} if trace else {})
+    described = {"type": kind, "message": message}
+    described |= ({"traceback": trace} if trace else {}) | ({"frame": frame} if frame else {})
     return msgspec.json.encode({key: _storable(value) for key, value in described.items()}).decode()
+
+
+def own_frame(trace: TracebackType | None) -> str | None:
+    """The innermost function of the application in a traceback, as ``shop.mail:Mailer.send``; None: there is none.
+
+    Modules and functions outlive releases, lines do not. An application that is installed like a library is known by
+    the package of the outermost frame that is neither ours nor Python's: that of the handler.
+    """
+    found, package = None, None
+    for _ in range(_DEEPEST):
+        if trace is None:
+            break
+        code, module = trace.tb_frame.f_code, str(trace.tb_frame.f_globals.get("__name__") or "")
+        installed = "site-packages" in code.co_filename or "dist-packages" in code.co_filename
+        standard = not installed and code.co_filename.startswith(_STANDARD)
+        if not (standard or code.co_filename.startswith(_HOUSE)):
+            package = package or module.partition(".")[0]
+            if not installed or module.partition(".")[0] == package:
+                found = f"{module}:{code.co_qualname}"
+        trace = trace.tb_next
+    return found
 
 
 def _message(error: BaseException) -> str:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from holdfast.jobs.filter import JobFilter
-from holdfast.jobs.states import MOVES, Place, Verb
+from holdfast.jobs.search import Found, Matches
+from holdfast.jobs.states import FINAL, MOVES, Place, Verb
 
 _AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Jobs of one task in one state, with one type of error. ``oldest`` and ``newest`` are ids."""
-
-    state: str
-    task: str
-    error_type: str | None
-    jobs: int
-    oldest: int
-    newest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +27,28 @@ class Preview:
 class Verbs(Protocol):
     """What a selection needs of ``app.jobs``."""
 
-    async def preview(self, found: JobFilter, *, count_up_to: int) -> Sequence[Found]:
-        """What a filter finds, in groups."""
+    async def preview(self, found: JobFilter, *, count_up_to: int) -> tuple[Sequence[Found], bool]:
+        """What a filter finds, in groups, and whether that is all."""
         ...
 
     async def find(self, found: JobFilter, *, before: int | None = None, limit: int = 50) -> Sequence[int]:
         """The newest ids that a filter finds."""
+        ...
+
+    async def search(
+        self,
+        found: JobFilter,
+        *,
+        after: str | None = None,
+        below_id: int | None = None,
+        limit: int = 50,
+        patience_seconds: float | None = 0.1,
+    ) -> Matches:
+        """A page of what a filter finds."""
+        ...
+
+    async def next_id(self) -> int:
+        """What is enqueued from now on has no lower id."""
         ...
 
     async def cancel(self, *job_ids: int, reason: str | None = None) -> dict[int, str]:
@@ -72,8 +77,8 @@ class Verbs(Protocol):
 class Selection:
     """``app.jobs.where(…)``. Each verb takes only jobs in places where it is legal, and counts the answers.
 
-    Jobs are taken newest first, from a point that is set when the verb begins: what is enqueued meanwhile is left out.
-    A verb that is interrupted has moved some of them; say it again.
+    Jobs are taken place by place, the newest first; what is enqueued after the verb began is left out. A verb that is
+    interrupted has moved some of them; say it again, or let workers do it (``app.operations``).
     """
 
     def __init__(self, found: JobFilter, jobs: Verbs) -> None:
@@ -83,9 +88,8 @@ class Selection:
     async def preview(self, verb: Verb | None = None, *, count_up_to: int = 10_000) -> Preview:
         """What the filter finds, or what ``verb`` would take of it, by state, task and type of error."""
         found = self.filter if verb is None else self._legal(verb)
-        groups = await self._jobs.preview(found, count_up_to=count_up_to)
-        total = sum(group.jobs for group in groups)
-        return Preview(total, total < count_up_to, groups)
+        groups, is_exact = await self._jobs.preview(found, count_up_to=count_up_to)
+        return Preview(sum(group.jobs for group in groups), is_exact, groups)
 
     async def ids(self, *, before: int | None = None, limit: int = 50) -> Sequence[int]:
         """The newest ids."""
@@ -125,12 +129,28 @@ class Selection:
         self, found: JobFilter, verb: Callable[[Sequence[int]], Awaitable[Mapping[int, Any]]]
     ) -> Mapping[str, int]:
         answers: Counter[str] = Counter()
-        async for ids in self._pages(found):
-            answers.update((await verb(ids)).values())
+        below = await self._jobs.next_id()
+        for place in in_order(found.places):
+            async for ids in self._pages(found.within(place), below):
+                answers.update((await verb(ids)).values())
         return dict(answers)
 
-    async def _pages(self, found: JobFilter) -> AsyncIterator[Sequence[int]]:
-        before: int | None = None
-        while ids := await self._jobs.find(found, before=before, limit=_AT_ONCE):
-            yield ids
-            before = ids[-1]
+    async def _pages(self, found: JobFilter, below: int) -> AsyncIterator[Sequence[int]]:
+        after: str | None = None
+        while True:
+            page = await self._jobs.search(found, after=after, below_id=below, limit=_AT_ONCE, patience_seconds=None)
+            if page.jobs:
+                yield [match.id for match in page.jobs]
+            if page.next is None:
+                return
+            after = page.next
+
+
+def in_order(places: Collection[Place], *, now: bool = False) -> list[Place]:
+    """Places in an order in which what a verb moves is not met again.
+
+    Along the way that jobs go, so that what moves on by itself is met later. ``now``: the verb makes jobs ready, so
+    those that are ready come first.
+    """
+    way = (Place.READY, Place.BLOCKED, Place.SCHEDULED) if now else (Place.SCHEDULED, Place.BLOCKED, Place.READY)
+    return [place for place in (*way, Place.RUNNING, *sorted(FINAL)) if place in places]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
-from holdfast.jobs import Batches, Gatekeeper, HotPath, Job, Jobs, Keeper, Promoter
+from holdfast.jobs import Batches, FailureFolder, Gatekeeper, HotPath, Job, Jobs, Keeper, Operator, Promoter
 from holdfast.worker.background import Background
 from holdfast.worker.options import WorkerOptions
 from holdfast.worker.pump import Pump
@@ -17,10 +17,11 @@ _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
 _SETTLE_EVERY_SECONDS = 1.0
 _REPORT_EVERY_SECONDS = 10.0
+_OPERATIONS_EVERY_SECONDS = 2.0
 
 
 class Services:
-    """Promotion, gates, watermarks, cancel requests, batches, reports, housekeeping."""
+    """Promotion, gates, watermarks, cancel requests, batches, operations, failures, reports, housekeeping."""
 
     def __init__(
         self,
@@ -43,6 +44,9 @@ class Services:
         self._gatekeeper = Gatekeeper(database)
         self._gates = asyncio.Event()
         self._keeper = Keeper(database, retention_days=options.retention_days, job_log_days=options.job_log_days)
+        self._failures = FailureFolder(database, retention_days=options.retention_days)
+        self._operator = Operator(database, retention_days=options.retention_days)
+        self._operations = asyncio.Event()
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
         self._batches = Batches(database, Jobs(database))
@@ -56,6 +60,7 @@ class Services:
         """Begin all of them."""
         await self._listener.listen("holdfast_cancel", lambda _payload: self._cancels.set())
         await self._listener.listen("holdfast_gates", lambda _payload: self._gates_changed())
+        await self._listener.listen("holdfast_operations", lambda _payload: self._operations.set())
         await self._listen_for_rings()
         self._hot.on_gates_freed = self._gates_freed
 
@@ -69,6 +74,8 @@ class Services:
         background.every(0.0, self._open_gates, name="gates")
         background.every(0.0, self._look_for_cancels, name="cancel requests")
         background.every(0.0, self._settle_batches, name="batches")
+        background.every(0.0, self._operate, name="operations")
+        background.every(2.0, self.count_failures, name="failures")
         background.every(1.0, self._report, name="report")
         background.every(5.0, self._release_unknown, name="own leases")
         background.every(2.0, self._keep, name="housekeeping")
@@ -161,6 +168,22 @@ class Services:
             pass  # a batch that ended may have been the last of the one around it
         return 0.0
 
+    async def _operate(self) -> float:
+        """A batch of an operation, and the next one at once; where there is none, wait for one two seconds at most."""
+        self._operations.clear()
+        if await self._operator.turn():
+            return 0.0
+        try:
+            async with asyncio.timeout(_OPERATIONS_EVERY_SECONDS):
+                await self._operations.wait()
+        except TimeoutError:
+            pass
+        return 0.0
+
+    async def count_failures(self) -> None:
+        """Count what has failed into its groups."""
+        await self._failures.fold()
+
     async def _report(self) -> None:
         """What runs, when that has changed; and every few seconds that this loop and its pump still turn."""
         running, now = set(self._runners.running), monotonic()
@@ -181,6 +204,8 @@ class Services:
         if now - self._tidied_at > 60:
             self._tidied_at = now
             await self._keeper.tidy()
+            await self._failures.forget()
+            await self._operator.forget()
 
     async def _retain(self) -> None:
         """Apart from the rest: a detach waits for everybody who reads what is detached, be it a dump of hours."""

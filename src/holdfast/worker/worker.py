@@ -301,13 +301,15 @@ class Worker:
         emit("worker.stopped", worker=self.id, completed=self.report.completed, failed=self.report.failed)
 
     async def _last_reports(self) -> None:
-        """What the last jobs said; nothing waits for it when the database does not answer."""
+        """What the last jobs said, and those that failed; nothing waits for it when the database does not answer."""
         if self._reports is None:
             return
         log_capture.stop()
         try:
             async with asyncio.timeout(_LAST_REPORT_SECONDS):
                 await self._reports.flush()
+                if self._services is not None and self.report.failed:
+                    await self._services.count_failures()
         except (*DRIVER_ERRORS, DatabaseUnavailable, TimeoutError) as error:
             log.warning("the last words of jobs could not be written: %s", error)
 

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from holdfast import Holdfast
 from holdfast.access import Openness, Permission
 from holdfast.api import create_api
+from holdfast.api.dashboard import DashboardRoute
 from holdfast.api.frame.application import noun_routers
 from holdfast.api.frame.routing import GuardedRoute, NounRouter
 
@@ -21,8 +22,8 @@ FOR_ANYBODY = {"/session"}
 
 
 def unguarded(routes: list[BaseRoute]) -> list[str]:
-    """Routes that no declaration stands behind."""
-    found = [route for route in routes if not isinstance(route, GuardedRoute)]
+    """Routes that no declaration stands behind; the files of the dashboard are no data of anybody's."""
+    found = [route for route in routes if not isinstance(route, GuardedRoute | DashboardRoute)]
     return sorted(str(getattr(route, "path", route)) for route in found if getattr(route, "path", "") not in PROBES)
 
 

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from holdfast.api import probes
+from holdfast.api.dashboard import DashboardRoute
 from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame, ProjectPage
 from holdfast.api.frame.middleware import Envelope
@@ -49,6 +50,8 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
     for router in noun_routers():
         api.router.routes += [GuardedRoute(declared, PREFIX) for declared in router.routes]
     probes.add_to(api)
+    # Last: every address that is nobody else's is the page's.
+    api.router.routes.append(DashboardRoute())
     api.openapi = describe(api)  # type: ignore[method-assign]  # how FastAPI documents to extend it
     return api
 

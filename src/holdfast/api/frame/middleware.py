@@ -86,4 +86,6 @@ def _stamp(headers: MutableHeaders, request_id: str) -> None:
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
     headers.setdefault("X-Frame-Options", "DENY")
+    # An answer that a browser is made to show runs nothing; the pages have a policy of their own.
+    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     headers.setdefault("Cache-Control", "no-store")

@@ -1,0 +1,118 @@
+// How pages read: cached, kept fresh by the stream, by polling where there is none, and not at all while paused.
+import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import type { Parameters } from "../address";
+import { stream, useStream } from "../live/stream";
+import { currentPreferences, usePreferences } from "../preferences";
+import { act, ask } from "./client";
+import { type Problem, problemOf } from "./problem";
+
+/** With a live stream a look now and then is enough: for what no event tells, and to show that the data is fresh. */
+const LOOK_WHILE_LIVE_MILLISECONDS = 10_000;
+const COALESCE_MILLISECONDS = 400;
+
+export const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      retry: (count, error) => count < 2 && problemOf(error).isTransient,
+      retryDelay: (count) => Math.min(1_000 * 2 ** count, 10_000),
+      staleTime: 1_000,
+      refetchOnWindowFocus: () => !currentPreferences().paused,
+    },
+  },
+});
+
+/** Connect the cache with the stream: what an event names is read again, many events in a row once. */
+export function keepFresh(): () => void {
+  const topics = new Set<string>();
+  let timer: number | undefined;
+  const refresh = () => {
+    timer = undefined;
+    const changed = [...topics];
+    topics.clear();
+    void client.invalidateQueries({
+      predicate: (query) => {
+        const listening = (query.meta?.topics as string[] | undefined) ?? [];
+        return listening.some((topic) => changed.includes(topic));
+      },
+    });
+  };
+  const stopPatches = stream.onPatch((patch) => {
+    if (patch.topic === "stats") client.setQueryData(["stats"], patch.data);
+    topics.add(patch.topic);
+    if (patch.id !== undefined && !patch.topic.includes(":"))
+      topics.add(`${patch.topic.replace(/s$/, "")}:${patch.id}`);
+    timer ??= window.setTimeout(refresh, COALESCE_MILLISECONDS);
+  });
+  const stopResets = stream.onReset(() => void client.invalidateQueries());
+  return () => {
+    stopPatches();
+    stopResets();
+    window.clearTimeout(timer);
+  };
+}
+
+export interface ReadOptions {
+  /** Events of the stream after which to read again: "jobs", "job:42", "operations". */
+  topics?: string[];
+  /** Seconds between looks that are worth it while the stream is live; 0 for what never changes by itself. */
+  every?: number;
+  enabled?: boolean;
+  /** Show what was there while other parameters are read: lists do not flash when the filter changes. */
+  keep?: boolean;
+}
+
+/** GET and keep fresh. `useRead<Job>("/jobs/42", {}, { topics: ["job:42"] })`. */
+export function useRead<T>(path: string, parameters: Parameters = {}, options: ReadOptions = {}) {
+  const { mode } = useStream();
+  const { pollSeconds, paused } = usePreferences();
+  const { topics = [], every, enabled = true, keep = false } = options;
+  const interval = mode === "live" ? (every === undefined ? LOOK_WHILE_LIVE_MILLISECONDS : every * 1000) : undefined;
+  const own = topics.filter((topic) => topic.includes(":")).join(",");
+  useEffect(() => {
+    if (own === "" || !enabled) return undefined;
+    const back = own.split(",").map((topic) => stream.want(topic));
+    return () => {
+      for (const each of back) each();
+    };
+  }, [own, enabled]);
+  return useQuery<T, Problem>({
+    queryKey: keyOf(path, parameters),
+    queryFn: async ({ signal }) => {
+      try {
+        return await ask<T>(path, parameters, signal);
+      } catch (thrown) {
+        if (signal.aborted) throw thrown;
+        throw problemOf(thrown);
+      }
+    },
+    meta: { topics },
+    enabled,
+    refetchInterval: paused || every === 0 ? false : (interval ?? Math.max(pollSeconds, every ?? 0) * 1000),
+    placeholderData: keep ? (previous) => previous : undefined,
+  });
+}
+
+export function keyOf(path: string, parameters: Parameters = {}): QueryKey {
+  return [path, parameters];
+}
+
+/** POST. After it everything that is shown is read again: an act may change more than what it names. */
+export function useAct<Body, Answer = unknown>(path: string | ((body: Body) => string)) {
+  const queries = useQueryClient();
+  return useMutation<Answer, Problem, Body>({
+    mutationFn: async (body) => {
+      try {
+        return await act<Answer>(typeof path === "string" ? path : path(body), body);
+      } catch (thrown) {
+        throw problemOf(thrown);
+      }
+    },
+    onSettled: () => queries.invalidateQueries(),
+  });
+}
+
+/** Read everything on the page again, now. */
+export function lookAgain(): void {
+  void client.invalidateQueries();
+}

@@ -1,0 +1,69 @@
+// The frame of every page: its title, how old it is, its buttons.
+
+import { useIsFetching } from "@tanstack/react-query";
+import { RotateCw } from "lucide-react";
+import { type ReactNode, useEffect } from "react";
+import { lookAgain } from "../api/reading";
+import { text } from "../text";
+import { IconButton } from "./Button";
+import { Go } from "./Link";
+import { Age, useIsStale } from "./Time";
+
+interface PageProps {
+  title: string;
+  /** Beside the title: a state. */
+  badge?: ReactNode;
+  /** Where one comes from: `[["Jobs", "/jobs"]]`. */
+  trail?: [string, string][];
+  about?: ReactNode;
+  /** `dataUpdatedAt` of what the page is about. */
+  at?: number;
+  actions?: ReactNode;
+  children: ReactNode;
+}
+
+const SLOW_MILLISECONDS = 3_000;
+
+export function Page({ title, badge, trail, about, at, actions, children }: PageProps) {
+  useEffect(() => {
+    document.title = `${title} · ${text.shell.product}`;
+  }, [title]);
+  const stale = useIsStale(at ?? 0);
+  return (
+    <>
+      <div className="page-head">
+        {trail && (
+          <nav className="crumb" aria-label={text.shell.mainNavigation}>
+            {trail.map(([name, to]) => (
+              <Go key={to} to={to}>
+                {name}
+              </Go>
+            ))}
+          </nav>
+        )}
+        <h1 className="anywhere">{title}</h1>
+        {badge}
+        <div className="end">
+          {at !== undefined && <Freshness at={at} />}
+          {actions}
+        </div>
+        {about && <p className="about">{about}</p>}
+      </div>
+      <div className="stack loose fresh" data-stale={stale || undefined}>
+        {children}
+      </div>
+    </>
+  );
+}
+
+function Freshness({ at }: { at: number }) {
+  const waiting = useIsFetching({
+    predicate: (query) => Date.now() - (query.state.dataUpdatedAt || Date.now()) > SLOW_MILLISECONDS * 5,
+  });
+  return (
+    <>
+      <Age at={at} slow={waiting > 0 && at !== 0 && Date.now() - at > 15_000} />
+      <IconButton label={text.shell.refresh} icon={RotateCw} onPress={lookAgain} />
+    </>
+  );
+}

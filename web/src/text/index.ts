@@ -1,0 +1,16 @@
+// The catalogue: every word that people read stands in this folder, one file a page. A line here for each.
+import { lists } from "./lists";
+import { overview } from "./overview";
+import { problem } from "./problem";
+import { shell } from "./shell";
+import { signing } from "./signing";
+import { states } from "./states";
+
+export const text = {
+  lists,
+  overview,
+  problem,
+  shell,
+  signing,
+  states,
+};
