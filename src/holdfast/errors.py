@@ -347,6 +347,16 @@ class BackendNotFound(HoldfastError):
     """No session of that process id is in this database; it may have ended."""
 
     code = "backend_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class BackendOutOfReach(HoldfastError):
+    """The session is our own, or the role of this server may not end it."""
+
+    code = "backend_out_of_reach"
+    exit_status = 3
+    http_status = 409
 
 
 class AccessError(HoldfastError):
