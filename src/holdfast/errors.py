@@ -1,7 +1,7 @@
 """The tree of exceptions. Every error carries a stable code, an exit status, an HTTP status and a remedy.
 
 HoldfastError
-├── ConfigurationError      a setting is missing, unknown or contradicts another
+├── ConfigurationError      a setting or an argument is missing, unknown or contradicts another
 ├── DatabaseUnavailable     the server cannot be reached, or is read-only
 ├── StatementTooSlow        a question took longer than a request may wait
 ├── EmbeddedServerError     the embedded server could not be started, adopted or stopped
@@ -39,6 +39,7 @@ HoldfastError
 ├── BackendOutOfReach       the session may not be ended by us
 ├── AccessError
 │   ├── Unauthenticated     no credential, or none that is valid
+│   ├── IssuerUnavailable   the keys of an OIDC issuer cannot be had, so nothing can be said
 │   └── Forbidden           the credential does not permit it
 │       ├── ReadOnly            this server, or its database, changes nothing
 │       └── CrossSite           a page of another site sent it, or the CSRF token is missing
@@ -52,6 +53,7 @@ HoldfastError
 │   ├── KeyReused           the idempotency key belongs to another request
 │   └── TooManyRequests     the rate limit is used up
 ├── TokenNotFound           no token of that id
+├── SessionNotFound         no session of that id
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
@@ -81,10 +83,11 @@ class HoldfastError(Exception):
 
 
 class ConfigurationError(HoldfastError):
-    """A setting is missing, unknown or contradicts another."""
+    """A setting, or an argument of a call, is missing, unknown or contradicts another."""
 
     code = "configuration"
     exit_status = 2
+    http_status = 422
 
 
 class DatabaseUnavailable(HoldfastError):
@@ -374,6 +377,14 @@ class Unauthenticated(AccessError):
     http_status = 401
 
 
+class IssuerUnavailable(AccessError):
+    """The keys of an OIDC issuer cannot be had, so its tokens can be neither accepted nor refused."""
+
+    code = "issuer_unavailable"
+    exit_status = 5
+    http_status = 503
+
+
 class Forbidden(AccessError):
     """The credential does not permit it; the message names the permission."""
 
@@ -466,12 +477,12 @@ class TokenNotFound(HoldfastError):
     http_status = 404
 
 
-class BackendOutOfReach(HoldfastError):
-    """The session is our own, or the role of this server may not end it."""
+class SessionNotFound(HoldfastError):
+    """No session of that id is known, or it has ended."""
 
-    code = "backend_out_of_reach"
+    code = "session_not_found"
     exit_status = 3
-    http_status = 409
+    http_status = 404
 
 
 class LeaseLost(HoldfastError):

@@ -106,6 +106,8 @@ export interface VerdictReason {
   kind: string;
   severity: string;
   subject: { kind: string; id: string | null } | null;
+  /** A statement, the message of an error; null for who may not see it. */
+  detail?: string | null;
   remedy: string | null;
 }
 
@@ -147,26 +149,43 @@ export interface FilterField {
   values?: string[];
 }
 
+export interface Tiles {
+  ready: number;
+  ready_is_exact: boolean;
+  scheduled: number;
+  blocked: number;
+  running: number;
+  oldest_seconds: number | null;
+  completed_5m: number;
+  failed_5m: number;
+  retried_5m: number;
+  queues: number;
+  queues_paused: number;
+  workers: number;
+  slots: number;
+  slots_used: number;
+  log_settled: string;
+  log_behind: string;
+  worst_projection: { name: string; state: string; lag_events: number; lag_seconds: number | null } | null;
+  next_schedule: { name: string; next_at: string } | null;
+}
+
+/** What failed alike in the last minutes. */
+export interface RecentFailure {
+  queue: string;
+  task: string;
+  error: string;
+  count: number;
+  message: string | null;
+  job: string;
+}
+
 export interface Overview {
+  at: string;
   verdict: Verdict;
-  tiles: {
-    ready: number;
-    running: number;
-    scheduled: number;
-    blocked?: number;
-    failed_1h: number;
-    completed_1h?: number;
-    oldest_wait_seconds: number | null;
-    oldest_wait_queue?: string | null;
-    workers: number;
-    slots?: number;
-    slots_used?: number;
-    lag_seconds?: number | null;
-    lag_events?: number | null;
-    next_schedule_at?: string | null;
-    next_schedule?: string | null;
-  };
-  failures: FailureGroup[];
+  /** Null where the database does not answer. */
+  tiles: Tiles | null;
+  failures: RecentFailure[];
   changes: AuditRow[];
 }
 
@@ -190,4 +209,71 @@ export interface History {
   resolution_seconds: number;
   buckets: Bucket[];
   marks: { at: string; kind: string; text: string }[];
+}
+
+export interface Queue {
+  name: string;
+  ready: number;
+  ready_is_exact: boolean;
+  oldest_seconds: number | null;
+  scheduled: number;
+  blocked: number;
+  running: number;
+  paused_at: string | null;
+  pause_reason: string | null;
+  paused_by?: string | null;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  retried: number;
+  lost: number;
+  unfinished_about: number;
+  actions: string[];
+}
+
+export interface Limit {
+  name: string;
+  kind: string;
+  capacity: number;
+  declared: number;
+  per_seconds: number | null;
+  key: string | null;
+  taken: number;
+  waiting: number;
+  actions?: string[];
+}
+
+export interface Task {
+  name: string;
+  queue?: string | null;
+  description?: string | null;
+}
+
+/** One thing that happened to a job. */
+export interface JobEvent {
+  what: string;
+  at: string;
+  attempt?: number | null;
+  worker?: string | null;
+  error?: JobError | null;
+  reason?: string | null;
+  [more: string]: unknown;
+}
+
+/** Why a job does not run: a sentence, what to do, and fields by kind. */
+export interface JobReason {
+  code: string;
+  text: string;
+  remedy: string | null;
+  [more: string]: unknown;
+}
+
+export interface LogLine {
+  at: string;
+  attempt: number;
+  worker: string;
+  level: string;
+  logger: string;
+  message: string;
+  number: number;
 }

@@ -12,5 +12,8 @@ NOUNS = (
     "principals",
     "projections",
     "schedules",
+    "sessions",
+    "settings",
+    "tokens",
     "workers",
 )
