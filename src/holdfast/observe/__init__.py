@@ -16,6 +16,7 @@ from holdfast.observe.history import (
 )
 from holdfast.observe.inspection import Backend, Ending, Horizon, Inspected, Inspection, Setting, Table, Wait
 from holdfast.observe.judging import depth, judge
+from holdfast.observe.pulse import PULSE_TOPICS, Pulse, feel_pulse
 from holdfast.observe.sight import (
     COUNT_UP_TO,
     SILENT_SECONDS,
@@ -43,6 +44,7 @@ from holdfast.observe.workers import HeldJob, WorkerInfo, Workers
 __all__ = [
     "COUNT_UP_TO",
     "PATIENCE",
+    "PULSE_TOPICS",
     "RANGES",
     "SILENT_SECONDS",
     "Backend",
@@ -61,6 +63,7 @@ __all__ = [
     "Noun",
     "Patience",
     "Percentiles",
+    "Pulse",
     "QueueSight",
     "Range",
     "Reason",
@@ -76,6 +79,7 @@ __all__ = [
     "WorkerSight",
     "Workers",
     "depth",
+    "feel_pulse",
     "judge",
     "look",
     "percentiles",

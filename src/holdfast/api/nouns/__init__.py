@@ -14,6 +14,7 @@ NOUNS = (
     "schedules",
     "sessions",
     "settings",
+    "stream",
     "tokens",
     "workers",
 )

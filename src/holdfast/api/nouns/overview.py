@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from holdfast.access import Audit, Permission
+from holdfast.access import Audit, Permission, Principal
 from holdfast.api.frame.answers import Out
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
@@ -123,11 +123,13 @@ async def show_overview(asking: Asking) -> OverviewOut:
     try:
         sight = (await look(asking.database)).of_queues(asking.queues_allowed)
     except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
-        return OverviewOut(at=now(), verdict=verdict_out(asking, _away(error)), tiles=None, failures=[], changes=[])
+        return OverviewOut(
+            at=now(), verdict=verdict_out(asking.who, verdict_of_error(error)), tiles=None, failures=[], changes=[]
+        )
     return OverviewOut(
         at=sight.at,
-        verdict=verdict_out(asking, judge(sight)),
-        tiles=_tiles(asking, sight),
+        verdict=verdict_out(asking.who, judge(sight)),
+        tiles=tiles_of(asking.who, sight),
         failures=[_failure(asking, failure) for failure in sight.failures[:_FAILURES]],
         changes=await _changes(asking),
     )
@@ -137,16 +139,16 @@ async def show_overview(asking: Asking) -> OverviewOut:
 async def show_verdict(asking: Asking) -> VerdictOut:
     """Whether the whole gets on, for alerts. Always 200: what is wrong stands in it, not in the status."""
     try:
-        return verdict_out(asking, judge((await look(asking.database)).of_queues(asking.queues_allowed)))
+        return verdict_out(asking.who, judge((await look(asking.database)).of_queues(asking.queues_allowed)))
     except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
-        return verdict_out(asking, _away(error))
+        return verdict_out(asking.who, verdict_of_error(error))
 
 
-def verdict_out(asking: Asked, verdict: Verdict) -> VerdictOut:
+def verdict_out(who: Principal, verdict: Verdict) -> VerdictOut:
     """The verdict as this principal may see it."""
     return VerdictOut(
         status=verdict.status,
-        reasons=[_reason(reason, detailed=asking.sees_args) for reason in verdict.reasons],
+        reasons=[_reason(reason, detailed=who.may(Permission.JOBS_ARGS)) for reason in verdict.reasons],
     )
 
 
@@ -155,7 +157,8 @@ def _reason(reason: Reason, *, detailed: bool) -> ReasonOut:
     return made if detailed else made.model_copy(update={"detail": None})
 
 
-def _away(error: Exception) -> Verdict:
+def verdict_of_error(error: Exception) -> Verdict:
+    """The verdict where the database answered with an error, or not at all."""
     if isinstance(error, DatabaseUnavailable):
         return unavailable(error.message, error.remedy)
     return unavailable(str(error) or type(error).__name__)
@@ -166,10 +169,11 @@ def _failure(asking: Asked, failure: object) -> FailureOut:
     return made if asking.sees_args else made.model_copy(update={"message": None})
 
 
-def _tiles(asking: Asked, sight: Sight) -> TilesOut:
+def tiles_of(who: Principal, sight: Sight) -> TilesOut:
+    """The figures as this principal may see them."""
     queues, live = sight.queues, sight.live
     worst = max(sight.projected, key=lambda each: (each.lag_seconds or 0.0, each.lag_events or 0), default=None)
-    may_see = asking.may(Permission.PROJECTIONS_READ)
+    may_see = who.may(Permission.PROJECTIONS_READ)
     waits = [queue.oldest_seconds for queue in queues if queue.oldest_seconds is not None]
     return TilesOut(
         ready=sum(queue.ready for queue in queues),
@@ -190,7 +194,7 @@ def _tiles(asking: Asked, sight: Sight) -> TilesOut:
         log_behind=str(max(sight.log.highest - sight.log.settled, 0)),
         worst_projection=ProjectionTile.model_validate(worst) if worst is not None and may_see else None,
         next_schedule=None
-        if sight.next_schedule is None or not asking.may(Permission.SCHEDULES_READ)
+        if sight.next_schedule is None or not who.may(Permission.SCHEDULES_READ)
         else ScheduleTile.model_validate(sight.next_schedule),
     )
 
