@@ -68,7 +68,9 @@ class Hub:
         Raises ``TooManyRequests``.
         """
         mine = sum(listener.who.key == who.key for listener in self._listeners)
-        if len(self._listeners) >= MOST_LISTENERS or mine >= MOST_OF_ONE:
+        # Where nobody is known apart from the others, only the process as a whole is bounded.
+        shared = who.kind in ("local", "public")
+        if len(self._listeners) >= MOST_LISTENERS or (mine >= MOST_OF_ONE and not shared):
             raise TooManyRequests(
                 "too many streams are open", remedy="close some: one for a browser is enough, its tabs share it"
             )
