@@ -1,53 +1,50 @@
 // What the API answers about schedules, the audit and the installation.
 
-export interface Plan {
-  task: string;
-  cron: string | null;
-  every_seconds: number | null;
-  timezone: string;
-  jitter_seconds: number;
-  misfire: string;
-  misfire_limit: number;
-  grace_seconds: number;
-  overlap: string;
-  probe: string | null;
-  queue: string | null;
-  priority: number | null;
-  args: unknown;
-}
-
 export interface Occurrence {
-  schedule: string;
   at: string;
   origin: string;
   state: string;
   because: string | null;
   detail: string | null;
-  job_id: string | null;
+  job: string | null;
   job_state: string | null;
 }
 
 export interface Schedule {
   name: string;
   state: string;
+  task: string;
+  queue: string | null;
   words: string;
-  plan: Plan;
-  edited: Record<string, unknown>;
+  cron: string | null;
+  every_seconds: number | null;
+  timezone: string;
+  misfire: string;
+  overlap: string;
   next_at: string | null;
   due_at: string | null;
   paused_at: string | null;
   pause_reason: string | null;
+  is_edited: boolean;
   last: Occurrence | null;
   actions: string[];
 }
 
 export interface ScheduleDetail extends Schedule {
-  next: string[];
+  priority: number | null;
+  args: unknown;
+  jitter_seconds: number;
+  grace_seconds: number;
+  misfire_limit: number;
+  probe: string | null;
+  edited: string[];
+  upcoming: string[];
   occurrences: Occurrence[];
 }
 
 export interface BackfillPreview {
-  steps: { at: string; job_id: string | null; waiting: boolean; runs: boolean }[];
+  steps: { at: string; job: string | null; runs: boolean }[];
+  runs: number;
 }
 
 export interface AuditEntry {
@@ -71,28 +68,32 @@ export interface AuditEntry {
 export interface Token {
   id: string;
   name: string;
-  role: string;
+  role: string | null;
+  permissions: string[];
   queues: string[] | null;
   created_at: string;
-  created_by: string | null;
+  created_by: string;
   expires_at: string | null;
-  last_used_at: string | null;
-  revoked_at: string | null;
+  used_at: string | null;
+  standing: "good" | "expired" | "revoked";
   actions: string[];
 }
 
-export interface NewToken extends Token {
+export interface NewToken {
+  token: Token;
   /** Shown this once. */
-  token: string;
+  secret: string;
 }
 
 export interface Session {
   id: string;
   name: string;
-  created_at: string;
-  last_seen_at: string | null;
-  expires_at: string;
   client: string | null;
+  agent: string | null;
+  created_at: string;
+  seen_at: string;
+  expires_at: string;
+  is_current: boolean;
   actions: string[];
 }
 
@@ -101,4 +102,9 @@ export interface Setting {
   value: string;
   origin: string;
   description: string;
+}
+
+export interface Settings {
+  settings: Setting[];
+  roles: { name: string; permissions: string[] }[];
 }

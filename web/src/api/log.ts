@@ -10,10 +10,10 @@ export interface RecordedEvent {
   id: string;
   recorded_at: string;
   tags: string[];
-  metadata: Record<string, unknown> | null;
+  metadata: unknown;
   correlation_id: string | null;
   causation_id: string | null;
-  partition: number;
+  trace: unknown;
 }
 
 /** A session, or a prepared transaction, whose open append holds readers back. */
@@ -33,14 +33,16 @@ export interface LogState {
   drawn: string;
   highest: string;
   settled_at: string | null;
-  behind: boolean;
+  is_behind: boolean;
   stalled_by: Holder[];
 }
 
 export interface Stream {
   stream: string;
   version: number;
-  last_at: string | null;
+  position: string;
+  recorded_at: string;
+  type: string;
 }
 
 export interface Projection {
@@ -74,7 +76,7 @@ export interface PartitionLag {
   lag_events: number;
   lag_seconds: number | null;
   parked: number;
-  failing: { position: number | string; error: { type: string; message: string } } | null;
+  failing: { position: number | string; error?: { type: string; message: string } | null } | null;
   moved_at: string | null;
   owner: string | null;
 }
@@ -90,7 +92,15 @@ export interface ParkedStream {
   reason: string | null;
 }
 
+export interface SkippedEvent {
+  stream: string;
+  position: string;
+  skipped_at: string;
+  reason: string;
+}
+
 export interface ProjectionDetail extends Projection {
   partitions: PartitionLag[];
   parked_streams: ParkedStream[];
+  skipped: SkippedEvent[];
 }

@@ -152,13 +152,12 @@ function OneEvent({ event, onClose }: { event: RecordedEvent; onClose: () => voi
           [words.tags, event.tags.length > 0 && event.tags.map((tag) => <Badge key={tag}>{tag}</Badge>)],
           [words.correlation, event.correlation_id],
           [words.causation, event.causation_id],
-          [words.partition, event.partition],
         ]}
       />
       <Panel title={words.data}>
         <Json value={event.data} label={words.data} />
       </Panel>
-      {event.metadata && (
+      {event.metadata !== null && (
         <Panel title={words.metadata}>
           <Json value={event.metadata} label={words.metadata} />
         </Panel>
@@ -184,7 +183,8 @@ const STREAMS: Column<Stream>[] = [
     plain: (row) => row.stream,
   },
   { id: "version", name: words.version, cell: (row) => row.version, plain: (row) => row.version, number: true },
-  { id: "last", name: words.last, cell: (row) => <Time at={row.last_at} />, plain: (row) => row.last_at },
+  { id: "type", name: words.type, cell: (row) => row.type, plain: (row) => row.type },
+  { id: "last", name: words.last, cell: (row) => <Time at={row.recorded_at} />, plain: (row) => row.recorded_at },
 ];
 
 function Streams({ onRead }: { onRead: (at: number) => void }) {

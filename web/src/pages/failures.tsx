@@ -17,9 +17,18 @@ import { ProblemNote } from "../kit/Problem";
 import type { Column } from "../kit/Table";
 import { Time } from "../kit/Time";
 import { text } from "../text";
-import { count } from "../text/format";
+import { atLeast, count } from "../text/format";
+import { BulkDialog } from "./jobs/Bulk";
 
 const words = text.failures;
+
+interface FailureDetail extends FailureGroup {
+  queues: string[];
+  note: string | null;
+  marked_by: string | null;
+  standing: number;
+  standing_is_exact: boolean;
+}
 
 export default function Failures() {
   const [fingerprint] = useAddress("fingerprint");
@@ -76,7 +85,8 @@ function Groups() {
 }
 
 function Group({ fingerprint }: { fingerprint: string }) {
-  const read = useRead<FailureGroup>(`/failures/${encodeURIComponent(fingerprint)}`, {}, { topics: ["stats"] });
+  const [retrying, setRetrying] = useState(false);
+  const read = useRead<FailureDetail>(`/failures/${encodeURIComponent(fingerprint)}`, {}, { topics: ["stats"] });
   const group = read.data;
   const sample = useRead<Job>(`/jobs/${group?.sample_job ?? ""}`, {}, { enabled: Boolean(group?.sample_job) });
   return (
@@ -86,7 +96,7 @@ function Group({ fingerprint }: { fingerprint: string }) {
       badge={group && <StateBadge state={group.state} />}
       about={group?.message}
       at={read.dataUpdatedAt}
-      actions={group && <ActionButtons legal={group.actions ?? []} actions={actionsOf(group)} />}
+      actions={group && <ActionButtons legal={legalFor(group)} actions={actionsOf(group, () => setRetrying(true))} />}
     >
       {read.error && <ProblemNote error={read.error} again={() => void read.refetch()} />}
       {!group && !read.error && <p className="quiet">{text.shell.loading}</p>}
@@ -97,15 +107,19 @@ function Group({ fingerprint }: { fingerprint: string }) {
               <Facts
                 of={[
                   [
-                    words.count,
+                    words.standing,
                     <Go key="jobs" to="/jobs" search={{ filter: filterOf(group) }}>
-                      {count(group.count)}
+                      {atLeast(group.standing, group.standing_is_exact)}
                     </Go>,
                   ],
+                  [words.ever, count(group.count)],
                   [words.task, group.task],
+                  [words.queues, group.queues.join(", ")],
                   [words.frame, group.frame && <code>{group.frame}</code>],
                   [words.first, <Time key="first" at={group.first_at} />],
                   [words.last, <Time key="last" at={group.last_at} />],
+                  [words.note, group.note],
+                  [words.by, group.marked_by],
                 ]}
               />
             </Panel>
@@ -122,11 +136,14 @@ function Group({ fingerprint }: { fingerprint: string }) {
               )}
             </Panel>
           )}
-          <p>
-            <Go to="/jobs" search={{ filter: filterOf(group) }}>
-              {words.jobs}
-            </Go>
-          </p>
+          {retrying && (
+            <BulkDialog
+              verb="retry"
+              filter={filterOf(group)}
+              title={words.retryTitle(group.error_type)}
+              onClose={() => setRetrying(false)}
+            />
+          )}
         </>
       )}
     </Page>
@@ -137,13 +154,33 @@ function filterOf(group: FailureGroup): string {
   return term("failure", group.fingerprint);
 }
 
-function actionsOf(group: FailureGroup): Action[] {
+/** What may be done: retry while some stand failed, and every mark but the one that it has. */
+function legalFor(group: FailureDetail): string[] {
+  const verbs = group.actions ?? [];
+  const marks = ["seen", "resolved", "new"].filter((state) => state !== group.state);
+  return [
+    ...(verbs.includes("retry") && group.standing > 0 ? ["retry"] : []),
+    ...(verbs.includes("mark") ? marks : []),
+  ];
+}
+
+function actionsOf(group: FailureGroup, onRetry: () => void): Action[] {
   const mark = (state: string) => async (answer: { reason: string | null }) => {
     await act(`/failures/${encodeURIComponent(group.fingerprint)}/mark`, { state, note: answer.reason });
     return words.marked(text.states[state] ?? state);
   };
   return [
-    { verb: "retry", label: words.retry, icon: RotateCcw, primary: true, hotkey: "R", run: () => undefined },
+    {
+      verb: "retry",
+      label: words.retry,
+      icon: RotateCcw,
+      primary: true,
+      hotkey: "R",
+      run: () => {
+        onRetry();
+        return undefined;
+      },
+    },
     { verb: "seen", label: words.seen, icon: Eye, run: mark("seen") },
     {
       verb: "resolved",

@@ -5,6 +5,8 @@ import {
   CircleGauge,
   CircleHelp,
   ClipboardList,
+  Cpu,
+  Database,
   Layers,
   ListChecks,
   ListTodo,
@@ -50,6 +52,18 @@ export const pages: PageEntry[] = [
     icon: Presentation,
     key: "p",
     needs: "projections:read",
+  }),
+  page("/workers", "workers", () => import("./workers"), {
+    group: "machine",
+    icon: Cpu,
+    key: "w",
+    needs: "workers:read",
+  }),
+  page("/database", "database", () => import("./database"), {
+    group: "machine",
+    icon: Database,
+    key: "d",
+    needs: "database:read",
   }),
   page("/operations", "operations", () => import("./operations"), {
     group: "control",

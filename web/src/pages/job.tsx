@@ -4,7 +4,7 @@ import { useParams } from "wouter";
 import { pagePath, prefix } from "../address";
 import { act } from "../api/client";
 import { useRead } from "../api/reading";
-import type { Job as JobData, JobEvent, JobReason } from "../api/types";
+import type { WholeJob as JobData, Why as WhyData } from "../api/types";
 import { type Action, ActionButtons } from "../kit/acting";
 import { useGo } from "../kit/address";
 import { StateBadge } from "../kit/Badge";
@@ -33,8 +33,7 @@ export default function Job() {
   const path = `/jobs/${encodeURIComponent(id)}`;
   const topics = [`job:${id}`];
   const read = useRead<JobData>(path, {}, { topics });
-  const history = useRead<{ items: JobEvent[] }>(`${path}/history`, {}, { topics });
-  const why = useRead<{ reasons: JobReason[] }>(`${path}/why`, {}, { topics });
+  const why = useRead<WhyData>(`${path}/why`, {}, { topics });
   const [form, setForm] = useState<Form>(null);
   const { may } = useMe();
   const job = read.data;
@@ -53,21 +52,22 @@ export default function Job() {
         <>
           <div className="columns">
             <div className="stack loose">
-              <Why job={job} reasons={why.data?.reasons} error={why.error} />
+              <Why job={job} why={why.data} error={why.error} />
               <Panel title={say.facts}>
                 <JobFacts job={job} />
               </Panel>
             </div>
             <Panel title={say.timeline}>
-              <Timeline job={job} events={history.data?.items ?? []} />
+              <Timeline job={job} />
             </Panel>
           </div>
-          {may("jobs:args") ? <Payload job={job} /> : <p className="quiet">{say.hidden}</p>}
+          {job.hidden.length > 0 ? <p className="quiet">{say.hidden}</p> : <Payload job={job} />}
           {may("jobs:args") && <Logs path={path} topics={topics} />}
           <Children path={path} />
-          <Panel title={say.raw}>
-            <Json value={{ ...job, history: history.data?.items }} label={say.raw} />
-          </Panel>
+          <details className="panel">
+            <summary>{say.raw}</summary>
+            <Json value={job} label={say.raw} />
+          </details>
         </>
       )}
       {job && form === "edit" && <EditForm job={job} onClose={close} />}
@@ -163,7 +163,7 @@ function JobFacts({ job }: { job: JobData }) {
             {job.queue}
           </Subject>,
         ],
-        [words.columns.attempt, words.attemptOf(job.attempt, job.max_attempts)],
+        [words.columns.attempt, words.attemptOf(job.attempt ?? 0, job.max_attempts)],
         [words.columns.priority, String(job.priority)],
         [words.columns.enqueued, <Time key="enqueued" at={job.enqueued_at} as="moment" />],
         [
@@ -182,10 +182,8 @@ function JobFacts({ job }: { job: JobData }) {
         ],
         [say.progress, job.progress && <JobProgress key="progress" job={job} />],
         [say.unique, job.unique_key && <code key="unique">{job.unique_key}</code>],
-        [say.lane, job.lane],
         [say.batch, job.batch],
         [say.timeout, job.timeout_seconds ? span(job.timeout_seconds) : null],
-        [say.cause, job.cause && <Subject key="cause" kind="job" id={job.cause} />],
         [words.verbs.cancel ?? "", job.cancel_requested && job.state === "running" ? say.cancelRequested : null],
       ]}
     />

@@ -1,5 +1,5 @@
 import { useRead } from "../api/reading";
-import type { Job, Page as PageOf, Queue as QueueData } from "../api/types";
+import type { Job, Page as PageOf, WholeQueue } from "../api/types";
 import { ActionButtons } from "../kit/acting";
 import { useAddress } from "../kit/address";
 import { Charts } from "../kit/History";
@@ -9,9 +9,8 @@ import { Panel } from "../kit/Panel";
 import { ProblemNote } from "../kit/Problem";
 import { Table } from "../kit/Table";
 import { Tile, Tiles } from "../kit/Tiles";
-import { useMe } from "../shell/me";
 import { text } from "../text";
-import { atLeast, count, span } from "../text/format";
+import { atLeast, count, rate, span } from "../text/format";
 import { jobColumns } from "./jobs/columns";
 import { QueueState, queueActions } from "./queues";
 
@@ -19,7 +18,7 @@ const words = text.queues;
 
 export default function Queue() {
   const [name] = useAddress("name");
-  const read = useRead<QueueData>("/queues/show", { name }, { topics: ["stats", "queues"], every: 5 });
+  const read = useRead<WholeQueue>("/queues/show", { name }, { topics: ["stats", "queues"], every: 5 });
   const queue = read.data;
   return (
     <Page
@@ -34,7 +33,7 @@ export default function Queue() {
         <>
           <Figures queue={queue} />
           <Charts queue={name} />
-          <Workers name={name} />
+          <Serving queue={queue} />
           <Some title={words.jobs} filter={term("queue", name)} />
           <Some title={words.failures} filter={`state=failed ${term("queue", name)}`} />
         </>
@@ -43,60 +42,64 @@ export default function Queue() {
   );
 }
 
-function Figures({ queue }: { queue: QueueData }) {
+function Figures({ queue }: { queue: WholeQueue }) {
   const { columns: names } = words;
   const to = (state: string) => ({ to: "/jobs", search: { filter: `state=${state} ${term("queue", queue.name)}` } });
   return (
     <Tiles>
-      <Tile name={names.ready} value={atLeast(queue.ready, queue.ready_is_exact)} {...to("ready")} />
+      <Tile name={names.ready} value={atLeast(queue.ready.count, queue.ready.is_exact)} {...to("ready")} />
       <Tile
         name={names.oldest}
         value={span(queue.oldest_seconds)}
         tone={(queue.oldest_seconds ?? 0) > 60 ? "warn" : undefined}
       />
-      <Tile name={names.running} value={count(queue.running)} {...to("running")} />
-      <Tile name={names.scheduled} value={count(queue.scheduled)} {...to("scheduled")} />
-      <Tile name={names.blocked} value={count(queue.blocked)} {...to("blocked")} />
-      <Tile name={names.completed} value={count(queue.completed)} {...to("completed")} />
-      <Tile name={names.failed} value={count(queue.failed)} {...to("failed")} />
-      <Tile name={names.retried} value={count(queue.retried)} />
+      <Tile name={names.running} value={count(queue.running)} note={words.slots(queue.slots)} {...to("running")} />
+      <Tile
+        name={names.scheduled}
+        value={atLeast(queue.scheduled.count, queue.scheduled.is_exact)}
+        {...to("scheduled")}
+      />
+      <Tile name={names.blocked} value={atLeast(queue.blocked.count, queue.blocked.is_exact)} {...to("blocked")} />
+      <Tile name={names.rate} value={rate(queue.rates.ended_per_second)} />
+      <Tile name={names.drain} value={span(queue.drained_in_seconds)} />
+      <Tile name={names.mean} value={span(queue.run_mean_seconds)} />
+      <Tile name={names.failed} value={count(queue.totals.failed)} {...to("failed")} />
+      <Tile name={names.completed} value={count(queue.totals.completed)} {...to("completed")} />
     </Tiles>
   );
 }
 
-interface WorkerLine {
-  id: string;
-  name?: string | null;
-  host?: string | null;
-  queues: string[];
-  state?: string;
-}
-
-/** Who claims from it. */
-function Workers({ name }: { name: string }) {
-  const { may } = useMe();
-  const read = useRead<PageOf<WorkerLine>>("/workers", { limit: 200 }, { every: 10, enabled: may("workers:read") });
-  if (!read.data) return null;
-  const serving = read.data.items.filter((worker) => worker.queues.length === 0 || worker.queues.includes(name));
+/** Who claims from it, and what for. */
+function Serving({ queue }: { queue: WholeQueue }) {
   return (
-    <Panel title={words.workers}>
-      {serving.length === 0 ? (
-        <p>
-          {words.noWorkers} <code>{words.workersHint(name)}</code>
-        </p>
-      ) : (
+    <div className="columns">
+      <Panel title={words.workers}>
+        {queue.worker_ids.length === 0 ? (
+          <p>
+            {words.noWorkers} <code>{words.workersHint(queue.name)}</code>
+          </p>
+        ) : (
+          <ul className="row">
+            {queue.worker_ids.slice(0, 40).map((id) => (
+              <li key={id}>
+                <Subject kind="worker" id={id} />
+              </li>
+            ))}
+          </ul>
+        )}
+      </Panel>
+      <Panel title={words.tasks}>
         <ul className="row">
-          {serving.slice(0, 24).map((worker) => (
-            <li key={worker.id}>
-              <Subject kind="worker" id={worker.id}>
-                {worker.name || worker.id}
-                {worker.host && ` · ${worker.host}`}
+          {queue.tasks.map((task) => (
+            <li key={task}>
+              <Subject kind="task" id={task}>
+                {task}
               </Subject>
             </li>
           ))}
         </ul>
-      )}
-    </Panel>
+      </Panel>
+    </div>
   );
 }
 

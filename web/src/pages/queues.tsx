@@ -1,9 +1,10 @@
 import { CirclePause, Play } from "lucide-react";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { act } from "../api/client";
 import type { Queue } from "../api/types";
 import { type Action, ActionButtons } from "../kit/acting";
 import { StateBadge } from "../kit/Badge";
+import { Spark } from "../kit/Chart";
 import { Code } from "../kit/Code";
 import { Go, term } from "../kit/Link";
 import { List } from "../kit/List";
@@ -11,7 +12,7 @@ import { Page } from "../kit/Page";
 import { Empty } from "../kit/Panel";
 import type { Column } from "../kit/Table";
 import { text } from "../text";
-import { atLeast, count, span } from "../text/format";
+import { atLeast, count, rate, span } from "../text/format";
 import { Limits } from "./queues/Limits";
 
 const words = text.queues;
@@ -45,11 +46,11 @@ export function queueActions(name: string): Action[] {
 }
 
 export function QueueState({ queue }: { queue: Queue }) {
-  if (!queue.paused_at) return <span className="quiet">{words.open}</span>;
+  if (!queue.paused) return <span className="quiet">{words.open}</span>;
   return (
     <span className="row">
       <StateBadge state="paused" />
-      <span className="small anywhere">{words.pausedBy(queue.paused_by ?? null, queue.pause_reason)}</span>
+      <span className="small anywhere">{words.pausedBy(queue.paused.by, queue.paused.reason)}</span>
     </span>
   );
 }
@@ -59,6 +60,24 @@ function jobsLink(queue: Queue, state: string, amount: string) {
     <Go to="/jobs" search={{ filter: `state=${state} ${term("queue", queue.name)}` }}>
       {amount}
     </Go>
+  );
+}
+
+/** A column of numbers; with a state each is a link to those jobs. */
+function figure(
+  id: keyof typeof names,
+  value: (queue: Queue) => number | null,
+  cell: (queue: Queue) => ReactNode,
+  hidden?: boolean,
+): Column<Queue> {
+  return { id, name: names[id], cell, plain: value, sortBy: value, number: true, hidden };
+}
+
+function counted(id: "ready" | "scheduled" | "blocked"): Column<Queue> {
+  return figure(
+    id,
+    (queue) => queue[id].count,
+    (queue) => jobsLink(queue, id, atLeast(queue[id].count, queue[id].is_exact)),
   );
 }
 
@@ -78,73 +97,60 @@ const COLUMNS: Column<Queue>[] = [
     id: "state",
     name: names.state,
     cell: (queue) => <QueueState queue={queue} />,
-    plain: (queue) => (queue.paused_at ? words.paused : words.open),
+    plain: (queue) => (queue.paused ? words.paused : words.open),
   },
+  counted("ready"),
+  figure(
+    "oldest",
+    (queue) => queue.oldest_seconds,
+    (queue) => <span className="nowrap">{span(queue.oldest_seconds)}</span>,
+  ),
   {
-    id: "ready",
-    name: names.ready,
-    cell: (queue) => jobsLink(queue, "ready", atLeast(queue.ready, queue.ready_is_exact)),
-    plain: (queue) => queue.ready,
-    sortBy: (queue) => queue.ready,
-    number: true,
+    ...figure(
+      "running",
+      (queue) => queue.running,
+      (queue) => (
+        <span className="nowrap">
+          {jobsLink(queue, "running", count(queue.running))}
+          {queue.slots > 0 && <span className="quiet"> / {count(queue.slots)}</span>}
+        </span>
+      ),
+    ),
   },
+  counted("scheduled"),
+  counted("blocked"),
+  figure(
+    "rate",
+    (queue) => queue.rates.ended_per_second,
+    (queue) => <span className="nowrap">{rate(queue.rates.ended_per_second)}</span>,
+  ),
   {
-    id: "oldest",
-    name: names.oldest,
-    cell: (queue) => <span className="nowrap">{span(queue.oldest_seconds)}</span>,
-    plain: (queue) => queue.oldest_seconds,
-    sortBy: (queue) => queue.oldest_seconds,
-    number: true,
+    id: "throughput",
+    name: names.throughput,
+    cell: (queue) => <Spark values={queue.buckets} label={words.sparkOf(queue.buckets.reduce((a, b) => a + b, 0))} />,
   },
-  {
-    id: "running",
-    name: names.running,
-    cell: (queue) => jobsLink(queue, "running", count(queue.running)),
-    plain: (queue) => queue.running,
-    sortBy: (queue) => queue.running,
-    number: true,
-  },
-  {
-    id: "scheduled",
-    name: names.scheduled,
-    cell: (queue) => jobsLink(queue, "scheduled", count(queue.scheduled)),
-    plain: (queue) => queue.scheduled,
-    sortBy: (queue) => queue.scheduled,
-    number: true,
-  },
-  {
-    id: "blocked",
-    name: names.blocked,
-    cell: (queue) => jobsLink(queue, "blocked", count(queue.blocked)),
-    plain: (queue) => queue.blocked,
-    sortBy: (queue) => queue.blocked,
-    number: true,
-  },
-  {
-    id: "completed",
-    name: names.completed,
-    cell: (queue) => count(queue.completed),
-    plain: (queue) => queue.completed,
-    sortBy: (queue) => queue.completed,
-    number: true,
-  },
-  {
-    id: "failed",
-    name: names.failed,
-    cell: (queue) => jobsLink(queue, "failed", count(queue.failed)),
-    plain: (queue) => queue.failed,
-    sortBy: (queue) => queue.failed,
-    number: true,
-  },
-  {
-    id: "retried",
-    name: names.retried,
-    cell: (queue) => count(queue.retried),
-    plain: (queue) => queue.retried,
-    sortBy: (queue) => queue.retried,
-    number: true,
-    hidden: true,
-  },
+  figure(
+    "drain",
+    (queue) => queue.drained_in_seconds,
+    (queue) => <span className="nowrap">{span(queue.drained_in_seconds)}</span>,
+  ),
+  figure(
+    "failed",
+    (queue) => queue.totals.failed,
+    (queue) => jobsLink(queue, "failed", count(queue.totals.failed)),
+  ),
+  figure(
+    "completed",
+    (queue) => queue.totals.completed,
+    (queue) => count(queue.totals.completed),
+    true,
+  ),
+  figure(
+    "retried",
+    (queue) => queue.totals.retried,
+    (queue) => count(queue.totals.retried),
+    true,
+  ),
   {
     id: "actions",
     name: text.shell.more,

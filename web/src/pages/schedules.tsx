@@ -44,7 +44,7 @@ const COLUMNS: Column<Schedule>[] = [
     cell: (row) => (
       <>
         {row.words}
-        {Object.keys(row.edited).length > 0 && <span className="quiet"> · {words.edited}</span>}
+        {row.is_edited && <span className="quiet"> · {words.edited}</span>}
       </>
     ),
     plain: (row) => row.words,
@@ -52,11 +52,11 @@ const COLUMNS: Column<Schedule>[] = [
   {
     id: "cron",
     name: words.cron,
-    cell: (row) => <code>{row.plan.cron}</code>,
-    plain: (row) => row.plan.cron,
+    cell: (row) => <code>{row.cron}</code>,
+    plain: (row) => row.cron,
     hidden: true,
   },
-  { id: "zone", name: words.zone, cell: (row) => row.plan.timezone, plain: (row) => row.plan.timezone, hidden: true },
+  { id: "zone", name: words.zone, cell: (row) => row.timezone, plain: (row) => row.timezone, hidden: true },
   {
     id: "next",
     name: words.next,
@@ -70,7 +70,7 @@ const COLUMNS: Column<Schedule>[] = [
     cell: (row) => (row.last ? <Became occurrence={row.last} short /> : <span className="quiet">–</span>),
     plain: (row) => row.last?.state,
   },
-  { id: "task", name: words.task, cell: (row) => row.plan.task, plain: (row) => row.plan.task },
+  { id: "task", name: words.task, cell: (row) => row.task, plain: (row) => row.task },
   {
     id: "state",
     name: words.state,
@@ -115,17 +115,17 @@ function ScheduleState({ row }: { row: Schedule }) {
   );
 }
 
+function outcomeOf(occurrence: Occurrence): string {
+  return words.outcomes[occurrence.because ?? occurrence.state] ?? occurrence.because ?? occurrence.state;
+}
+
 /** What became of a due moment: its job and how that stands, or that there is none. */
 function Became({ occurrence, short = false }: { occurrence: Occurrence; short?: boolean }) {
-  const { job_id: job, job_state: state } = occurrence;
+  const { job, job_state: state } = occurrence;
   return (
     <span className="row">
       {short && <Time at={occurrence.at} />}
-      {job && state ? (
-        <StateBadge state={state} />
-      ) : (
-        <Badge>{words.outcomes[occurrence.state] ?? occurrence.state}</Badge>
-      )}
+      {job && state ? <StateBadge state={state} /> : <Badge>{outcomeOf(occurrence)}</Badge>}
       {job && !short && <Go to={`/jobs/${job}`}>{job}</Go>}
     </span>
   );
@@ -154,9 +154,9 @@ function OneSchedule({ name }: { name: string }) {
           <div className="columns">
             <Planned schedule={schedule} />
             <Panel title={words.nextTitle}>
-              {schedule.next.length === 0 && <p className="quiet">{words.nextNone}</p>}
+              {schedule.upcoming.length === 0 && <p className="quiet">{words.nextNone}</p>}
               <ol className="stack">
-                {schedule.next.map((at) => (
+                {schedule.upcoming.map((at) => (
                   <li key={at}>
                     <Time at={at} as="moment" />{" "}
                     <span className="quiet">
@@ -189,31 +189,30 @@ function OneSchedule({ name }: { name: string }) {
 const OCCURRENCES: Column<Occurrence>[] = [
   { id: "at", name: words.moment, cell: (row) => <Time at={row.at} as="moment" /> },
   { id: "became", name: words.became, cell: (row) => <Became occurrence={row} /> },
-  { id: "why", name: words.why, cell: (row) => [row.because, row.detail].filter(Boolean).join(": ") },
-  { id: "origin", name: words.origin, cell: (row) => row.origin },
+  { id: "why", name: words.why, cell: (row) => row.detail },
+  { id: "origin", name: words.origin, cell: (row) => words.origins[row.origin] ?? row.origin },
 ];
 
 function Planned({ schedule }: { schedule: ScheduleDetail }) {
-  const { plan } = schedule;
   return (
     <Panel title={words.details}>
       <Facts
         of={[
-          [words.cron, plan.cron && <code>{plan.cron}</code>],
-          [words.every, plan.every_seconds && span(plan.every_seconds)],
-          [words.zone, plan.timezone],
-          [words.task, plan.task],
-          [words.queue, plan.queue],
-          [words.priority, plan.priority],
-          [words.jitter, plan.jitter_seconds > 0 ? span(plan.jitter_seconds) : null],
-          [words.misfire, words.misfires[plan.misfire] ?? plan.misfire],
-          [words.grace, span(plan.grace_seconds)],
-          [words.overlap, words.overlaps[plan.overlap] ?? plan.overlap],
-          [words.probe, plan.probe],
+          [words.cron, schedule.cron && <code>{schedule.cron}</code>],
+          [words.every, schedule.every_seconds && span(schedule.every_seconds)],
+          [words.zone, schedule.timezone],
+          [words.task, schedule.task],
+          [words.queue, schedule.queue],
+          [words.priority, schedule.priority],
+          [words.jitter, schedule.jitter_seconds > 0 ? span(schedule.jitter_seconds) : null],
+          [words.misfire, words.misfires[schedule.misfire] ?? schedule.misfire],
+          [words.grace, span(schedule.grace_seconds)],
+          [words.overlap, words.overlaps[schedule.overlap] ?? schedule.overlap],
+          [words.probe, schedule.probe],
           [words.pausedAt, schedule.paused_at && <Time at={schedule.paused_at} />],
         ]}
       />
-      {Object.keys((plan.args ?? {}) as object).length > 0 && <Json value={plan.args} label={words.args} />}
+      {Object.keys((schedule.args ?? {}) as object).length > 0 && <Json value={schedule.args} label={words.args} />}
     </Panel>
   );
 }
@@ -229,7 +228,7 @@ function actionsOf(schedule: Schedule, onBackfill: () => void): Action[] {
       confirm: { title: words.triggerTitle(name), body: <p>{words.triggerBody}</p>, verb: words.trigger },
       run: async ({ reason }) => {
         const made = await act<Occurrence>("/schedules/trigger", { name, reason });
-        return words.triggered(words.outcomes[made.state] ?? made.state);
+        return words.triggered(outcomeOf(made));
       },
     },
     {

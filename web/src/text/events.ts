@@ -20,7 +20,6 @@ export const events = {
   schemaVersion: "Schema version",
   correlation: "Correlation",
   causation: "Caused by",
-  partition: "Partition",
   last: "Last event",
   prefix: "Streams that begin with",
   filterStream: "Stream",

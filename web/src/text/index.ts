@@ -1,6 +1,7 @@
 // The catalogue: every word that people read stands in this folder, one file a page. A line here for each.
 import { admin } from "./admin";
 import { audit } from "./audit";
+import { database } from "./database";
 import { events } from "./events";
 import { failures } from "./failures";
 import { jobs } from "./jobs";
@@ -14,10 +15,12 @@ import { schedules } from "./schedules";
 import { shell } from "./shell";
 import { signing } from "./signing";
 import { states } from "./states";
+import { workers } from "./workers";
 
 export const text = {
   admin,
   audit,
+  database,
   events,
   failures,
   jobs,
@@ -31,4 +34,5 @@ export const text = {
   shell,
   signing,
   states,
+  workers,
 };

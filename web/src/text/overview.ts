@@ -40,7 +40,7 @@ export const overview = {
   p95: "95 %",
   p99: "99 %",
   range: "Time shown",
-  ranges: { "1h": "1 h", "24h": "24 h", "7d": "7 d" } as Record<string, string>,
+  ranges: { "1h": "1 h", "24h": "24 h", "7d": "7 d", "90d": "90 d" } as Record<string, string>,
   noHistory: "No figures yet: they are written once a minute while a worker runs.",
   failures: "Failed in the last minutes",
   noFailures: "Nothing has failed in the last five minutes.",

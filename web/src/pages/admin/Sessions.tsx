@@ -2,6 +2,7 @@
 import { act } from "../../api/client";
 import type { Session } from "../../api/control";
 import { type Action, ActionButtons } from "../../kit/acting";
+import { Badge } from "../../kit/Badge";
 import { List } from "../../kit/List";
 import { Empty } from "../../kit/Panel";
 import type { Column } from "../../kit/Table";
@@ -11,11 +12,25 @@ import { text } from "../../text";
 const words = text.admin;
 
 const COLUMNS: Column<Session>[] = [
-  { id: "who", name: words.who, cell: (row) => row.name, plain: (row) => row.name },
-  { id: "seen", name: words.seen, cell: (row) => <Time at={row.last_seen_at} />, plain: (row) => row.last_seen_at },
+  {
+    id: "who",
+    name: words.who,
+    cell: (row) => (
+      <>
+        {row.name} {row.is_current && <Badge tone="info">{words.current}</Badge>}
+      </>
+    ),
+    plain: (row) => row.name,
+  },
+  { id: "seen", name: words.seen, cell: (row) => <Time at={row.seen_at} />, plain: (row) => row.seen_at },
   { id: "created", name: words.created, cell: (row) => <Time at={row.created_at} />, plain: (row) => row.created_at },
   { id: "expires", name: words.expires, cell: (row) => <Time at={row.expires_at} />, plain: (row) => row.expires_at },
-  { id: "from", name: words.from, cell: (row) => row.client, plain: (row) => row.client },
+  {
+    id: "from",
+    name: words.from,
+    cell: (row) => <span className="clip">{[row.client, row.agent].filter(Boolean).join(" · ")}</span>,
+    plain: (row) => row.client,
+  },
   {
     id: "actions",
     name: "",

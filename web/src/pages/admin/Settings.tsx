@@ -1,7 +1,6 @@
 // Settings as the API process has read them, and those of them that say what is kept how long.
-import type { Setting } from "../../api/control";
+import type { Settings as Answer, Setting } from "../../api/control";
 import { useRead } from "../../api/reading";
-import type { Page } from "../../api/types";
 import { Panel } from "../../kit/Panel";
 import { ProblemNote } from "../../kit/Problem";
 import { type Column, Table } from "../../kit/Table";
@@ -45,14 +44,14 @@ interface ShownProps {
 }
 
 function Shown({ title, about, columns, keep }: ShownProps) {
-  const read = useRead<Page<Setting>>("/settings", {}, { every: 60 });
+  const read = useRead<Answer>("/settings", {}, { every: 60 });
   return (
     <>
       <p className="about">{about}</p>
       {read.error && <ProblemNote error={read.error} again={() => void read.refetch()} />}
       {read.data && (
         <Panel title={title} flush>
-          <Table label={title} columns={columns} rows={read.data.items.filter(keep)} rowId={(row) => row.name} />
+          <Table label={title} columns={columns} rows={read.data.settings.filter(keep)} rowId={(row) => row.name} />
         </Panel>
       )}
     </>

@@ -4,9 +4,8 @@ import { type FormEvent, useId, useState } from "react";
 import { act } from "../../api/client";
 import type { NewToken, Token } from "../../api/control";
 import { lookAgain } from "../../api/reading";
-import { serverNow } from "../../clock";
 import { type Action, ActionButtons } from "../../kit/acting";
-import { Badge, type Tone } from "../../kit/Badge";
+import { Badge } from "../../kit/Badge";
 import { Button } from "../../kit/Button";
 import { Code } from "../../kit/Code";
 import { Dialog } from "../../kit/Dialog";
@@ -22,15 +21,20 @@ const ROLES = ["viewer", "operator", "admin", "producer", "metrics"];
 
 const COLUMNS: Column<Token>[] = [
   { id: "name", name: words.name, cell: (row) => row.name, plain: (row) => row.name },
-  { id: "role", name: words.role, cell: (row) => row.role, plain: (row) => row.role },
+  {
+    id: "role",
+    name: words.role,
+    cell: (row) => row.role ?? row.permissions.join(", "),
+    plain: (row) => row.role ?? row.permissions.join(" "),
+  },
   {
     id: "queues",
     name: words.queues,
     cell: (row) => row.queues?.join(", ") ?? <span className="quiet">{words.allQueues}</span>,
     plain: (row) => row.queues?.join(","),
   },
-  { id: "state", name: words.state, cell: (row) => <TokenState of={row} />, plain: (row) => stateOf(row) },
-  { id: "used", name: words.used, cell: (row) => <Time at={row.last_used_at} />, plain: (row) => row.last_used_at },
+  { id: "state", name: words.state, cell: (row) => <Standing of={row} />, plain: (row) => row.standing },
+  { id: "used", name: words.used, cell: (row) => <Time at={row.used_at} />, plain: (row) => row.used_at },
   {
     id: "expires",
     name: words.expires,
@@ -85,7 +89,7 @@ export function Tokens() {
         <Dialog title={words.madeTitle} onClose={() => setMade(null)}>
           <p>{words.madeWhy}</p>
           <Code label={words.madeTitle} wrap>
-            {made.token}
+            {made.secret}
           </Code>
           <div className="foot">
             <Button kind="primary" onPress={() => setMade(null)}>
@@ -98,18 +102,10 @@ export function Tokens() {
   );
 }
 
-function stateOf(row: Token): "active" | "revoked" | "expired" {
-  if (row.revoked_at) return "revoked";
-  return row.expires_at && Date.parse(row.expires_at) < serverNow() ? "expired" : "active";
-}
-
-const TONES: Record<ReturnType<typeof stateOf>, Tone> = { active: "good", revoked: "quiet", expired: "quiet" };
-
-function TokenState({ of }: { of: Token }) {
-  const state = stateOf(of);
+function Standing({ of }: { of: Token }) {
   return (
-    <Badge tone={TONES[state]} icon={KeyRound}>
-      {words[state]}
+    <Badge tone={of.standing === "good" ? "good" : "quiet"} icon={KeyRound}>
+      {words.standings[of.standing]}
     </Badge>
   );
 }
@@ -145,13 +141,13 @@ function MakeToken({ onClose, onMade }: { onClose: () => void; onMade: (token: N
       .map((queue) => queue.trim())
       .filter((queue) => queue !== "");
     try {
-      const expires_in_seconds = days === "" ? null : Number(days) * 86_400;
+      const expires_in_days = days === "" ? null : Number(days);
       onMade(
         await act<NewToken>("/tokens", {
           name: name.trim(),
           role,
           queues: only.length > 0 ? only : null,
-          expires_in_seconds,
+          expires_in_days,
         }),
       );
     } catch (thrown) {

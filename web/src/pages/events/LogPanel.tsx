@@ -24,7 +24,7 @@ export function LogPanel({ log }: { log: LogState }) {
           [words.settledAt, log.settled_at && <Time at={log.settled_at} />],
         ]}
       />
-      {log.behind && <p className="bad">{words.behind}</p>}
+      {log.is_behind && <p className="bad">{words.behind}</p>}
       {holders.length > 0 && (
         <div className="stack">
           <p>{words.stalledWhy}</p>

@@ -98,7 +98,7 @@ interface Options {
   priority?: number;
 }
 
-function BulkDialog({ verb, filter, title, onClose }: BulkProps) {
+export function BulkDialog({ verb, filter, title, onClose }: BulkProps) {
   const [options, setOptions] = useState<Options | null>(verb === "reschedule" || verb === "priority" ? null : {});
   const [preview, setPreview] = useState<OperationPreview | null>(null);
   const [started, setStarted] = useState<Operation | null>(null);
@@ -280,9 +280,9 @@ function Sample({ preview }: { preview: OperationPreview }) {
         <h3>{say.groups}</h3>
         <ul>
           {preview.groups.slice(0, 8).map((group) => (
-            <li key={group.task + (group.queue ?? "") + (group.state ?? "")} className="row wide">
+            <li key={group.task + group.state + group.error_type} className="row wide">
               <span className="anywhere">
-                {group.task} {group.state && <StateBadge state={group.state} />}
+                {group.task} <StateBadge state={group.state} /> {group.error_type}
               </span>
               <span className="number">{count(group.count)}</span>
             </li>
@@ -314,10 +314,11 @@ function Started({ operation, onClose }: { operation: Operation; onClose: () => 
         {now.state === "running" && say.running}
       </p>
       <Meter value={now.moved + now.skipped + now.failed} max={now.planned} label={say.progress}>
-        {count(now.moved)} / {count(now.planned)}
+        {count(now.moved)} / {atLeast(now.planned, now.planned_is_exact)}
       </Meter>
       <p className="quiet small">
         {count(now.moved)} {say.moved} · {count(now.skipped)} {say.skipped} · {count(now.failed)} {say.failed}
+        {now.trouble && ` (${now.trouble})`}
         {now.eta_seconds !== null && now.state === "running" && ` · ${say.left(roughly(now.eta_seconds))}`}
       </p>
       <div className="foot">

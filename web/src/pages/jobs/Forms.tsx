@@ -56,7 +56,8 @@ function Form({ title, submit, onClose, onSubmit, children, isReady }: FormProps
 
 function parsed(json: string): { value: unknown } | null {
   try {
-    return { value: JSON.parse(json.trim() === "" ? "{}" : json) };
+    const value: unknown = JSON.parse(json.trim() === "" ? "{}" : json);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? { value } : null;
   } catch {
     return null;
   }
@@ -103,21 +104,23 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
   const [queue, setQueue] = useState(like?.queue ?? "");
   const [priority, setPriority] = useState(like ? String(like.priority) : "");
   const [runIn, setRunIn] = useState("");
-  const [lane, setLane] = useState(like?.lane ?? "");
+  const [lane, setLane] = useState("");
+  const [unique, setUnique] = useState("");
   const tasks = useRead<Page<Task>>("/tasks", {}, { every: 0 });
   const go = useGo();
   const id = useId();
   const value = parsed(args);
   const enqueue = async () => {
-    const made = await act<Job>("/jobs", {
+    const made = await act<{ id: string; existing: boolean }>("/jobs", {
       task,
       args: value?.value,
       ...(queue && { queue }),
       ...(priority !== "" && { priority: Number(priority) }),
       ...(runIn && { run_in: runIn }),
       ...(lane && { lane }),
+      ...(unique && { unique }),
     });
-    notify(words.done(made.id));
+    notify(made.existing ? words.existing(made.id) : words.done(made.id));
     go(`/jobs/${made.id}`);
   };
   const field = (name: string, label: string, current: string, set: (value: string) => void) => (
@@ -161,6 +164,7 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
       {field("run-in", words.runIn, runIn, setRunIn)}
       {field("priority", words.priority, priority, setPriority)}
       {field("lane", words.lane, lane, setLane)}
+      {field("unique", words.unique, unique, setUnique)}
     </Form>
   );
 }
@@ -178,7 +182,7 @@ export function EditForm({ job, onClose }: { job: Job; onClose: () => void }) {
       onClose={onClose}
       isReady={value !== null}
       onSubmit={async () => {
-        await act(`/jobs/${job.id}/edit`, { args: value?.value, reason: reason.trim() || null });
+        await act(`/jobs/${job.id}/edit`, { args: value?.value, replace: true, reason: reason.trim() || null });
         notify(`${text.jobs.job(job.id)}: ${text.jobs.did.edit}`);
       }}
     >

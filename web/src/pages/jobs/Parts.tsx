@@ -1,6 +1,8 @@
+import { useState } from "react";
 import { useRead } from "../../api/reading";
-import type { Job, LogLine, Page } from "../../api/types";
+import type { Job, LogPage, Page } from "../../api/types";
 import { Badge, type Tone } from "../../kit/Badge";
+import { Button } from "../../kit/Button";
 import { CopyButton } from "../../kit/Code";
 import { Panel } from "../../kit/Panel";
 import { ProblemNote } from "../../kit/Problem";
@@ -16,8 +18,10 @@ const LEVELS: Record<string, Tone> = { warning: "warn", error: "bad", critical: 
 
 /** What the handler has logged, all attempts. */
 export function Logs({ path, topics }: { path: string; topics: string[] }) {
-  const read = useRead<Page<LogLine>>(`${path}/logs`, { limit: MOST_LINES }, { topics });
+  const [cursor, setCursor] = useState("");
+  const read = useRead<LogPage>(`${path}/logs`, { limit: MOST_LINES, cursor }, { topics, keep: true });
   const { zone } = usePreferences();
+  const next = read.data?.next;
   const lines = read.data?.items ?? [];
   const whole = lines.map((line) => `${line.at} ${line.level} ${line.message}`).join("\n");
   return (
@@ -27,8 +31,9 @@ export function Logs({ path, topics }: { path: string; topics: string[] }) {
       {lines.length > 0 && (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard
         <ol className="log" tabIndex={0} aria-label={say.logs}>
-          {lines.map((line) => (
-            <li key={`${line.attempt}-${line.at}-${line.number}`}>
+          {lines.map((line, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: lines are only added at the end
+            <li key={`${line.at} ${index}`}>
               <time dateTime={line.at}>{moment(line.at, zone, false)}</time>
               <Badge tone={LEVELS[line.level]}>{line.level}</Badge>
               <span className="quiet">{say.attempt(line.attempt)}</span>
@@ -37,6 +42,10 @@ export function Logs({ path, topics }: { path: string; topics: string[] }) {
           ))}
         </ol>
       )}
+      <div className="row">
+        {cursor !== "" && <Button onPress={() => setCursor("")}>{say.firstLines}</Button>}
+        {next && <Button onPress={() => setCursor(next)}>{say.laterLines}</Button>}
+      </div>
     </Panel>
   );
 }

@@ -1,145 +1,126 @@
-import { CircleCheck, CirclePlus, CircleX, Clock, type LucideIcon, Pencil, Play, Server, Unplug } from "lucide-react";
-import type { ReactNode } from "react";
-import type { Job, JobEvent } from "../../api/types";
+import {
+  CalendarClock,
+  CircleCheck,
+  CirclePlus,
+  CircleStop,
+  CircleX,
+  type LucideIcon,
+  Pencil,
+  Play,
+  Server,
+  Unplug,
+} from "lucide-react";
+import type { JobMoment, WholeJob } from "../../api/types";
 import { lookOf, type Tone } from "../../kit/Badge";
 import { Code, Json } from "../../kit/Code";
-import { Subject } from "../../kit/Link";
+import { Outside, Subject } from "../../kit/Link";
 import { Duration, Time } from "../../kit/Time";
-import { useMe } from "../../shell/me";
 import { text } from "../../text";
 import { span } from "../../text/format";
 
 const say = text.jobs.page;
 
-interface Entry {
-  key: string;
-  at: string;
-  icon: LucideIcon;
-  tone: Tone;
-  title: ReactNode;
-  body?: ReactNode;
-}
-
 const LOOKS: Record<string, { icon: LucideIcon; tone: Tone }> = {
-  failed: { icon: CircleX, tone: "bad" },
+  enqueued: { icon: CirclePlus, tone: "quiet" },
+  attempt: { icon: Play, tone: "info" },
   lost: { icon: Unplug, tone: "bad" },
   edited: { icon: Pencil, tone: "info" },
   linked: { icon: Server, tone: "info" },
+  asked: { icon: CircleStop, tone: "warn" },
+  due: { icon: CalendarClock, tone: "plan" },
+  completed: { icon: CircleCheck, tone: "good" },
+  failed: { icon: CircleX, tone: "bad" },
 };
 
-/** What happened to a job: enqueued, each attempt with how it went, edits, its end. */
-export function Timeline({ job, events }: { job: Job; events: JobEvent[] }) {
-  const { may } = useMe();
-  const entries = entriesOf(job, events, may("jobs:args"));
+/** What happened to a job: enqueued, each attempt with how it went, edits, its end; what is due comes last. */
+export function Timeline({ job }: { job: WholeJob }) {
   return (
     <ol className="timeline">
-      {entries.map((entry) => (
-        <li key={entry.key}>
-          <span className="dot" data-tone={entry.tone}>
-            <entry.icon size={12} strokeWidth={2.5} aria-hidden />
-          </span>
-          <div className="stack tight">
-            <p className="row wide">
-              <span>{entry.title}</span>
-              <span className="quiet small">
-                <Time at={entry.at} as="moment" />
-              </span>
-            </p>
-            {entry.body}
-          </div>
-        </li>
+      {job.timeline.map((moment, index) => (
+        <Moment
+          key={`${moment.what} ${moment.at} ${moment.attempt ?? ""} ${moment.worker ?? ""}`}
+          moment={moment}
+          isLast={index === job.timeline.length - 1}
+        />
       ))}
     </ol>
   );
 }
 
-function entriesOf(job: Job, events: JobEvent[], seesArgs: boolean): Entry[] {
-  const entries: Entry[] = [
-    { key: "enqueued", at: job.enqueued_at, icon: CirclePlus, tone: "quiet", title: say.events.enqueued },
-    ...events.map((event, index) => entryOf(event, index, seesArgs)),
-  ];
-  if (job.state === "scheduled" && job.due_at) {
-    entries.push({ key: "due", at: job.due_at, icon: Clock, tone: "plan", title: say.events.due });
+function lookAt(moment: JobMoment): { icon: LucideIcon; tone: Tone } {
+  if (moment.what === "attempt" && moment.outcome && moment.outcome !== "running") {
+    return LOOKS[moment.outcome] ?? lookOf(moment.outcome);
   }
-  const last = events.findLast((event) => event.what === "failed");
-  // The attempt that failed last is the end of a failed job: it is shown once, with its traceback.
-  const isToldAlready = job.state === "failed" && last?.at === job.finished_at;
-  if (job.started_at && !isToldAlready) {
-    entries.push({
-      key: "started",
-      at: job.started_at,
-      icon: Play,
-      tone: "info",
-      title: (
-        <>
-          {say.attempt(job.attempt)}: {say.events.started}
-          {job.worker && (
-            <>
-              {" "}
-              <Subject kind="worker" id={job.worker}>
-                {say.on(job.worker)}
-              </Subject>
-            </>
-          )}
-        </>
-      ),
-      body: job.state === "running" ? <Duration since={job.started_at} /> : undefined,
-    });
-  }
-  if (job.finished_at && !isToldAlready) {
-    const { tone } = lookOf(job.state);
-    entries.push({
-      key: "finished",
-      at: job.finished_at,
-      icon: job.state === "completed" ? CircleCheck : CircleX,
-      tone,
-      title: (
-        <>
-          {say.events[job.state] ?? job.state}
-          {job.started_at && ` ${say.after(span((Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000))}`}
-        </>
-      ),
-      body: job.error && <ErrorDetail error={job.error} isOpen />,
-    });
-  }
-  return entries.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  return LOOKS[moment.what] ?? lookOf(moment.what);
 }
 
-function entryOf(event: JobEvent, index: number, seesArgs: boolean): Entry {
-  const look = LOOKS[event.what] ?? lookOf(event.what);
-  return {
-    key: `${event.what}-${event.at}-${index}`,
-    at: event.at,
-    icon: look.icon,
-    tone: look.tone,
-    title: (
-      <>
-        {event.attempt ? `${say.attempt(event.attempt)}: ` : ""}
-        {say.events[event.what] ?? event.what}
-        {event.worker && (
-          <>
-            {" "}
-            <Subject kind="worker" id={event.worker}>
-              {say.on(event.worker)}
-            </Subject>
-          </>
+function Moment({ moment, isLast }: { moment: JobMoment; isLast: boolean }) {
+  const { icon: Icon, tone } = lookAt(moment);
+  return (
+    <li>
+      <span className="dot" data-tone={tone}>
+        <Icon size={12} strokeWidth={2.5} aria-hidden />
+      </span>
+      <div className="stack tight">
+        <p className="row wide">
+          <span>
+            <Title moment={moment} />
+          </span>
+          <span className="quiet small">
+            <Time at={moment.at} as="moment" />
+          </span>
+        </p>
+        {moment.reason && <p className="anywhere">{moment.reason}</p>}
+        {moment.error && <ErrorDetail error={moment.error} isOpen={isLast} />}
+        {moment.engine && (
+          <p className="anywhere">
+            {moment.engine} <code>{moment.external_id}</code>{" "}
+            {moment.log_url && <Outside href={moment.log_url}>{say.logs}</Outside>}
+          </p>
         )}
-      </>
-    ),
-    body: (
-      <>
-        {event.reason && <p className="anywhere">{event.reason}</p>}
-        {event.error && <ErrorDetail error={event.error} />}
-        {event.what === "edited" && seesArgs && event.args !== null && event.args !== undefined && (
-          <Json value={event.args} label={say.args} />
+        {moment.what === "edited" && moment.args !== null && (
+          <details>
+            <summary>{say.before}</summary>
+            <Json value={moment.args} label={say.before} />
+          </details>
         )}
-      </>
-    ),
-  };
+      </div>
+    </li>
+  );
+}
+
+function Title({ moment }: { moment: JobMoment }) {
+  const word =
+    moment.what === "attempt" && moment.outcome
+      ? (say.events[moment.outcome] ?? moment.outcome)
+      : (say.events[moment.what] ?? moment.what);
+  const took = moment.ended_at ? (Date.parse(moment.ended_at) - Date.parse(moment.at)) / 1000 : null;
+  return (
+    <>
+      {moment.attempt !== null && moment.what === "attempt" && `${say.attempt(moment.attempt)}: `}
+      {word}
+      {took !== null && ` ${say.after(span(took))}`}
+      {moment.outcome === "running" && (
+        <>
+          {" "}
+          <Duration since={moment.at} />
+        </>
+      )}
+      {moment.worker && (
+        <>
+          {" "}
+          <Subject kind="worker" id={moment.worker}>
+            {say.on(moment.worker)}
+          </Subject>
+        </>
+      )}
+      {moment.what === "edited" && moment.priority !== null && ` · ${say.priorityBefore(moment.priority)}`}
+    </>
+  );
 }
 
 /** An error; its traceback on demand, so that ten attempts fit a screen. */
-function ErrorDetail({ error, isOpen }: { error: NonNullable<Job["error"]>; isOpen?: boolean }) {
+function ErrorDetail({ error, isOpen }: { error: NonNullable<JobMoment["error"]>; isOpen?: boolean }) {
   return (
     <>
       <p className="anywhere">

@@ -1,5 +1,5 @@
 import type { Problem } from "../../api/problem";
-import type { Job, JobReason } from "../../api/types";
+import type { Job, JobReason, Why as WhyData } from "../../api/types";
 import { Subject } from "../../kit/Link";
 import { Panel } from "../../kit/Panel";
 import { ProblemNote } from "../../kit/Problem";
@@ -8,15 +8,16 @@ import { text } from "../../text";
 const say = text.jobs.page;
 
 /** Why a job does not run, by the conditions of the claim itself, with links to what holds it. */
-export function Why({ job, reasons, error }: { job: Job; reasons?: JobReason[]; error: Problem | null }) {
+export function Why({ job, why, error }: { job: Job; why?: WhyData; error: Problem | null }) {
   const isOver = job.finished_at !== null;
   const title = isOver ? say.whyDone : job.state === "running" ? say.whyRunning : say.why;
   return (
     <Panel title={title}>
       {error && <ProblemNote error={error} />}
-      {!reasons && !error && <p className="quiet">{text.shell.loading}</p>}
+      {!why && !error && <p className="quiet">{text.shell.loading}</p>}
+      {why && why.reasons.length === 0 && <p>{why.text}</p>}
       <ul className="stack">
-        {reasons?.map((reason) => (
+        {why?.reasons.map((reason) => (
           <li key={reason.code + reason.text} className="reason">
             <p className="anywhere">
               <strong>{reason.text}</strong>
@@ -42,7 +43,7 @@ interface Found {
 /** What a reason is about, wherever it stands in its fields: jobs that hold, workers, the queue. */
 function Links({ reason, own }: { reason: JobReason; own: Job }) {
   const found: Found[] = [];
-  collect(reason, "", found);
+  collect(reason.facts, "", found);
   const seen = new Set<string>();
   const shown = found.filter(({ kind, id }) => {
     const key = `${kind} ${id}`;

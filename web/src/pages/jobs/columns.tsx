@@ -52,7 +52,7 @@ export const jobColumns: Column<Job>[] = [
   {
     id: "task",
     name: names.task,
-    cell: (job) => <span className="anywhere">{job.task}</span>,
+    cell: (job) => <div className="long anywhere">{job.task}</div>,
     plain: (job) => job.task,
   },
   {
@@ -68,7 +68,7 @@ export const jobColumns: Column<Job>[] = [
   {
     id: "attempt",
     name: names.attempt,
-    cell: (job) => <span className="nowrap">{words.attemptOf(job.attempt, job.max_attempts)}</span>,
+    cell: (job) => <span className="nowrap">{words.attemptOf(job.attempt ?? 0, job.max_attempts)}</span>,
     plain: (job) => job.attempt,
     number: true,
   },
@@ -82,9 +82,10 @@ export const jobColumns: Column<Job>[] = [
   {
     id: "error",
     name: names.error,
+    rest: true,
     cell: (job) =>
       job.error ? (
-        <div className="cut" title={job.error.message}>{`${job.error.type}: ${job.error.message}`}</div>
+        <div title={job.error.message}>{`${job.error.type}: ${job.error.message}`}</div>
       ) : (
         <Doing job={job} />
       ),
@@ -93,7 +94,7 @@ export const jobColumns: Column<Job>[] = [
   {
     id: "args",
     name: names.args,
-    cell: (job) => <div className="cut mono">{inLine(job.args)}</div>,
+    cell: (job) => <div className="long cut mono">{inLine(job.args)}</div>,
     plain: (job) => inLine(job.args),
     hidden: true,
   },

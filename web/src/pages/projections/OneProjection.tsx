@@ -118,7 +118,9 @@ const PARTITION_COLUMNS: Column<PartitionLag>[] = [
     id: "failing",
     name: words.failing,
     cell: (row) =>
-      row.failing && <span className="bad clip">{`${row.failing.position}: ${row.failing.error.message}`}</span>,
+      row.failing && (
+        <span className="bad clip">{`${row.failing.position}: ${row.failing.error?.message ?? words.hidden}`}</span>
+      ),
   },
 ];
 
@@ -254,12 +256,12 @@ function actionsOf(projection: ProjectionDetail): Action[] {
       run: plainly("rollback"),
     },
     {
-      verb: "drop",
+      verb: "abandon",
       label: words.drop,
       icon: Trash2,
       danger: true,
       confirm: { title: words.dropTitle, body: <p>{words.dropBody}</p>, verb: words.drop, danger: true },
-      run: plainly("drop"),
+      run: plainly("abandon"),
     },
     {
       verb: "reset",

@@ -16,9 +16,14 @@ import { count, span } from "../../text/format";
 
 const words = text.queues;
 
+/** How the API calls it: a rate and a limit may have the same name. */
+function address(limit: Limit): string {
+  return limit.kind === "rate" ? `rate:${limit.name}` : limit.name;
+}
+
 /** Limits and rates of all queues, with who has passed and who waits. */
 export function Limits() {
-  const read = useRead<Page<Limit>>("/limits", { limit: 200 }, { topics: ["stats"], every: 10 });
+  const read = useRead<Page<Limit>>("/limits", {}, { topics: ["stats"], every: 10 });
   const [changing, setChanging] = useState<Limit | null>(null);
   const columns: Column<Limit>[] = [
     {
@@ -73,7 +78,7 @@ export function Limits() {
                 verb: "reset",
                 label: words.reset,
                 icon: RotateCcw,
-                run: () => act("/limits/reset", { name: limit.name }),
+                run: () => act("/limits/reset", { name: address(limit) }),
               },
             ]}
           />
@@ -115,7 +120,7 @@ function Capacity({ limit, onClose }: { limit: Limit; onClose: () => void }) {
         className="stack"
         onSubmit={(event) => {
           event.preventDefault();
-          act("/limits/set", { name: limit.name, capacity: Number(value) })
+          act("/limits/set", { name: address(limit), capacity: Number(value) })
             .then(() => {
               lookAgain();
               onClose();

@@ -1,6 +1,6 @@
 // Jobs for past moments: first a look at which there are, then the act. Nothing is enqueued that was not shown.
 import { type FormEvent, useId, useState } from "react";
-import { act } from "../../api/client";
+import { act, ask } from "../../api/client";
 import type { BackfillPreview, Occurrence, ScheduleDetail } from "../../api/control";
 import { useDoing } from "../../kit/acting";
 import { Button } from "../../kit/Button";
@@ -11,6 +11,7 @@ import { type Column, Table } from "../../kit/Table";
 import { Time } from "../../kit/Time";
 import { text } from "../../text";
 import { count, plural } from "../../text/format";
+import { instantOf } from "./wallClock";
 
 const words = text.schedules;
 
@@ -28,20 +29,20 @@ const COLUMNS: Column<Step>[] = [
     id: "job",
     name: words.job,
     cell: (step) =>
-      step.job_id ? (
+      step.job ? (
         <>
-          {words.hasJob} <Go to={`/jobs/${step.job_id}`}>{step.job_id}</Go>
+          {words.hasJob} <Go to={`/jobs/${step.job}`}>{step.job}</Go>
         </>
-      ) : step.waiting ? (
-        words.waitsAlready
-      ) : (
+      ) : step.runs ? (
         words.getsJob
+      ) : (
+        words.stays
       ),
   },
 ];
 
 export function Backfill({ schedule, onClose }: { schedule: ScheduleDetail; onClose: () => void }) {
-  const { name, plan } = schedule;
+  const { name, timezone } = schedule;
   const [since, setSince] = useState("");
   const [until, setUntil] = useState("");
   const [looked, setLooked] = useState<Looked | null>(null);
@@ -54,9 +55,10 @@ export function Backfill({ schedule, onClose }: { schedule: ScheduleDetail; onCl
     event.preventDefault();
     if (!isFilled) return;
     setProblem(null);
+    const range = { since: instantOf(since, timezone), until: instantOf(until, timezone) };
     try {
-      const { steps } = await act<BackfillPreview>("/schedules/backfill/preview", { name, since, until });
-      setLooked({ since, until, steps });
+      const { steps } = await ask<BackfillPreview>("/schedules/backfill/preview", { name, ...range });
+      setLooked({ ...range, steps });
     } catch (thrown) {
       setLooked(null);
       setProblem(thrown);
@@ -67,13 +69,13 @@ export function Backfill({ schedule, onClose }: { schedule: ScheduleDetail; onCl
       verb: "backfill",
       label: words.backfill,
       run: async () => {
-        const made = await act<{ items: Occurrence[] }>("/schedules/backfill", {
+        const made = await act<Occurrence[]>("/schedules/backfill", {
           name,
           since: looked?.since,
           until: looked?.until,
         });
         onClose();
-        return words.backfilled(plural(made.items.length, "job"));
+        return words.backfilled(plural(made.length, "job"));
       },
     });
   const change = (set: (value: string) => void) => (value: string) => {
@@ -82,7 +84,7 @@ export function Backfill({ schedule, onClose }: { schedule: ScheduleDetail; onCl
   };
   return (
     <Dialog title={words.backfillTitle(name)} wide onClose={onClose}>
-      <p>{words.backfillBody(plan.timezone)}</p>
+      <p>{words.backfillBody(timezone)}</p>
       <form className="stack" onSubmit={look}>
         <div className="columns">
           <Moment id={`${id}-since`} label={words.since} value={since} onChange={change(setSince)} focus />
@@ -138,7 +140,6 @@ function Moment({ id, label, value, onChange, focus }: MomentProps) {
         id={id}
         className="input"
         type="datetime-local"
-        // biome-ignore lint/a11y/noAutofocus: the dialog has just been asked for, and this is what it asks
         autoFocus={focus}
         value={value}
         onChange={(event) => onChange(event.target.value)}
