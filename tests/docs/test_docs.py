@@ -164,7 +164,8 @@ def test_every_permission_is_in_the_table_with_its_roles() -> None:
 
     assert sorted(roles) == sorted(Role)
     assert shown == {
-        permission.value: ["yes" if permission in ROLES[role] else "–" for role in roles] for permission in Permission
+        permission.value: ["yes" if permission in ROLES[role] else "\N{EN DASH}" for role in roles]
+        for permission in Permission
     }
 
 

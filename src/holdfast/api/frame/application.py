@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
-from holdfast.api import probes
+from holdfast.api import exposition, probes
 from holdfast.api.dashboard import DashboardRoute, Pages
 from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame
@@ -63,6 +63,7 @@ def create_api(app: Holdfast, *, auth: bool | None = None) -> FastAPI:
         if page.routes is not None:
             _add(api, page.routes, f"{PREFIX}/project")
         api.router.routes.append(Mount(f"/project{page.path}", app=Pages(page.module.parent), name=page.title))
+    _add(api, exposition.router, "")
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.
     api.router.routes.append(DashboardRoute())

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 NOUNS = (
     "audit",
+    "database",
+    "events",
+    "history",
     "installation",
+    "overview",
     "principals",
+    "projections",
+    "schedules",
     "sessions",
     "settings",
+    "stream",
     "tokens",
+    "workers",
 )
