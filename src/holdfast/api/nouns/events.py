@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
@@ -98,7 +98,7 @@ class Append(Body):
 
     stream: str = Field(min_length=1, max_length=500)
     events: list[NewEvent] = Field(min_length=1, max_length=1000)
-    expected_version: int | Literal["any", "none"] = "any"
+    expected_version: StrictInt | Literal["any", "none"] = "any"
     reason: str | None = Field(default=None, max_length=1000)
 
 
