@@ -4,6 +4,13 @@ from __future__ import annotations
 
 NOUNS = (
     "audit",
+    "batches",
+    "failures",
     "installation",
+    "job_acts",
+    "jobs",
+    "limits",
+    "operations",
     "principals",
+    "queues",
 )
