@@ -249,9 +249,9 @@ class Batches:
 
     async def ids(
         self, what: Literal["members", "children"], owner: int, *, after: int = 0, limit: int = 50
-    ) -> list[int]:
+    ) -> Sequence[int]:
         """The next ids of the ``members`` of a batch, or of the ``children`` of a job, the oldest first."""
-        return list(await page_of(self._database, what, owner, after, limit))
+        return await page_of(self._database, what, owner, after, limit)
 
     async def cancel(self, batch_id: int, *, reason: str | None = None) -> bool:
         """Cancel a batch, its members and what they opened; its callbacks are not called.

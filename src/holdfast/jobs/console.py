@@ -320,7 +320,7 @@ class Jobs:
         after: str | None = None,
         below_id: int | None = None,
         limit: int = 50,
-        patience_seconds: float | None = 0.1,
+        patience_seconds: float | None = 0.06,
     ) -> Matches:
         """A page of what a filter finds, in bounded time. Raises ``FilterInvalid`` for a cursor of another search."""
         return await search(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
-from fastapi import Query
 from pydantic import BaseModel, Field
 
 from holdfast.access import Permission
@@ -21,7 +19,6 @@ from holdfast.jobs import BatchInfo
 router = NounRouter("batches")
 
 _MEMBERS_LOOKED_AT = 20
-Unfinished = Annotated[bool, Query(description="only those of which something is open")]
 
 
 class BatchOut(BaseModel):
@@ -53,7 +50,7 @@ class BatchOut(BaseModel):
 
 @router.read("/batches", needs=Permission.JOBS_READ)
 async def list_batches(
-    asking: Asking, cursor: Cursor, unfinished: Unfinished = False, limit: Limit = 50
+    asking: Asking, cursor: Cursor, *, unfinished: bool = False, limit: Limit = 50
 ) -> Page[BatchOut]:
     """The newest batches first."""
     before = cursor.integer() if cursor else None

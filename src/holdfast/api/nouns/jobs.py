@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -240,7 +241,7 @@ async def whole_job(asked: Asked, job_id: int) -> JobOut:
     return JobOut.whole(asked, info, await asked.jobs.timeline(job_id))
 
 
-async def lines_page(asked: Asked, ids: list[int], limit: int) -> Page[JobLine]:
+async def lines_page(asked: Asked, ids: Sequence[int], limit: int) -> Page[JobLine]:
     """One more id than are shown was asked for; jobs of queues that the principal may not see are left out."""
     infos = await asked.jobs.lines(ids[:limit])
     allowed = asked.queues_allowed
