@@ -26,6 +26,8 @@ from holdfast.jobs import Request, declare_tasks
 
 KEYS = 1000
 CAPACITY = 1000
+"""Less than what is under way at full speed: such a limit binds, and the turnover of its slots is measured."""
+ROOMY = 10_000
 _PART = 5000
 
 
@@ -42,7 +44,8 @@ class Shape:
 
 SHAPES = (
     Shape("plain drain", "drain", None, {}),
-    Shape(f"drain under a limit of {CAPACITY}", "drain", 0.8, {"limits": [Limit("all", CAPACITY)]}),
+    Shape(f"drain under a limit of {ROOMY}", "drain", 0.8, {"limits": [Limit("all", ROOMY)]}),
+    Shape(f"drain under a limit of {CAPACITY}", "drain", None, {"limits": [Limit("all", CAPACITY)]}),
     Shape(f"drain of {KEYS} lanes", "drain", 0.5, {}, lambda request, n: request.options(lane=f"lane-{n % KEYS}")),
     Shape("plain enqueue", "enqueue", None, {}),
     Shape("unique enqueue", "enqueue", 0.7, {}, lambda request, n: request.options(unique=f"key-{n}")),
@@ -102,7 +105,7 @@ def main() -> int:
     met = True
     base: list[float] = []
     for shape in SHAPES:
-        if shape.bar is None:
+        if shape.name.startswith("plain"):
             base = found[shape.name]
         ratio = statistics.median(value / plain for value, plain in zip(found[shape.name], base, strict=True))
         met = met and ratio >= (shape.bar or 0)

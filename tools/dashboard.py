@@ -77,6 +77,7 @@ def is_due(root: Path, environ: Mapping[str, str]) -> bool:
 def build(root: Path) -> None:
     """Build the pages from the sources; the stamp is written last."""
     output = root / OUTPUT
+    print(f"building the dashboard ({SKIP}=1 does without)", file=sys.stderr)
     # Taken before the build: what changes while it runs is built again.
     built_from = sources_hash(root)
     install(root)
@@ -112,10 +113,7 @@ def npm(root: Path, *arguments: str) -> None:
     command = [str(folder / "node"), str(script), *arguments]
     done = subprocess.run(command, cwd=root / SOURCES, env=environment, stdout=sys.stderr.fileno(), check=False)
     if done.returncode:
-        raise BuildFailed(
-            f"npm {' '.join(arguments)} failed in {SOURCES}/ (exit status {done.returncode}).\n"
-            f"To install without the dashboard: {SKIP}=1"
-        )
+        raise BuildFailed(f"npm {' '.join(arguments)} failed in {SOURCES}/ (exit status {done.returncode}).")
 
 
 def node_folder() -> Path:

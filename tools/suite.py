@@ -71,6 +71,7 @@ def static_steps() -> list[Step]:
         Step("format", ("ruff", "format", "--check", ".")),
         Step("types", ("mypy", ".")),
         Step("floors", ("lint-imports", "--no-logo")),
+        Step("dashboard", ("python", "tools/dashboard.py", "check")),
     ]
 
 

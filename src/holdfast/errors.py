@@ -1,7 +1,7 @@
 """The tree of exceptions. Every error carries a stable code, an exit status, an HTTP status and a remedy.
 
 HoldfastError
-├── ConfigurationError      a setting is missing, unknown or contradicts another
+├── ConfigurationError      a setting or an argument is missing, unknown or contradicts another
 ├── DatabaseUnavailable     the server cannot be reached, or is read-only
 ├── StatementTooSlow        a question took longer than a request may wait
 ├── EmbeddedServerError     the embedded server could not be started, adopted or stopped
@@ -37,6 +37,7 @@ HoldfastError
 │   └── LogBehind           the sequence of positions is behind the log, as after a restore
 ├── AccessError
 │   ├── Unauthenticated     no credential, or none that is valid
+│   ├── IssuerUnavailable   the keys of an OIDC issuer cannot be had, so nothing can be said
 │   └── Forbidden           the credential does not permit it
 │       ├── ReadOnly            this server, or its database, changes nothing
 │       └── CrossSite           a page of another site sent it, or the CSRF token is missing
@@ -49,6 +50,7 @@ HoldfastError
 │   ├── KeyReused           the idempotency key belongs to another request
 │   └── TooManyRequests     the rate limit is used up
 ├── TokenNotFound           no token of that id
+├── SessionNotFound         no session of that id
 ├── LeaseLost               the attempt's lease ended; nothing it writes is accepted
 └── TimedOut                a wait ran out
 """
@@ -78,10 +80,11 @@ class HoldfastError(Exception):
 
 
 class ConfigurationError(HoldfastError):
-    """A setting is missing, unknown or contradicts another."""
+    """A setting, or an argument of a call, is missing, unknown or contradicts another."""
 
     code = "configuration"
     exit_status = 2
+    http_status = 422
 
 
 class DatabaseUnavailable(HoldfastError):
@@ -355,6 +358,14 @@ class Unauthenticated(AccessError):
     http_status = 401
 
 
+class IssuerUnavailable(AccessError):
+    """The keys of an OIDC issuer cannot be had, so its tokens can be neither accepted nor refused."""
+
+    code = "issuer_unavailable"
+    exit_status = 5
+    http_status = 503
+
+
 class Forbidden(AccessError):
     """The credential does not permit it; the message names the permission."""
 
@@ -436,6 +447,14 @@ class TokenNotFound(HoldfastError):
     """No token of that id is known, or it was revoked already."""
 
     code = "token_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class SessionNotFound(HoldfastError):
+    """No session of that id is known, or it has ended."""
+
+    code = "session_not_found"
     exit_status = 3
     http_status = 404
 

@@ -27,6 +27,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -47,9 +48,10 @@ _PLATFORM_NAMES: Final = {
     "database_url": "DATABASE_URL",
     "database_direct_url": "DATABASE_DIRECT_URL",
     "drain_summary": "GITHUB_STEP_SUMMARY",
+    "ratelimit_storage_uri": "RATELIMIT_STORAGE_URI",
 }
 # Those that may be mounted: X_FILE names the file that holds the value.
-_SECRETS: Final = ("database_url", "database_direct_url")
+_SECRETS: Final = ("database_url", "database_direct_url", "ratelimit_storage_uri")
 _SCHEMES: Final = ("postgresql", "postgres")
 _PROJECT_MARKS: Final = (FILE_NAME, "pyproject.toml", ".git")
 
@@ -156,6 +158,45 @@ class Settings(BaseModel):
     auth: Annotated[bool | None, BeforeValidator(_auto_is_none)] = Field(
         default=None, description="whether callers of the API must be known; auto: unless only this machine is served"
     )
+    public_read: bool = Field(
+        default=False, description="whether everybody may read without a token, with arguments and results hidden"
+    )
+    oidc_issuer: str | None = Field(
+        default=None, pattern=r"^https?://", description="OIDC issuer whose bearer tokens are accepted"
+    )
+    oidc_audience: str | None = Field(default=None, description="audience that its tokens must name")
+    oidc_jwks_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="where its keys are; none: as its discovery document says"
+    )
+    oidc_roles_claim: str = Field(
+        default="roles", min_length=1, description="claim with roles or groups; dots lead into it: realm_access.roles"
+    )
+    oidc_roles: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        default=(), description="what its words mean here: platform=admin,support=operator; none: roles by their names"
+    )
+    session_idle_seconds: PositiveFloat = Field(
+        default=43_200.0, description="seconds after which a browser that was not used is signed out"
+    )
+    session_longest_seconds: PositiveFloat = Field(
+        default=604_800.0, description="seconds after which a browser is signed out whatever it does"
+    )
+    audit_days: PositiveInt = Field(default=365, description="days that rows of the audit are kept")
+    api_rate: str | None = Field(
+        default="1200/minute", description="requests that one caller may send; none: as many as they like"
+    )
+    sign_in_rate: str | None = Field(
+        default="10/minute", description="wrong credentials that one address may show; none: as many as it likes"
+    )
+    ratelimit_storage_uri: str | None = Field(
+        default=None,
+        repr=False,
+        pattern=r"^(memory|rediss?)://",
+        description="where rates are counted: redis://HOST/0 for several API processes; also RATELIMIT_STORAGE_URI; "
+        "none: in each process",
+    )
+    api_proxies: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
+        default=(), description="addresses of reverse proxies whose X-Forwarded-For and -Proto are believed"
+    )
     read_only: bool = Field(default=False, description="whether the API refuses everything that changes something")
     environment_name: str | None = Field(
         default=None, max_length=40, description="what the dashboard calls this installation"
@@ -173,6 +214,8 @@ class Settings(BaseModel):
         default="text", description="text for people or json for machines"
     )
 
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
     @field_validator("database_url", "database_direct_url")
     @classmethod
     def _is_postgresql(cls, url: str | None) -> str | None:
@@ -187,12 +230,18 @@ class Settings(BaseModel):
             raise ValueError("shutdown_hard_seconds must not be less than shutdown_soft_seconds")
         if self.database_direct_url and not self.database_url:
             raise ValueError("database_direct_url is set, but database_url is not")
+        if self.oidc_issuer and not self.oidc_audience:
+            raise ValueError("oidc_issuer is set, but oidc_audience is not: tokens for others would be accepted")
         return self
+
+    def origin_of(self, name: str) -> str:
+        """Where a setting was taken from: a flag, a variable, a line of the file, or ``default``."""
+        return self._origins.get(name, "default")
 
     def shown(self) -> dict[str, str]:
         """Every setting as text for people; passwords are masked."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: _as_text(redacted(value) if "_url" in name else value) for name, value in values.items()}
+        return {name: _as_text(redacted(value) if "_ur" in name else value) for name, value in values.items()}
 
 
 def load_settings(
@@ -223,6 +272,7 @@ def load_settings(
         settings = Settings(**{name: value for name, (value, _) in merged.items()})
     except ValidationError as error:
         raise _explained(error, {name: source for name, (_, source) in merged.items()}) from None
+    settings._origins = {name: source for name, (_, source) in merged.items()}  # noqa: SLF001  (of its own module)
     return settings.model_copy(update={"data_dir": project / settings.data_dir.expanduser()})
 
 

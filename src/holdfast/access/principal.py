@@ -24,8 +24,17 @@ class Principal:
     queues: frozenset[str] | None = None
     session_id: int | None = None
     token_id: int | None = None
+    subject: str | None = None
+    """Who it is to the issuer of an OIDC token; a name can be given to somebody else."""
     csrf_token: str | None = field(default=None, repr=False)
     """What a session must send with every act; ``None`` for whoever is no browser with a cookie."""
+
+    @property
+    def key(self) -> str:
+        """What stands for this principal wherever names are not unique enough."""
+        if self.token_id is not None:
+            return f"token:{self.token_id}"
+        return f"{self.kind}:{self.subject or self.name}"
 
     def may(self, needs: Needs) -> bool:
         """Whether it is permitted."""

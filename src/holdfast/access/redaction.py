@@ -8,7 +8,7 @@ from typing import Any, Final
 
 HIDDEN: Final = "[redacted]"
 _SECRET_KEY = re.compile(
-    r"pass(word|wd|phrase)?$|pwd$|secret|credential|(^|[_-])auth(orization)?($|[_-])|"
+    r"passw(or)?d|passphrase|(^|[_-])pass$|pwd$|secret|credential|(^|[_-])auth(orization)?($|[_-])|"
     r"(^|[_-])(api|access|private|signing|encryption)[_-]?key($|[_-])|apikey|"
     r"(^|[_-])(token|tokens|jwt|bearer|cookie|cookies|session|csrf|otp|pin|cvv|iban|ssn)$|[_-]token($|[_-])",
     re.IGNORECASE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
@@ -11,13 +12,17 @@ from fastapi import FastAPI
 from holdfast.api.frame.frame import Frame
 
 
-def serve(api: FastAPI, listening: socket.socket, *, shutdown_seconds: int = 5) -> None:
-    """Serve on this socket until SIGTERM or SIGINT; open requests get a few seconds to end."""
+def serve(api: FastAPI, listening: socket.socket, *, shutdown_seconds: int = 5, proxies: Sequence[str] = ()) -> None:
+    """Serve on this socket until SIGTERM or SIGINT; open requests get a few seconds to end.
+
+    ``proxies``: addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
+    """
     config = uvicorn.Config(
         api,
         log_config=None,
         access_log=False,
-        proxy_headers=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         server_header=False,
         timeout_graceful_shutdown=shutdown_seconds,
     )

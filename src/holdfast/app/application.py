@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
+from holdfast.access import AccessKeeper
 from holdfast.app.handed_down import limits_of, worker_options
 from holdfast.app.opening import connect
 from holdfast.app.rooms import Rooms
@@ -81,7 +82,7 @@ class Holdfast:
         self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
         self.projection, self.trigger = declared.projection, declared.trigger
         self.outbox, self.feed = declared.outbox, declared.feed
-        self._services.append(declared.service)
+        self._services += [declared.service, self._access_keeper]
 
     @property
     def settings(self) -> Settings:
@@ -399,6 +400,9 @@ class Holdfast:
 
     def _signature_of(self, task: str) -> Signature | None:
         return self.tasks[task].signature if task in self.tasks else None
+
+    def _access_keeper(self) -> Service:
+        return AccessKeeper(audit_days=self.settings.audit_days)
 
     def _scheduler(self) -> Service:
         return Scheduler(self._declarations, retention_days=self.settings.retention_days)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import ipaddress
 import socket
@@ -10,16 +11,18 @@ from typing import Annotated
 
 import typer
 
+from holdfast.access import Tokens
 from holdfast.app import Holdfast
 from holdfast.cli.locate import load_application
 from holdfast.cli.options import DatabaseUrl, help_of
 from holdfast.cli.screen import screen
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, HoldfastError
 from holdfast.settings import Settings, load_settings
 from holdfast.telemetry import configure_logging
 from holdfast.worker import Companion
 
 _FIRST_PORT, _PORTS = 8765, 20
+_OPEN_SECONDS = 5.0
 _NEEDED = ("fastapi", "uvicorn", "limits", "jwt", "prometheus_client")
 
 API_HELP = help_of(
@@ -56,8 +59,11 @@ def api(
     else:
         listening = listen(settings)
         tell_address(settings, listening)
+        if guarded(settings):
+            asyncio.run(tell_first_token(settings))
         screen.say("Ctrl-C ends it.")
-    serve(create_api(application, auth=guarded(settings)), listening)
+    made = create_api(application, auth=guarded(settings))
+    serve(made, listening, proxies=settings.api_proxies)
 
 
 def require_packages() -> None:
@@ -111,10 +117,31 @@ def tell_address(settings: Settings, listening: socket.socket) -> None:
     screen.say(f"{'pages':<8}{address_of(listening)}")
     if guarded(settings):
         screen.say(f"{'access':<8}with a token: holdfast token create NAME --role admin")
+        if settings.public_read:
+            screen.say(f"{'':<8}everybody may read, without arguments and results (HOLDFAST_PUBLIC_READ)")
     else:
         screen.say(f"{'access':<8}everybody on this machine, as admin (HOLDFAST_AUTH=on asks for tokens)")
     if settings.read_only:
         screen.say(f"{'':<8}it only reads (HOLDFAST_READ_ONLY)")
+    if settings.api_rate is not None:
+        where = "in each process" if settings.ratelimit_storage_uri is None else "in all processes together"
+        screen.say(f"{'rates':<8}{settings.api_rate} for each caller, counted {where}")
+
+
+async def tell_first_token(settings: Settings) -> None:
+    """Make an admin token where there is none at all, and show it: otherwise nobody could ever sign in."""
+    application = Holdfast(settings=settings)
+    try:
+        await application.open(_OPEN_SECONDS)
+        secret = await Tokens(application.database).create_first()
+    except HoldfastError as error:
+        screen.say(f"{'token':<8}none was made: {error.message}")
+        return
+    finally:
+        await application.close(2.0)
+    if secret is not None:
+        screen.say(f"{'token':<8}{secret}")
+        screen.say(f"{'':<8}for an admin, shown this once; sign in with it and make others")
 
 
 def address_of(listening: socket.socket) -> str:
@@ -135,6 +162,8 @@ def companion(where: str, settings: Settings, database_url: str | None) -> tuple
     listening = listen(settings)
     listening.set_inheritable(True)
     tell_address(settings, listening)
+    if guarded(settings):
+        asyncio.run(tell_first_token(settings))
     command = [sys.executable, "-P", "-m", "holdfast.cli", "api", where, f"--socket-fd={listening.fileno()}"]
     command += [f"--database-url={database_url}"] if database_url else []
     return Companion("api", command, (listening.fileno(),)), listening

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from holdfast.cli.api import API_HELP, api
+from holdfast.cli.audit import audit
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
 from holdfast.cli.event import events
@@ -26,6 +27,7 @@ from holdfast.cli.schedule import schedules
 from holdfast.cli.screen import screen
 from holdfast.cli.start import down, up
 from holdfast.cli.status import status
+from holdfast.cli.token import tokens
 from holdfast.cli.worker import WORKER_HELP, worker
 from holdfast.db import DRIVER_ERRORS, classify
 from holdfast.errors import HoldfastError
@@ -82,6 +84,8 @@ program.add_typer(schedules)
 program.add_typer(events)
 program.add_typer(projections)
 program.add_typer(limits)
+program.add_typer(tokens)
+program.add_typer(audit)
 program.add_typer(schema)
 
 

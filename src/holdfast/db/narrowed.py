@@ -25,7 +25,7 @@ class PatientFor(Database):
     def __init__(self, whole: Database, seconds: float) -> None:
         super().__init__(whole.url, direct_url=whole.direct_url, pooled=whole.pooled)
         self.application_name, self.server_version = whole.application_name, whole.server_version
-        self._whole = whole
+        self.whole = whole
         self._seconds = seconds
 
     async def _run(
@@ -33,19 +33,19 @@ class PatientFor(Database):
     ) -> Any:
         patience = min(timeout_seconds, self._seconds)
         try:
-            return await self._whole._run(method, statement, params, name, patience)  # noqa: SLF001  (of its own kind)
+            return await self.whole._run(method, statement, params, name, patience)  # noqa: SLF001  (of its own kind)
         except TimeoutError as error:
             raise _too_slow(statement, patience) from error
 
     @contextlib.asynccontextmanager
     async def connection(self, pool: PoolName = "user", *, timeout_seconds: float = 30.0) -> AsyncIterator[Any]:
         """Lend a connection of the whole database's; what runs on it is its borrower's business."""
-        async with self._whole.connection(pool, timeout_seconds=min(timeout_seconds, self._seconds)) as connection:
+        async with self.whole.connection(pool, timeout_seconds=min(timeout_seconds, self._seconds)) as connection:
             yield connection
 
     def hold(self, pool: PoolName = "control") -> HeldConnection:
         """A connection of the whole database's."""
-        return self._whole.hold(pool)
+        return self.whole.hold(pool)
 
 
 class WithinTransaction(Database):

@@ -1812,6 +1812,23 @@ BEGIN
 END $function$;
 comment on function holdfast.count_loss_v1(bigint,bigint,text,boolean,text) is 'Remembers that the process or engine that ran this attempt died, and says how often that happened; no row: the lease is lost.';
 
+-- [function] holdfast.create_first_token_v1(text,bytea)
+CREATE OR REPLACE FUNCTION holdfast.create_first_token_v1(p_name text, p_digest bytea)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_id bigint;
+BEGIN
+    -- Locked here, looked at in the next statement: of several that start together one finds the table empty.
+    PERFORM pg_catalog.pg_advisory_xact_lock(72700, 15);
+    INSERT INTO holdfast.access_token (name, digest, role, created_by)
+    SELECT p_name, p_digest, 'admin', 'first start' WHERE NOT EXISTS (SELECT FROM holdfast.access_token)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END $function$;
+comment on function holdfast.create_first_token_v1(text,bytea) is 'An admin token if there is no token at all, at most once; NULL otherwise.';
+
 -- [function] holdfast.decide_occurrence_v1(text,jsonb,timestamp with time zone,text,text,text,text)
 CREATE OR REPLACE FUNCTION holdfast.decide_occurrence_v1(p_name text, p_plan jsonb, p_at timestamp with time zone, p_origin text, p_overlap text, p_fingerprint text, p_detail text)
  RETURNS holdfast.occurrence
@@ -2316,8 +2333,41 @@ AS $function$
 $function$;
 comment on function holdfast.enqueue_occurrence_v1(jsonb,timestamp with time zone) is 'The job of one occurrence, as the plan says; told which moment it is for if its task takes that argument.';
 
--- [function] holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb)
-CREATE OR REPLACE FUNCTION holdfast.enqueue_one_v1(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint, p_delay_us bigint, p_due_at timestamp with time zone, p_max_attempts smallint, p_timeout real, p_trace jsonb)
+-- [function] holdfast.enqueue_one_keyed_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb,text,smallint,bigint,smallint)
+CREATE OR REPLACE FUNCTION holdfast.enqueue_one_keyed_v1(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint, p_delay_us bigint, p_due_at timestamp with time zone, p_max_attempts smallint, p_timeout real, p_trace jsonb, p_key text, p_covered smallint, p_period_us bigint, p_conflict smallint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    v_hash  uuid := holdfast.key_hash_v1(p_key);
+    v_owner bigint;
+BEGIN
+    SELECT k.job_id INTO v_owner FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
+    IF v_owner = p_id THEN
+        RETURN p_id;                                        -- repeated after a lost answer: key and job came in one commit
+    END IF;
+    IF v_owner IS NULL THEN
+        -- Most keys are new: nobody to look up, nobody to hold.
+        INSERT INTO holdfast.unique_key (hash, generation, job_id, until)
+        VALUES (v_hash, 1, p_id, holdfast.now() + p_period_us * interval '1 microsecond') ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            v_owner := p_id;
+        END IF;
+    END IF;
+    IF v_owner IS DISTINCT FROM p_id THEN
+        v_owner := holdfast.take_key_v1(p_key, p_id, p_covered, p_period_us, p_conflict);
+        IF v_owner <> p_id THEN
+            RETURN v_owner;
+        END IF;
+    END IF;
+    RETURN holdfast.enqueue_one_v1(p_id, p_queue, p_task, p_args, p_priority, (p_flags | 2)::smallint, p_delay_us, p_due_at,
+                                   p_max_attempts, p_timeout, p_trace, p_key);
+END $function$;
+comment on function holdfast.enqueue_one_keyed_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb,text,smallint,bigint,smallint) is 'enqueue_keyed_v1 for one job without gates: where a job in a covered place holds the key, its id is returned and nothing is inserted.';
+
+-- [function] holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb,text)
+CREATE OR REPLACE FUNCTION holdfast.enqueue_one_v1(p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint, p_delay_us bigint, p_due_at timestamp with time zone, p_max_attempts smallint, p_timeout real, p_trace jsonb, p_key text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
@@ -2331,8 +2381,8 @@ BEGIN
     IF p_id + (60000::bigint << 22) >= (SELECT s.ceiling_id FROM holdfast.storage s) THEN
         PERFORM holdfast.make_partitions_v1();
     END IF;
-    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, trace)
-    VALUES (p_id, p_queue, p_task, p_args, p_priority, p_flags, p_max_attempts, p_timeout, p_trace);
+    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, trace, unique_key)
+    VALUES (p_id, p_queue, p_task, p_args, p_priority, p_flags, p_max_attempts, p_timeout, p_trace, p_key);
     IF v_due IS NULL OR v_due <= v_now THEN
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_id, 1, p_flags);
     ELSE
@@ -2349,7 +2399,7 @@ BEGIN
     END IF;
     RETURN p_id;
 END $function$;
-comment on function holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb) is 'enqueue_v1 for one plain job: without arrays it costs half as much.';
+comment on function holdfast.enqueue_one_v1(bigint,text,text,jsonb,smallint,smallint,bigint,timestamp with time zone,smallint,real,jsonb,text) is 'enqueue_v1 for one job without gates: without arrays it costs half as much. A unique key (p_key) must have been taken before.';
 
 -- [function] holdfast.enqueue_v1(bigint[],text[],text[],jsonb[],smallint[],smallint[],bigint[],timestamp with time zone[],smallint[],real[],text[],jsonb[],text[])
 CREATE OR REPLACE FUNCTION holdfast.enqueue_v1(p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[], p_delays_us bigint[], p_due_at timestamp with time zone[], p_max_attempts smallint[], p_timeouts real[], p_keys text[], p_traces jsonb[], p_gates text[] DEFAULT NULL::text[])

@@ -18,6 +18,11 @@ select holdfast.enqueue_keyed_v1($1::bigint[], $2::text[], $3::text[], $4::text[
     $7::bigint[], $8::timestamptz[], $9::smallint[], $10::real[], $11::text[], $12::text[]::jsonb[], $13::text[],
     $14::smallint[], $15::bigint[], $16::smallint[])
 
+-- name: enqueue_one_keyed
+-- Promise: as enqueue_keyed, for one job without gates with an id drawn before.
+select holdfast.enqueue_one_keyed_v1($1::bigint, $2::text, $3::text, $4::text::jsonb, $5::smallint, $6::smallint,
+    $7::bigint, $8::timestamptz, $9::smallint, $10::real, $11::text::jsonb, $12::text, $13::smallint, $14::bigint, $15::smallint)
+
 -- name: which_exist
 -- Promise: those of the given ids that are jobs. Asked after an answer was lost.
 select j.id from holdfast.job j where j.id = any($1::bigint[])

@@ -104,5 +104,10 @@ def one_row(job: NewJob, job_id: int) -> tuple[Any, ...]:
     )
 
 
+def one_keyed_row(job: NewJob, job_id: int) -> tuple[Any, ...]:
+    """The fifteen parameters of ``enqueue_one_keyed``."""
+    return (*one_row(job, job_id), job.unique_key, job.covered, job.period_us, job.conflict)
+
+
 def _or_null(column: list[Any]) -> list[Any] | None:
     return column if any(value is not None for value in column) else None

@@ -11,9 +11,11 @@ from holdfast.db import DRIVER_ERRORS, Database, Fault, HeldConnection, Statemen
 from holdfast.errors import ArgumentsInvalid, DatabaseUnavailable
 from holdfast.jobs.batches import Into, raise_if_over
 from holdfast.jobs.ids import IdSupply
-from holdfast.jobs.new_job import JobId, NewJob, columns, one_row, unique_columns, wanted_at_once
+from holdfast.jobs.new_job import JobId, NewJob, columns, one_keyed_row, one_row, unique_columns, wanted_at_once
 
 _SQL = {**load_statements("holdfast.jobs", "enqueue.sql"), **load_statements("holdfast.jobs", "batches.sql")}
+_ROWS = {"enqueue_one": one_row, "enqueue_one_keyed": one_keyed_row}
+"""Statements for one job, each with what makes its parameters."""
 _MOST_TOGETHER = 1000
 _BULK = 10_000
 _INTO_A_BATCH = 5_000
@@ -93,11 +95,12 @@ class Producer:
 
     async def _enqueue_keyed(self, job: NewJob) -> JobId:
         """A keyed job may wait for somebody's transaction: it shares neither statement nor connection with others."""
+        name = "enqueue_one_keyed" if job.gates is None else "enqueue_keyed"
         if self._keyed_under_way:
-            return (await self._send("enqueue_keyed", [job], on=self._database))[0]
+            return (await self._send(name, [job], on=self._database))[0]
         self._keyed_under_way = True
         try:
-            return (await self._send("enqueue_keyed", [job], on=self._held_for_keyed))[0]
+            return (await self._send(name, [job], on=self._held_for_keyed))[0]
         finally:
             self._keyed_under_way = False
 
@@ -158,16 +161,19 @@ class Producer:
         """
         async with self._drawing:
             ids = await self._ids.take(len(jobs))
-        params = one_row(jobs[0], ids[0]) if name == "enqueue_one" else (*first, *columns(jobs, ids))
-        if name in ("enqueue_keyed", "enqueue_into"):
-            params += unique_columns(jobs)
+        if name in _ROWS:
+            params = _ROWS[name](jobs[0], ids[0])
+        else:
+            params = (*first, *columns(jobs, ids))
+            if name in ("enqueue_keyed", "enqueue_into"):
+                params += unique_columns(jobs)
         fetchval = (on or self._held).fetchval
         give_up_at, delay, unsure = monotonic() + _REPEAT_FOR_SECONDS, 0.02, False
         while True:
             try:
                 stored = await fetchval(_SQL[name], *params)
-                if name == "enqueue_one":
-                    return [JobId(stored)]
+                if name in _ROWS:
+                    return [JobId(stored, existing=stored != ids[0])]
                 return [JobId(abs(new), existing=new != drawn) for new, drawn in zip(stored, ids, strict=True)]
             except DRIVER_ERRORS as error:
                 raise_if_over(error)

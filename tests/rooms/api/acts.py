@@ -60,5 +60,5 @@ async def apart(acting: Acting, name: Name) -> None:
 def api_with_acts(app: Holdfast, *, auth: bool | None = False) -> FastAPI:
     """The API of an application with this noun beside the others."""
     api = create_api(app, auth=auth)
-    api.router.routes += [GuardedRoute(declared, PREFIX) for declared in router.routes]
+    api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
     return api

@@ -10,14 +10,6 @@ import pytest
 
 from holdfast import Holdfast
 from holdfast.access import Audit, Recorded
-from tests.rooms.api.acts import api_with_acts
-
-
-@pytest.fixture
-async def http(app: Holdfast) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(api_with_acts(app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v1") as client:
-        yield client
 
 
 async def audit_of(app: Holdfast) -> list[Recorded]:

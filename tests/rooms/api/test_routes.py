@@ -30,7 +30,7 @@ def unguarded(routes: list[BaseRoute]) -> list[str]:
 def misdeclared(routers: list[NounRouter]) -> list[str]:
     """Routes for anybody that are not the way in, and acts that are no act."""
     problems = []
-    for declared in (declared for router in routers for declared in router.routes):
+    for declared in (declared for router in routers for declared, _ in router.routes):
         if declared.needs is Openness.ANYBODY and declared.path not in FOR_ANYBODY:
             problems.append(f"{declared.path} is open to anybody")
         if (declared.method == "GET") == (declared.audit is not None):

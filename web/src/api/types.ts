@@ -3,6 +3,8 @@
 export interface Page<T> {
   items: T[];
   next: string | null;
+  /** A search that took its time stopped at jobs enqueued then; `next` goes on from there. */
+  searched_to?: string | null;
 }
 
 export interface Me {
@@ -34,49 +36,75 @@ export interface JobError {
   type: string;
   message: string;
   traceback?: string | null;
+  frame?: string | null;
 }
 
 export interface Progress {
-  done: number | null;
+  done: number;
   total: number | null;
   message: string | null;
-  at?: string | null;
+  reported_at: string;
 }
 
+/** A job in a list. */
 export interface Job {
   id: string;
-  state: JobState;
   task: string;
   queue: string;
+  state: JobState;
   priority: number;
   args: unknown;
-  attempt: number;
+  attempt: number | null;
   max_attempts: number | null;
+  timeout_seconds: number | null;
   enqueued_at: string;
   due_at: string | null;
   started_at: string | null;
   finished_at: string | null;
   worker: string | null;
+  error: JobError | null;
   progress: Progress | null;
   unique_key: string | null;
-  lane?: string | null;
   batch: string | null;
-  result: unknown;
-  error: JobError | null;
   cancel_requested: boolean;
-  timeout_seconds?: number | null;
-  cause?: string | null;
   actions: string[];
+}
+
+/** A job, whole. */
+export interface WholeJob extends Job {
+  result: unknown;
+  /** What this person may not see of it: args, result, logs. */
+  hidden: string[];
+  timeline: JobMoment[];
+}
+
+/** One thing that happened to a job. */
+export interface JobMoment {
+  at: string;
+  what: string;
+  ended_at: string | null;
+  outcome: string | null;
+  attempt: number | null;
+  worker: string | null;
+  error: JobError | null;
+  reason: string | null;
+  args: unknown;
+  priority: number | null;
+  engine: string | null;
+  external_id: string | null;
+  log_url: string | null;
+  counted: boolean | null;
 }
 
 export interface Operation {
   id: string;
   verb: string;
   filter: string;
-  by: string;
+  by: string | null;
   reason: string | null;
   state: "running" | "finished" | "cancelled" | "failed";
   planned: number;
+  planned_is_exact: boolean;
   moved: number;
   skipped: number;
   failed: number;
@@ -84,7 +112,8 @@ export interface Operation {
   finished_at: string | null;
   rate: number | null;
   eta_seconds: number | null;
-  actions?: string[];
+  trouble: string | null;
+  actions: string[];
 }
 
 export interface OperationPreview {
@@ -93,7 +122,7 @@ export interface OperationPreview {
   filter: string;
   jobs: number;
   is_exact: boolean;
-  groups: { task: string; queue?: string; state?: string; count: number }[];
+  groups: { state: string; task: string; error_type: string | null; count: number }[];
   sample: Job[];
   warnings: string[];
   expires_at: string;
@@ -106,6 +135,8 @@ export interface VerdictReason {
   kind: string;
   severity: string;
   subject: { kind: string; id: string | null } | null;
+  /** A statement, the message of an error; null for who may not see it. */
+  detail?: string | null;
   remedy: string | null;
 }
 
@@ -144,29 +175,46 @@ export interface FilterField {
   name: string;
   operators: string[];
   meaning?: string;
-  values?: string[];
+  values?: string[] | null;
+}
+
+export interface Tiles {
+  ready: number;
+  ready_is_exact: boolean;
+  scheduled: number;
+  blocked: number;
+  running: number;
+  oldest_seconds: number | null;
+  completed_5m: number;
+  failed_5m: number;
+  retried_5m: number;
+  queues: number;
+  queues_paused: number;
+  workers: number;
+  slots: number;
+  slots_used: number;
+  log_settled: string;
+  log_behind: string;
+  worst_projection: { name: string; state: string; lag_events: number; lag_seconds: number | null } | null;
+  next_schedule: { name: string; next_at: string } | null;
+}
+
+/** What failed alike in the last minutes. */
+export interface RecentFailure {
+  queue: string;
+  task: string;
+  error: string;
+  count: number;
+  message: string | null;
+  job: string;
 }
 
 export interface Overview {
+  at: string;
   verdict: Verdict;
-  tiles: {
-    ready: number;
-    running: number;
-    scheduled: number;
-    blocked?: number;
-    failed_1h: number;
-    completed_1h?: number;
-    oldest_wait_seconds: number | null;
-    oldest_wait_queue?: string | null;
-    workers: number;
-    slots?: number;
-    slots_used?: number;
-    lag_seconds?: number | null;
-    lag_events?: number | null;
-    next_schedule_at?: string | null;
-    next_schedule?: string | null;
-  };
-  failures: FailureGroup[];
+  /** Null where the database does not answer. */
+  tiles: Tiles | null;
+  failures: RecentFailure[];
   changes: AuditRow[];
 }
 
@@ -190,4 +238,80 @@ export interface History {
   resolution_seconds: number;
   buckets: Bucket[];
   marks: { at: string; kind: string; text: string }[];
+}
+
+export interface Count {
+  count: number;
+  is_exact: boolean;
+}
+
+export interface Queue {
+  name: string;
+  ready: Count;
+  scheduled: Count;
+  blocked: Count;
+  running: number;
+  oldest_seconds: number | null;
+  paused: { at: string; by: string | null; reason: string | null } | null;
+  rates: { enqueued_per_second: number; ended_per_second: number; failed_per_second: number };
+  totals: { completed: number; failed: number; cancelled: number; retried: number; lost: number };
+  run_mean_seconds: number | null;
+  /** Jobs that ended in each of the last thirty minutes, the oldest first. */
+  buckets: number[];
+  workers: number;
+  slots: number;
+  drained_in_seconds: number | null;
+  actions: string[];
+}
+
+export interface WholeQueue extends Queue {
+  tasks: string[];
+  worker_ids: string[];
+  failures: FailureGroup[];
+}
+
+export interface Limit {
+  name: string;
+  kind: string;
+  capacity: number;
+  declared: number;
+  per_seconds: number | null;
+  key: string | null;
+  taken: number;
+  waiting: number;
+  actions?: string[];
+}
+
+export interface Task {
+  name: string;
+  queue: string;
+  priority: number;
+  parameters: string[] | null;
+}
+
+/** Why a job does not run: a sentence, what to do, and what the sentence is made of. */
+export interface JobReason {
+  code: string;
+  text: string;
+  remedy: string | null;
+  facts: Record<string, unknown>;
+}
+
+export interface Why {
+  job: string;
+  text: string;
+  reasons: JobReason[];
+}
+
+export interface LogLine {
+  at: string;
+  attempt: number;
+  worker: string;
+  level: string;
+  logger: string;
+  message: string;
+}
+
+export interface LogPage extends Page<LogLine> {
+  last: string | null;
 }

@@ -58,6 +58,7 @@ const STATES: Record<string, { tone: Tone; icon: LucideIcon }> = {
   DEGRADED: { tone: "warn", icon: TriangleAlert },
   STALLED: { tone: "bad", icon: OctagonAlert },
   warning: { tone: "warn", icon: TriangleAlert },
+  problem: { tone: "warn", icon: TriangleAlert },
   error: { tone: "bad", icon: OctagonAlert },
   critical: { tone: "bad", icon: OctagonAlert },
   info: { tone: "info", icon: CircleDot },

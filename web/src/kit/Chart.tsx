@@ -185,6 +185,7 @@ function options(
           return splits.map((split) => clockTime(split * 1000, zone, long));
         },
         space: 72,
+        size: 28,
       },
       { ...axis, size: 58, values: (_, splits) => splits.map((split) => format.current(split)), space: 30 },
     ],
@@ -212,6 +213,7 @@ function drawMarks(self: uPlot, marks: Mark[]): void {
   ctx.strokeStyle = token("--line-strong");
   ctx.fillStyle = token("--ink-2");
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "left";
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
   for (const mark of marks) {
     const x = self.valToPos(Date.parse(mark.at) / 1000, "x", true);

@@ -2,7 +2,7 @@
 import { Search, X } from "lucide-react";
 import { type KeyboardEvent, useId, useRef, useState } from "react";
 import { useRead } from "../api/reading";
-import type { FilterField } from "../api/types";
+import type { FilterField, Page } from "../api/types";
 import { text } from "../text";
 import { IconButton } from "./Button";
 import { useKey } from "./keys";
@@ -29,8 +29,8 @@ export function Filter({ value, onChange, fields = "api", placeholder, invalid }
   const [isOpen, setOpen] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const id = useId();
-  const answered = useRead<{ fields: FilterField[] }>("/filter", {}, { enabled: fields === "api", every: 0 });
-  const known = fields === "api" ? (answered.data?.fields ?? []) : fields;
+  const answered = useRead<Page<FilterField>>("/filter", {}, { enabled: fields === "api", every: 0 });
+  const known = fields === "api" ? (answered.data?.items ?? []) : fields;
   const caret = input.current?.selectionStart ?? typed.length;
   const { from, suggestions } = suggest(typed, caret, known);
   const shown = isOpen ? suggestions : [];

@@ -20,6 +20,7 @@ import { ProblemNote } from "./Problem";
 import { type Selection, useSelection } from "./selection";
 import { useSteadyRows } from "./steady";
 import { type Column, Table } from "./Table";
+import { Time } from "./Time";
 
 export interface ListProps<Row> {
   /** Names the list: its columns are kept under it, and files are called so. */
@@ -100,7 +101,7 @@ export function List<Row>(props: ListProps<Row>) {
           </Button>
         </div>
       )}
-      {!read.error && read.data && shown.length === 0 ? (
+      {!read.error && read.data && !read.data.searched_to && shown.length === 0 ? (
         bar !== "" ? (
           <Empty title={text.lists.nothingMatches}>
             <p>{text.lists.nothingMatchesHint}</p>
@@ -124,6 +125,11 @@ export function List<Row>(props: ListProps<Row>) {
             keys
           />
         )
+      )}
+      {read.data?.searched_to && (
+        <p className="quiet" role="status">
+          {text.lists.searchedTo} <Time at={read.data.searched_to} as="moment" />
+        </p>
       )}
       {!read.data && !read.error && <p className="quiet">{text.shell.loading}</p>}
       <Pager cursor={cursor} next={read.data?.next ?? null} rows={shown.length} />

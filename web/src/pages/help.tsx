@@ -1,6 +1,6 @@
 import { apiAddress } from "../address";
 import { useRead } from "../api/reading";
-import type { FilterField } from "../api/types";
+import type { FilterField, Page as ListPage } from "../api/types";
 import { CopyButton } from "../kit/Code";
 import { Page } from "../kit/Page";
 import { Facts, Panel } from "../kit/Panel";
@@ -18,7 +18,7 @@ const COLUMNS: Column<FilterField>[] = [
 export default function Help() {
   const { me, info, may } = useMe();
   const words = text.signing;
-  const filter = useRead<{ fields: FilterField[] }>("/filter", {}, { every: 0, enabled: may("jobs:read") });
+  const filter = useRead<ListPage<FilterField>>("/filter", {}, { every: 0, enabled: may("jobs:read") });
   return (
     <Page title={words.helpTitle} about={words.helpAbout}>
       <div className="columns">
@@ -72,7 +72,7 @@ export default function Help() {
       {filter.data && (
         <Panel title={words.filter}>
           <p className="quiet">{words.filterAbout}</p>
-          <Table label={words.filter} columns={COLUMNS} rows={filter.data.fields} rowId={(field) => field.name} />
+          <Table label={words.filter} columns={COLUMNS} rows={filter.data.items} rowId={(field) => field.name} />
         </Panel>
       )}
     </Page>

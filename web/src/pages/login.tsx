@@ -54,7 +54,6 @@ export default function Login() {
               type="password"
               name="token"
               autoComplete="current-password"
-              // biome-ignore lint/a11y/noAutofocus: the only field of this page
               autoFocus
               required
               aria-describedby={`${id}-hint`}

@@ -1,21 +1,19 @@
 import { CircleCheck, OctagonAlert, TriangleAlert } from "lucide-react";
 import { useRead } from "../api/reading";
-import type { AuditRow, FailureGroup, History, Overview as OverviewData, Verdict, VerdictReason } from "../api/types";
+import type { AuditRow, Overview as OverviewData, RecentFailure, Tiles, Verdict, VerdictReason } from "../api/types";
 import { useNow } from "../clock";
-import { useAddress } from "../kit/address";
 import { StateBadge } from "../kit/Badge";
-import { Chart } from "../kit/Chart";
 import { Code } from "../kit/Code";
-import { Go, placeOf, Subject } from "../kit/Link";
+import { Charts } from "../kit/History";
+import { Go, placeOf, Subject, term } from "../kit/Link";
 import { Page } from "../kit/Page";
 import { Empty, Panel } from "../kit/Panel";
 import { ProblemNote } from "../kit/Problem";
-import { Segments } from "../kit/Segments";
-import { Tile, Tiles } from "../kit/Tiles";
+import { Tile, Tiles as TileRow } from "../kit/Tiles";
 import { Time } from "../kit/Time";
 import { useMe } from "../shell/me";
 import { text } from "../text";
-import { ago, count, span } from "../text/format";
+import { ago, atLeast, count, span } from "../text/format";
 
 const words = text.overview;
 
@@ -28,10 +26,10 @@ export default function Overview() {
       {data && (
         <>
           <VerdictPanel verdict={data.verdict} />
-          <Figures data={data} />
+          {data.tiles && <Figures tiles={data.tiles} />}
           <Charts />
           <div className="columns">
-            <Failures groups={data.failures} />
+            <Failures failures={data.failures} />
             <Changes rows={data.changes} />
           </div>
           {isUntouched(data) && (
@@ -50,7 +48,11 @@ export default function Overview() {
 }
 
 function isUntouched({ tiles }: OverviewData): boolean {
-  return [tiles.ready, tiles.running, tiles.scheduled, tiles.workers, tiles.completed_1h].every((value) => !value);
+  return (
+    tiles !== null &&
+    tiles.queues === 0 &&
+    [tiles.ready, tiles.running, tiles.scheduled, tiles.workers, tiles.completed_5m].every((value) => !value)
+  );
 }
 
 const ICONS = { OK: CircleCheck, DEGRADED: TriangleAlert, STALLED: OctagonAlert };
@@ -85,6 +87,7 @@ function Reason({ reason }: { reason: VerdictReason }) {
       <p>
         <StateBadge state={reason.severity} /> <strong>{reason.text}</strong>
       </p>
+      {reason.detail && <p className="quiet small mono anywhere">{reason.detail}</p>}
       {reason.remedy && (
         <p>
           {words.remedy}: {reason.remedy}
@@ -99,131 +102,84 @@ function Reason({ reason }: { reason: VerdictReason }) {
   );
 }
 
-function Figures({ data }: { data: OverviewData }) {
-  const { tiles } = data;
+function Figures({ tiles }: { tiles: Tiles }) {
   const now = useNow();
   const say = words.tiles;
+  const { worst_projection: worst, next_schedule: next } = tiles;
   return (
-    <Tiles>
-      <Tile name={say.ready} value={count(tiles.ready)} to="/jobs" search={{ filter: "state=ready" }} />
+    <TileRow>
+      <Tile
+        name={say.ready}
+        value={atLeast(tiles.ready, tiles.ready_is_exact)}
+        to="/jobs"
+        search={{ filter: "state=ready" }}
+      />
       <Tile name={say.running} value={count(tiles.running)} to="/jobs" search={{ filter: "state=running" }} />
       <Tile name={say.scheduled} value={count(tiles.scheduled)} to="/jobs" search={{ filter: "state=scheduled" }} />
-      {Boolean(tiles.blocked) && (
+      {tiles.blocked > 0 && (
         <Tile name={say.blocked} value={count(tiles.blocked)} to="/jobs" search={{ filter: "state=blocked" }} />
       )}
       <Tile
-        name={say.failed}
-        value={count(tiles.failed_1h)}
-        tone={tiles.failed_1h ? "bad" : undefined}
-        to="/jobs"
-        search={{ filter: "state=failed ended<1h" }}
+        name={say.oldest}
+        value={span(tiles.oldest_seconds)}
+        tone={(tiles.oldest_seconds ?? 0) > 60 ? "warn" : undefined}
+        to="/queues"
       />
       <Tile
-        name={say.oldest}
-        value={tiles.oldest_wait_seconds === null ? "–" : span(tiles.oldest_wait_seconds)}
-        note={tiles.oldest_wait_queue ? say.ofQueue(tiles.oldest_wait_queue) : undefined}
-        tone={(tiles.oldest_wait_seconds ?? 0) > 60 ? "warn" : undefined}
-        to="/queues"
+        name={say.completed}
+        value={count(tiles.completed_5m)}
+        to="/jobs"
+        search={{ filter: "state=completed ended<5m" }}
+      />
+      <Tile
+        name={say.failed}
+        value={count(tiles.failed_5m)}
+        note={tiles.retried_5m > 0 ? say.retried(count(tiles.retried_5m)) : undefined}
+        tone={tiles.failed_5m > 0 ? "bad" : undefined}
+        to="/jobs"
+        search={{ filter: "state=failed ended<5m" }}
       />
       <Tile
         name={say.workers}
         value={count(tiles.workers)}
-        tone={tiles.workers ? undefined : "warn"}
-        note={tiles.slots ? say.slots(count(tiles.slots_used), count(tiles.slots)) : undefined}
+        tone={tiles.workers > 0 ? undefined : "warn"}
+        note={tiles.slots > 0 ? say.slots(count(tiles.slots_used), count(tiles.slots)) : undefined}
         to="/workers"
       />
       <Tile
         name={say.lag}
-        value={tiles.lag_seconds === null || tiles.lag_seconds === undefined ? "–" : span(tiles.lag_seconds)}
-        note={tiles.lag_events ? say.events(count(tiles.lag_events)) : undefined}
-        tone={(tiles.lag_seconds ?? 0) > 60 ? "warn" : undefined}
+        value={worst ? span(worst.lag_seconds ?? 0) : "–"}
+        note={worst ? `${worst.name} · ${say.events(count(worst.lag_events))}` : undefined}
+        tone={(worst?.lag_seconds ?? 0) > 60 ? "warn" : undefined}
         to="/projections"
       />
-      <Tile
-        name={say.next}
-        value={tiles.next_schedule_at ? ago(tiles.next_schedule_at, now) : say.nothing}
-        note={tiles.next_schedule ?? undefined}
-        to="/schedules"
-      />
-    </Tiles>
+      <Tile name={say.next} value={next ? ago(next.next_at, now) : say.nothing} note={next?.name} to="/schedules" />
+    </TileRow>
   );
 }
 
-/** Throughput and waiting times; also of one queue. */
-export function Charts({ queue }: { queue?: string }) {
-  const [range, setRange] = useAddress("range", "1h");
-  const history = useRead<History>("/history", { range, queue }, { every: 30, keep: true });
-  const { data } = history;
-  const at = (data?.buckets ?? []).map((bucket) => bucket.at);
-  const minutes = (data?.resolution_seconds ?? 60) / 60;
-  const series = (field: "completed" | "failed" | "retried" | "cancelled") =>
-    (data?.buckets ?? []).map((bucket) => (bucket[field] ?? 0) / minutes);
-  const values = (field: "wait_p50_seconds" | "wait_p95_seconds" | "wait_p99_seconds") =>
-    (data?.buckets ?? []).map((bucket) => bucket[field] ?? null);
-  const perMinute = (value: number) => words.perMinute(count(Number(value.toFixed(value < 10 ? 1 : 0))));
-  if (history.error) return <ProblemNote error={history.error} again={() => void history.refetch()} />;
-  return (
-    <div className="columns charts">
-      <Panel title={words.throughput} end={<RangeChoice value={range} onChange={setRange} />}>
-        {at.length === 0 ? (
-          <p className="quiet">{data ? words.noHistory : text.shell.loading}</p>
-        ) : (
-          <Chart
-            label={words.throughputChart}
-            at={at}
-            marks={data?.marks}
-            format={perMinute}
-            series={[
-              { name: words.completed, values: series("completed"), color: 1 },
-              { name: words.failed, values: series("failed"), color: 2 },
-              { name: words.retried, values: series("retried"), color: 3, dashed: true },
-            ]}
-          />
-        )}
-      </Panel>
-      <Panel title={words.waits}>
-        {at.length === 0 ? (
-          <p className="quiet">{data ? words.noHistory : text.shell.loading}</p>
-        ) : (
-          <Chart
-            label={words.waitsChart}
-            at={at}
-            marks={data?.marks}
-            format={(value) => span(value)}
-            series={[
-              { name: words.p50, values: values("wait_p50_seconds"), color: 1 },
-              { name: words.p95, values: values("wait_p95_seconds"), color: 3 },
-              { name: words.p99, values: values("wait_p99_seconds"), color: 4, dashed: true },
-            ]}
-          />
-        )}
-      </Panel>
-    </div>
-  );
-}
-
-function RangeChoice({ value, onChange }: { value: string; onChange: (value: string) => void }) {
-  return <Segments label={words.range} value={value} options={Object.entries(words.ranges)} onChange={onChange} />;
-}
-
-function Failures({ groups }: { groups: FailureGroup[] }) {
+function Failures({ failures }: { failures: RecentFailure[] }) {
   return (
     <Panel title={words.failures} end={<Go to="/failures">{words.allFailures}</Go>}>
-      {groups.length === 0 ? (
+      {failures.length === 0 ? (
         <p className="quiet">{words.noFailures}</p>
       ) : (
         <ul className="stack">
-          {groups.map((group) => (
-            <li key={group.fingerprint}>
+          {failures.map((failure) => (
+            <li key={failure.queue + failure.task + failure.error}>
               <p className="row wide">
-                <Go to="/failures" search={{ fingerprint: group.fingerprint }} className="anywhere">
-                  <strong>{group.error_type}</strong> · {group.task}
+                <Go
+                  to="/jobs"
+                  search={{ filter: `state=failed ${term("task", failure.task)} ${term("error", failure.error)}` }}
+                  className="anywhere"
+                >
+                  <strong>{failure.error}</strong> · {failure.task}
                 </Go>
                 <span className="nowrap small">
-                  {words.times(count(group.count))} · <Time at={group.last_at} />
+                  {words.times(count(failure.count))} · <Subject kind="job" id={failure.job} />
                 </span>
               </p>
-              <p className="quiet small cut">{group.message}</p>
+              {failure.message && <p className="quiet small cut">{failure.message}</p>}
             </li>
           ))}
         </ul>

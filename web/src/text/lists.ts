@@ -25,6 +25,7 @@ export const lists = {
   next: "Next page",
   first: "First page",
   newRows: (amount: number) => (amount === 1 ? "1 new: show it" : `${amount} new: show them`),
+  searchedTo: "Not everything was searched yet, to keep the database free for work. The next page goes on before",
   rows: (amount: string) => `${amount} rows`,
   nothingMatches: "Nothing matches this filter",
   nothingMatchesHint: "Clear it, or loosen a term.",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from holdfast.access import Audit, Entry, Principal
+from holdfast.access import Audit, Entry, Principal, Result
 from holdfast.api.frame.asking import STATEMENT_SECONDS, Asked
+from holdfast.api.frame.idempotency import Act, RequestKey
 from holdfast.api.frame.problems import request_id_of
 from holdfast.app import Holdfast, Rooms
 from holdfast.db import DRIVER_ERRORS, transaction
-from holdfast.errors import HoldfastError
+from holdfast.errors import AccessError, HoldfastError, RequestError
 from holdfast.telemetry import get_logger
 
 log = get_logger("api")
@@ -30,6 +30,10 @@ class Acted(Asked):
         self._before: Any = None
         self._after: Any = None
 
+    def act_as(self, who: Principal) -> None:
+        """From now on it is this principal who acts: somebody has just signed in."""
+        self.who = who
+
     def target(self, kind: str, name: int | str) -> None:
         """Say what it is done to: ``acting.target("job", id)``."""
         self._target = (kind, str(name))
@@ -40,7 +44,7 @@ class Acted(Asked):
         self._after = after if after is not None else self._after
         self._reason = reason or self._reason
 
-    def entry(self, result: Any, error: Exception | None = None) -> Entry:
+    def entry(self, result: Result, error: Exception | None = None) -> Entry:
         """The row of the audit."""
         kind, target = self._target
         code, detail = _told(error)
@@ -69,39 +73,52 @@ def _acting(request: Request) -> Acted:
 Acting = Annotated[Acted, Depends(_acting)]
 """A parameter of a route that changes something: ``async def cancel(acting: Acting, id: JobId) -> …``."""
 
-Inner = Callable[[Request], Awaitable[Response]]
 
-
-async def act_within(app: Holdfast, request: Request, who: Principal, action: str, inner: Inner) -> Response:
+async def act_within(app: Holdfast, request: Request, who: Principal, act: Act) -> Response:
     """Run an act and write its row, both or neither; a failure leaves a row of its own."""
     acted: Acted | None = None
     try:
         async with transaction(app.database, statement_seconds=STATEMENT_SECONDS) as handle:
-            acted = request.state.asked = Acted(app, request, who, app.rooms_over(handle), action)
-            response = await inner(request)
+            acted = request.state.asked = Acted(app, request, who, app.rooms_over(handle), act.action)
+            key = RequestKey.of(request, handle, who, act)
+            if key is not None and (answered := await key.take()) is not None:
+                return answered
+            response = await act.inner(request)
             await Audit(handle).write(acted.entry("done"))
+            if key is not None:
+                await key.keep(response)
             return response
-    except RequestValidationError:
+    except (RequestValidationError, RequestError):
         raise  # nothing was tried
     except Exception as error:
         if acted is not None:
-            await write_apart(app, acted.entry("failed", error))
+            await write_apart(app, acted.entry(_result_of(error), error))
         raise
 
 
-async def act_apart(
-    app: Holdfast, request: Request, who: Principal, action: str, inner: Inner, rooms: Rooms
-) -> Response:
+async def act_apart(app: Holdfast, request: Request, who: Principal, act: Act, rooms: Rooms) -> Response:
     """Run an act that is made of several transactions: a row that it has begun, and one that tells how it ended."""
-    acted = request.state.asked = Acted(app, request, who, rooms, action)
-    await Audit(rooms.database).write(acted.entry("begun"))
+    acted = request.state.asked = Acted(app, request, who, rooms, act.action)
+    key = RequestKey.of(request, rooms.database, who, act)
+    if key is not None and (answered := await key.take()) is not None:
+        return answered
     try:
-        response = await inner(request)
+        await Audit(rooms.database).write(acted.entry("begun"))
+        response = await act.inner(request)
     except Exception as error:
-        await write_apart(app, acted.entry("failed", error))
+        if key is not None:
+            await key.give_back()
+        if not isinstance(error, RequestValidationError | RequestError):
+            await write_apart(app, acted.entry(_result_of(error), error))
         raise
     await Audit(rooms.database).write(acted.entry("done"))
+    if key is not None:
+        await key.keep(response)
     return response
+
+
+def _result_of(error: Exception) -> Result:
+    return "denied" if isinstance(error, AccessError) else "failed"
 
 
 async def write_apart(app: Holdfast, entry: Entry) -> None:

@@ -10,6 +10,7 @@ from importlib import metadata
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from holdfast.api import probes
 from holdfast.api.dashboard import DashboardRoute
@@ -46,9 +47,17 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
     api.state.frame = frame
     for kind in (RequestValidationError, HTTPException):
         api.add_exception_handler(kind, problems.answer)
+    if frame.origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(frame.origins),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-Id"],
+            expose_headers=["ETag", "Retry-After", "X-Request-Id", "Idempotency-Replayed"],
+        )
     api.add_middleware(Envelope)
     for router in noun_routers():
-        api.router.routes += [GuardedRoute(declared, PREFIX) for declared in router.routes]
+        api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.
     api.router.routes.append(DashboardRoute())
@@ -72,6 +81,7 @@ def _lifespan(frame: Frame) -> Callable[[FastAPI], AbstractAsyncContextManager[N
             yield
         finally:
             frame.drain()
+            await frame.throttle.close()
             await frame.app.close(2.0)
 
     return living

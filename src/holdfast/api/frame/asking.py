@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from holdfast.access import Needs, Permission, Principal, redacted
 from holdfast.app import Holdfast, Rooms
 from holdfast.db import Database
+from holdfast.errors import AccessError
 from holdfast.events import EventLog
 from holdfast.events import projections as projecting
 from holdfast.jobs import Batches, Failures, Jobs, LimitConsole, Operations, Queues
@@ -87,6 +88,15 @@ class Asked:
     def queues_allowed(self) -> frozenset[str] | None:
         """The only queues that may be shown or touched; ``None``: all of them."""
         return self.who.queues
+
+    async def is_still_in(self) -> bool:
+        """Whether the credential of this request would still be let in; for answers that have no end of their own."""
+        frame = self.request.app.state.frame
+        try:
+            now_known: Principal = await frame.principal_of(self.request)
+        except AccessError:
+            return False
+        return now_known == self.who
 
     def may(self, needs: Needs) -> bool:
         """Whether the principal has this permission, and this server changes things at all."""

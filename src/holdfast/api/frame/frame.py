@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from holdfast.access import LOCAL, NOBODY, Principal
+from holdfast.access import Principal
 from holdfast.api.frame.asking import STATEMENT_SECONDS
+from holdfast.api.frame.signing_in import SigningIn
+from holdfast.api.frame.throttling import Throttle
 from holdfast.app import Holdfast, Rooms
 from holdfast.db import PatientFor
-from holdfast.errors import Unauthenticated
 from holdfast.settings import Settings
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,15 @@ class Frame:
     def __init__(self, app: Holdfast, *, guarded: bool, pages: Sequence[ProjectPage] = ()) -> None:
         """``guarded``: whether somebody must be known; otherwise everybody on this machine is an admin."""
         self.app = app
-        self.guarded = guarded
+        self.settings: Settings = app.settings
         self.pages = tuple(pages)
         self.draining = False
+        self.throttle = Throttle(self.settings)
+        self.signing_in = SigningIn(self.settings, self.throttle, guarded=guarded)
         self._ending: weakref.WeakSet[asyncio.Event] = weakref.WeakSet()
-        self._reading: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
+        self._reading: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[PatientFor, Rooms]] = (
+            weakref.WeakKeyDictionary()
+        )
 
     def drain(self) -> None:
         """Say that this process ends: probes tell it, and endless answers end first."""
@@ -55,9 +58,9 @@ class Frame:
         return event
 
     @property
-    def settings(self) -> Settings:
-        """The settings of the application."""
-        return self.app.settings
+    def guarded(self) -> bool:
+        """Whether callers must be known."""
+        return self.signing_in.guarded
 
     @property
     def read_only(self) -> bool:
@@ -73,23 +76,21 @@ class Frame:
         """The consoles for questions, on the running event loop; opens the application if it is not open yet."""
         loop = asyncio.get_running_loop()
         await self.app.open(STATEMENT_SECONDS)
-        rooms = self._reading.get(loop)
-        if rooms is None or getattr(rooms.database, "_whole", None) is not self.app.database:
-            rooms = self._reading[loop] = self.app.rooms_over(PatientFor(self.app.database, STATEMENT_SECONDS))
+        patient, rooms = self._reading.get(loop, (None, None))
+        if patient is None or rooms is None or patient.whole is not self.app.database:
+            patient = PatientFor(self.app.database, STATEMENT_SECONDS)
+            rooms = self.app.rooms_over(patient)
+            self._reading[loop] = patient, rooms
         return rooms
 
     async def principal_of(self, request: Request) -> Principal:
-        """Who asks. Raises ``Unauthenticated`` for a credential that is wrong, and for a stranger where none is needed.
+        """Who asks; once a request. Raises ``Unauthenticated``, ``TooManyRequests``."""
+        database = (await self.reading()).database
+        return await self.signing_in.principal_of(request, database)
 
-        Without authentication only this machine is served, by a name of this machine: a page of another site whose
-        name was made to point here (DNS rebinding) still sends its own name.
-        """
-        if self.guarded:
-            return NOBODY
-        host = (request.url.hostname or "").strip("[]")
-        if request.client is None or request.client.host not in _LOOPBACK or host not in _LOOPBACK:
-            raise Unauthenticated(
-                "authentication is off, so only this machine is served, as localhost",
-                remedy="open http://localhost, or set HOLDFAST_AUTH=on",
-            )
-        return LOCAL
+    async def demand_rate(self, request: Request, who: Principal) -> None:
+        """Count the request for whoever sent it. Raises ``TooManyRequests``."""
+        if who.kind == "local":
+            return
+        address = request.client.host if request.client else "unknown"
+        await self.throttle.ask(f"address:{address}" if who.kind in ("public", "nobody") else who.key)

@@ -18,6 +18,7 @@ from holdfast.errors import (
     HoldfastError,
     NoSuchPath,
     NotStorable,
+    ReadOnly,
     RequestError,
     StatementTooSlow,
     TooManyRequests,
@@ -106,6 +107,8 @@ def _translated(error: Exception) -> HoldfastError | None:
     fault, sqlstate = classify(error), getattr(error, "sqlstate", None)
     if sqlstate in (_CANCELLED_BY_TIMEOUT, _LOCK_NOT_AVAILABLE) or isinstance(error, TimeoutError):
         return StatementTooSlow("the database did not answer in time", remedy="try again in a moment")
+    if fault is Fault.READ_ONLY:
+        return ReadOnly("the database only reads: it is a standby", remedy="use the server of the primary")
     if fault is Fault.CONTENDED:
         return StatementTooSlow("others were at the same rows", remedy="try again")
     if fault.of_connection:

@@ -13,14 +13,15 @@ from typing import Any, Literal, TypeVar
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from holdfast.access import Needs, Openness, Principal
-from holdfast.api.frame.acting import Acted, Inner, act_apart, act_within, write_apart
+from holdfast.access import NOBODY, Needs, Openness, Permission, Principal
+from holdfast.api.frame.acting import Acted, act_apart, act_within, write_apart
 from holdfast.api.frame.asking import Asked
 from holdfast.api.frame.frame import Frame
+from holdfast.api.frame.idempotency import Act, Inner
 from holdfast.api.frame.problems import answer
 from holdfast.api.frame.reading_bodies import StrictRequest, require_clean_query, require_json
 from holdfast.api.frame.same_site import require_same_site
-from holdfast.errors import AccessError, ConfigurationError, ReadOnly
+from holdfast.errors import AccessError, ConfigurationError, HoldfastError, ReadOnly
 
 F = TypeVar("F", bound=Callable[..., Any])
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -33,12 +34,13 @@ class Declared:
     noun: str
     method: Method
     path: str
-    endpoint: Callable[..., Any]
     needs: Needs
     audit: str | None = None
     """What an act is called in the audit; ``None``: it only reads."""
     apart: bool = False
     """An act of several transactions."""
+    secret: bool = False
+    """Its answer holds a secret, and is kept nowhere."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -47,29 +49,38 @@ class NounRouter:
 
     def __init__(self, noun: str) -> None:
         self.noun = noun
-        self.routes: list[Declared] = []
+        self.routes: list[tuple[Declared, Callable[..., Any]]] = []
 
     def read(self, path: str, *, needs: Needs, **options: Any) -> Callable[[F], F]:
         """A route that looks: GET. ``options`` are those of FastAPI's ``add_api_route``."""
-        return self._declare("GET", path, needs, None, apart=False, options=options)
+        return self._add(Declared(self.noun, "GET", path, needs, options=options))
 
     def act(
-        self, path: str, *, needs: Needs, audit: str, apart: bool = False, method: Method = "POST", **options: Any
+        self,
+        path: str,
+        *,
+        needs: Needs,
+        audit: str,
+        apart: bool = False,
+        secret: bool = False,
+        method: Method = "POST",
+        **options: Any,
     ) -> Callable[[F], F]:
         """A route that changes something, in one transaction with its row in the audit.
 
         ``audit`` names it there: ``job.cancel``. ``apart``: it is made of several transactions, because what it does
         must be seen by others before it has ended; then the audit has a row for the beginning and one for the end.
+        ``secret``: what it answers is shown once, and kept for no idempotency key.
         """
-        return self._declare(method, path, needs, audit, apart=apart, options=options)
+        return self._add(Declared(self.noun, method, path, needs, audit, apart, secret, options))
 
-    def _declare(
-        self, method: Method, path: str, needs: Needs, audit: str | None, *, apart: bool, options: dict[str, Any]
-    ) -> Callable[[F], F]:
+    def _add(self, declared: Declared) -> Callable[[F], F]:
+        path = declared.path
+        if not path.startswith("/") or path.endswith("/"):
+            raise ConfigurationError(f"{path!r} of {self.noun} must begin with a slash and end without one")
+
         def declare(endpoint: F) -> F:
-            if not path.startswith("/") or path.endswith("/"):
-                raise ConfigurationError(f"{path!r} of {self.noun} must begin with a slash and end without one")
-            self.routes.append(Declared(self.noun, method, path, endpoint, needs, audit, apart, options))
+            self.routes.append((declared, endpoint))
             return endpoint
 
         return declare
@@ -78,18 +89,15 @@ class NounRouter:
 class GuardedRoute(APIRoute):
     """The route of a declaration. Whatever goes wrong in it is answered as a problem."""
 
-    def __init__(self, declared: Declared, prefix: str) -> None:
+    def __init__(self, declared: Declared, endpoint: Callable[..., Any], prefix: str) -> None:
         self.declared = declared
-        needs = declared.needs.value
         options: dict[str, Any] = {
-            "name": f"{declared.noun}.{declared.endpoint.__name__}",
-            "operation_id": declared.endpoint.__name__,
+            "name": f"{declared.noun}.{endpoint.__name__}",
+            "operation_id": endpoint.__name__,
             "tags": [declared.noun],
-            "openapi_extra": {"x-needs": needs, "security": _security(declared.needs)},
+            "openapi_extra": {"x-needs": declared.needs.value, "security": _security(declared.needs)},
         }
-        super().__init__(
-            prefix + declared.path, declared.endpoint, methods=[declared.method], **{**options, **declared.options}
-        )
+        super().__init__(prefix + declared.path, endpoint, methods=[declared.method], **{**options, **declared.options})
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The gate around FastAPI's own handler, which reads parameters, calls the function and writes its answer."""
@@ -107,36 +115,46 @@ class GuardedRoute(APIRoute):
     async def _pass(self, request: Request, inner: Inner) -> Response:
         frame: Frame = request.app.state.frame
         require_clean_query(request)
-        who = await frame.principal_of(request)
+        who = NOBODY
         try:
-            await self._admit(frame, request, who)
+            who = await frame.principal_of(request)
+            await frame.demand_rate(request, who)
+            self._admit(frame, request, who)
+            if self.declared.audit is None:
+                return await self._read(frame, request, who, inner)
         except AccessError as error:
-            await _write_denial(frame, request, who, self.declared, error)
+            await self._write_denial(frame, request, who, error)
             raise
-        if self.declared.audit is None:
-            rooms = await frame.reading()
-            request.state.asked = Asked(frame.app, request, who, rooms)
-            return _conditional(request, await inner(request))
         await require_json(request)
+        act = Act(self.declared.audit, inner, keeps_answer=not self.declared.secret)
         if self.declared.apart:
-            return await act_apart(frame.app, request, who, self.declared.audit, inner, await frame.reading())
-        await frame.app.open()
-        return await act_within(frame.app, request, who, self.declared.audit, inner)
+            return await act_apart(frame.app, request, who, act, await frame.reading())
+        return await act_within(frame.app, request, who, act)
 
-    async def _admit(self, frame: Frame, request: Request, who: Principal) -> None:
+    async def _read(self, frame: Frame, request: Request, who: Principal, inner: Inner) -> Response:
+        request.state.asked = Asked(frame.app, request, who, await frame.reading())
+        return _conditional(request, await inner(request))
+
+    def _admit(self, frame: Frame, request: Request, who: Principal) -> None:
         who.demand(self.declared.needs)
         if self.declared.audit is not None:
             require_same_site(request, who, frame.origins)
-            if frame.read_only and self.declared.needs is not Openness.ANYBODY:
+            if frame.read_only and isinstance(self.declared.needs, Permission):
                 raise ReadOnly("this server only reads", remedy="use one without HOLDFAST_READ_ONLY")
 
-
-async def _write_denial(frame: Frame, request: Request, who: Principal, declared: Declared, error: AccessError) -> None:
-    action = declared.audit or f"{declared.noun}.read"
-    await frame.app.open()
-    acted = Acted(frame.app, request, who, frame.app.rooms_over(frame.app.database), action)
-    acted.target("path", request.url.path)
-    await write_apart(frame.app, acted.entry("denied", error))
+    async def _write_denial(self, frame: Frame, request: Request, who: Principal, error: AccessError) -> None:
+        """Say in the audit who was refused what. Whoever only asks who they are, and is nobody, was refused nothing."""
+        declared = self.declared
+        is_question = declared.needs is Openness.SIGNED_IN and declared.audit is None
+        if is_question and who is NOBODY and "authorization" not in request.headers:
+            return
+        try:
+            rooms = await frame.reading()
+        except HoldfastError:
+            return  # without a database there is no audit, and the refusal stands all the same
+        acted = Acted(frame.app, request, who, rooms, declared.audit or f"{declared.noun}.read")
+        acted.target("path", request.url.path)
+        await write_apart(frame.app, acted.entry("denied", error))
 
 
 def _conditional(request: Request, response: Response) -> Response:

@@ -13,4 +13,7 @@ NOUNS = (
     "operations",
     "principals",
     "queues",
+    "sessions",
+    "settings",
+    "tokens",
 )

@@ -84,7 +84,7 @@ COMMENT ON FUNCTION holdfast.enqueue_v1 IS
 
 CREATE FUNCTION holdfast.enqueue_one_v1(
     p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint,
-    p_delay_us bigint, p_due_at timestamptz, p_max_attempts smallint, p_timeout real, p_trace jsonb
+    p_delay_us bigint, p_due_at timestamptz, p_max_attempts smallint, p_timeout real, p_trace jsonb, p_key text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -97,8 +97,8 @@ BEGIN
     IF p_id + (60000::bigint << 22) >= (SELECT s.ceiling_id FROM holdfast.storage s) THEN
         PERFORM holdfast.make_partitions_v1();
     END IF;
-    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, trace)
-    VALUES (p_id, p_queue, p_task, p_args, p_priority, p_flags, p_max_attempts, p_timeout, p_trace);
+    INSERT INTO holdfast.job (id, queue, task, args, priority, flags, max_attempts, timeout_seconds, trace, unique_key)
+    VALUES (p_id, p_queue, p_task, p_args, p_priority, p_flags, p_max_attempts, p_timeout, p_trace, p_key);
     IF v_due IS NULL OR v_due <= v_now THEN
         INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags) VALUES (p_queue, p_priority, p_id, 1, p_flags);
     ELSE
@@ -116,7 +116,7 @@ BEGIN
     RETURN p_id;
 END $$;
 COMMENT ON FUNCTION holdfast.enqueue_one_v1 IS
-    'enqueue_v1 for one plain job: without arrays it costs half as much.';
+    'enqueue_v1 for one job without gates: without arrays it costs half as much. A unique key (p_key) must have been taken before.';
 
 CREATE FUNCTION holdfast.first_gate_v1(p_gates text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -351,6 +351,40 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION holdfast.enqueue_keyed_v1 IS
     'As enqueue_v1, for jobs with unique keys: where a job in a covered place holds the key, its id is returned and nothing is inserted.';
+
+CREATE FUNCTION holdfast.enqueue_one_keyed_v1(
+    p_id bigint, p_queue text, p_task text, p_args jsonb, p_priority smallint, p_flags smallint,
+    p_delay_us bigint, p_due_at timestamptz, p_max_attempts smallint, p_timeout real, p_trace jsonb,
+    p_key text, p_covered smallint, p_period_us bigint, p_conflict smallint
+) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+DECLARE
+    v_hash  uuid := holdfast.key_hash_v1(p_key);
+    v_owner bigint;
+BEGIN
+    SELECT k.job_id INTO v_owner FROM holdfast.unique_key k WHERE k.hash = v_hash ORDER BY k.generation DESC LIMIT 1;
+    IF v_owner = p_id THEN
+        RETURN p_id;                                        -- repeated after a lost answer: key and job came in one commit
+    END IF;
+    IF v_owner IS NULL THEN
+        -- Most keys are new: nobody to look up, nobody to hold.
+        INSERT INTO holdfast.unique_key (hash, generation, job_id, until)
+        VALUES (v_hash, 1, p_id, holdfast.now() + p_period_us * interval '1 microsecond') ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            v_owner := p_id;
+        END IF;
+    END IF;
+    IF v_owner IS DISTINCT FROM p_id THEN
+        v_owner := holdfast.take_key_v1(p_key, p_id, p_covered, p_period_us, p_conflict);
+        IF v_owner <> p_id THEN
+            RETURN v_owner;
+        END IF;
+    END IF;
+    RETURN holdfast.enqueue_one_v1(p_id, p_queue, p_task, p_args, p_priority, (p_flags | 2)::smallint, p_delay_us, p_due_at,
+                                   p_max_attempts, p_timeout, p_trace, p_key);
+END $$;
+COMMENT ON FUNCTION holdfast.enqueue_one_keyed_v1 IS
+    'enqueue_keyed_v1 for one job without gates: where a job in a covered place holds the key, its id is returned and nothing is inserted.';
 
 CREATE FUNCTION holdfast.enqueue_keyed_told_v1(
     p_ids bigint[], p_queues text[], p_tasks text[], p_args jsonb[], p_priorities smallint[], p_flags smallint[],

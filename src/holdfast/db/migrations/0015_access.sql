@@ -143,3 +143,17 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION holdfast.prune_access_v1 IS
     'Lets go of idempotency keys after a day, of sessions a week after their end, of audit rows after so many days; so many of each at most.';
+
+CREATE FUNCTION holdfast.create_first_token_v1(p_name text, p_digest bytea) RETURNS bigint
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_id bigint;
+BEGIN
+    -- Locked here, looked at in the next statement: of several that start together one finds the table empty.
+    PERFORM pg_catalog.pg_advisory_xact_lock(72700, 15);
+    INSERT INTO holdfast.access_token (name, digest, role, created_by)
+    SELECT p_name, p_digest, 'admin', 'first start' WHERE NOT EXISTS (SELECT FROM holdfast.access_token)
+    RETURNING id INTO v_id;
+    RETURN v_id;
+END $$;
+COMMENT ON FUNCTION holdfast.create_first_token_v1 IS 'An admin token if there is no token at all, at most once; NULL otherwise.';

@@ -1,0 +1,146 @@
+"""``holdfast token``: credentials for the API and the dashboard."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from holdfast.access import Audit, Entry, Permission, Role, Token, Tokens
+from holdfast.app import Holdfast
+from holdfast.cli.connection import on_application
+from holdfast.cli.options import AsJson, DatabaseUrl, help_of
+from holdfast.cli.screen import ago, screen, table
+from holdfast.errors import ConfigurationError
+from holdfast.jobs import seconds_of
+
+tokens = typer.Typer(name="token", no_args_is_help=True, help="Create, list, revoke: who may use the API.")
+
+
+@tokens.command(
+    help=help_of(
+        "Make a token; its secret is shown once.",
+        "holdfast token create ada --role admin",
+        "holdfast token create shop --role producer --queues mail,exports --expires 90d",
+        "holdfast token create ci --permission jobs:read --permission jobs:retry --out ci.token",
+        more=f"Roles: {', '.join(Role)}. With --out the secret goes to a file that only you can read.",
+    )
+)
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the person or the program that will use it")],
+    role: Annotated[Role | None, typer.Option("--role", help="what it permits")] = None,
+    permission: Annotated[
+        list[Permission] | None, typer.Option("--permission", metavar="NOUN:VERB", help="a permission beside the role")
+    ] = None,
+    queues: Annotated[
+        str | None, typer.Option("--queues", metavar="A,B", help="the only queues that it may see and touch")
+    ] = None,
+    expires: Annotated[str | None, typer.Option("--expires", metavar="DURATION", help="for example 90d")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="write the secret there")] = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token."""
+    names = None if queues is None else [part.strip() for part in queues.split(",") if part.strip()]
+    seconds = None if expires is None else seconds_of(expires)
+    if out is not None and out.exists():
+        raise ConfigurationError(f"{out} is there already", remedy="name another file")
+
+    async def work(app: Holdfast) -> tuple[int, str]:
+        by = operator()
+        token_id, secret = await Tokens(app.database).create(
+            name, by=by, role=role, permissions=permission or (), queues=names, expires_in_seconds=seconds
+        )
+        await _record(app, by, "token.create", token_id, name)
+        return token_id, secret
+
+    token_id, secret = on_application(database_url, work)
+    if out is not None:
+        write_secret(out, secret)
+    if as_json:
+        screen.json({"id": str(token_id), "name": name, "secret": None if out else secret})
+    elif out is not None:
+        screen.say(f"token {token_id} for {name}; its secret is in {out}")
+    else:
+        screen.say(f"token {token_id} for {name}; its secret is shown this once:")
+        screen.write(secret)
+
+
+@tokens.command(name="list", help=help_of("Every token, the newest first.", "holdfast token list"))
+def list_tokens(
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="tokens at most")] = 50,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List tokens."""
+
+    async def work(app: Holdfast) -> Sequence[Token]:
+        return await Tokens(app.database).list(limit=limit)
+
+    found = on_application(database_url, work)
+    if as_json:
+        screen.json(found)
+        return
+    if not found:
+        screen.say("no tokens; make one: holdfast token create NAME --role admin")
+        return
+    lines = table("ID", "NAME", "PERMITS", "QUEUES", "STANDING", "EXPIRES", "LAST USED", right=("ID",))
+    for token in found:
+        lines.add_row(
+            str(token.id),
+            Text(token.name),
+            " ".join(filter(None, (token.role, *token.permissions))),
+            Text("all" if token.queues is None else ", ".join(token.queues)),
+            Text(token.standing, style="" if token.standing == "good" else "red"),
+            ago(token.expires_at) or "never",
+            ago(token.used_at) or "never",
+        )
+    screen.out.print(lines)
+
+
+@tokens.command(
+    help=help_of("Let a token, and every session that it opened, open nothing more.", "holdfast token revoke 4")
+)
+def revoke(
+    token_id: Annotated[int, typer.Argument(metavar="ID", help="id of the token")],
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a token."""
+
+    async def work(app: Holdfast) -> str:
+        by = operator()
+        name = await Tokens(app.database).revoke(token_id, by=by)
+        await _record(app, by, "token.revoke", token_id, name)
+        return name
+
+    name = on_application(database_url, work)
+    if as_json:
+        screen.json({"id": str(token_id), "name": name, "standing": "revoked"})
+    else:
+        screen.say(f"token {token_id} of {name} is revoked")
+
+
+def operator() -> str:
+    """Who sits at this terminal, as the system says."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a secret to a new file that only its owner can read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(f"{secret}\n")
+
+
+async def _record(app: Holdfast, by: str, action: str, token_id: int, name: str) -> None:
+    entry = Entry(by, "cli", action, "done", target_kind="token", target=str(token_id), after={"name": name})
+    await Audit(app.database).write(entry)

@@ -1,0 +1,22 @@
+export const audit = {
+  title: "Audit",
+  about:
+    "Who did what, and who was refused: written in the transaction of the act itself, so neither exists without the other.",
+  label: "Audit",
+  emptyTitle: "Nobody has changed anything yet",
+  empty: "Every act through this page, the API and the command line leaves a row, and so does every refusal.",
+  at: "When",
+  actor: "Who",
+  action: "What",
+  target: "On",
+  result: "Result",
+  reason: "Reason",
+  request: "Request",
+  client: "From",
+  code: "Refused because",
+  detail: "Detail",
+  before: "Before",
+  after: "After",
+  rowOf: (action: string, actor: string) => `${action} by ${actor}`,
+  results: { done: "done", begun: "begun", failed: "failed", denied: "refused" } as Record<string, string>,
+};
