@@ -11,6 +11,13 @@ from holdfast.append_v1($1::text[], $2::bigint[], $3::integer[], $4::integer[], 
                         $8::smallint[], $9::text[]::jsonb[], $10::text[], $11::text[]::jsonb[], $12::text[], $13::text[],
                         $14::text[]::jsonb[], $15::boolean, $16::text, $17::text::jsonb) as a
 
+-- name: append_each
+-- Promise: each of these appends of strangers is in the log or its verdict says why not, in the order given; busy: send it alone.
+select a.verdict, a.positions, a.versions, a.recorded_at, a.detail::text
+from holdfast.append_each_v1($1::text[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::uuid[], $7::text[],
+                             $8::smallint[], $9::text[]::jsonb[], $10::text[]::jsonb[], $11::text[], $12::text[],
+                             $13::text[]::jsonb[]) as a
+
 -- name: tick
 -- Promise: publishes how far the log may be read, if that can be known now; $2 and $3 are what the last call gave.
 select t.settled, t.pending, t.fence, t.moved, t.last_ticker, t.last_age_seconds
@@ -62,6 +69,19 @@ select e.position, e.stream, e.version, e.type, e.schema_version, e.data::text, 
 from holdfast.event e
 where e.stream = $1::text and e.version >= $2::bigint and e.version <= $3::bigint
 order by e.version desc limit $4::integer
+
+-- name: streams
+-- Promise: at most $3 streams after $2 whose names begin with $1, by name, with their last version and when it came. One index descent a stream.
+with recursive named(stream, n) as (
+    (select e.stream, 1 from holdfast.event e where e.stream > $2::text and e.stream >= $1::text and starts_with(e.stream, $1::text) order by e.stream limit 1)
+    union all
+    select f.stream, d.n + 1 from named d cross join lateral (
+        select e.stream from holdfast.event e where e.stream > d.stream order by e.stream limit 1) as f
+    where d.n < $3::integer and starts_with(f.stream, $1::text)
+)
+select d.stream, l.version, l.position, l.recorded_at, l.type from named d
+cross join lateral (select e.version, e.position, e.recorded_at, e.type from holdfast.event e where e.stream = d.stream order by e.version desc limit 1) as l
+order by d.stream
 
 -- name: read_log
 -- Promise: settled events after $1 in the order of positions, and how far the log was settled in the same snapshot. Served by the primary key.

@@ -15,6 +15,7 @@ from holdfast.events.appending import Appending, AppendingInTransaction
 from holdfast.events.conditions import Decision, Match, as_matches, condition_on
 from holdfast.events.event import Appended, RecordedEvent
 from holdfast.events.reading import LAST, Page, Scope, event_of, marked_events, page_of, page_statement
+from holdfast.events.sharing import SharedAppends
 from holdfast.events.snapshots import Snapshots
 from holdfast.events.ticker import BUSY_SECONDS, IDLE_SECONDS, Holder, Ticker
 from holdfast.events.types import EventTypes
@@ -25,6 +26,17 @@ _REPEAT_FOR_SECONDS: Final = 25.0
 _WORTH_REPEATING = (Fault.CONNECTION_LOST, Fault.NOT_THERE_YET, Fault.CONTENDED)
 _LONGEST_PAUSE_SECONDS = 0.25
 _PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream and its last event."""
+
+    stream: str
+    version: int
+    position: int
+    recorded_at: datetime
+    type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +67,13 @@ class EventLog(Appending):
         self.types = types
         self.snapshots = Snapshots(database)
         self._database = database
-        self._held = database.hold("user")
-        self._sending = False
+        self._shared = SharedAppends(database.hold("user"))
         self._ticker = Ticker(database)
         self._looking: asyncio.Task[int] | None = None
 
     async def close(self) -> None:
         """Give back the connection that appends are sent on."""
-        await self._held.close()
+        await self._shared.close()
 
     def using(self, connection: Any) -> AppendingInTransaction:
         """Append in the transaction of this connection (asyncpg, psycopg): with it, or not at all."""
@@ -89,6 +100,10 @@ class EventLog(Appending):
         to_version = LAST if to_version is None else to_version
         rows = await self._database.fetch(statement, stream, from_version, to_version, limit)
         return [event_of(row, self.types) for row in rows]
+
+    async def streams(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[StreamInfo]:
+        """Streams by name, those that begin with ``prefix`` and come after a name."""
+        return [StreamInfo(*row) for row in await self._database.fetch(_SQL["streams"], prefix, after, limit)]
 
     async def version_of(self, stream: str) -> int:
         """The version of the last event of a stream; 0 when there is none."""
@@ -228,14 +243,9 @@ class EventLog(Appending):
             delay = min(delay * 2, 1.0)
 
     async def _run(self, writing: Writing) -> Sequence[Any]:
-        """On the held connection if it is free: taking one from the pool costs more than the statement."""
-        statement, params = writing.statement
-        if self._sending:
-            row: Sequence[Any] = await self._database.fetchrow(statement, *params)
-            return row
-        self._sending = True
-        try:
-            rows: list[Sequence[Any]] = await self._held.fetch(statement, *params)
-            return rows[0]
-        finally:
-            self._sending = False
+        """Beside the appends of others, or on a connection of its own."""
+        answer = await self._shared.send(writing)
+        if answer is None:
+            statement, params = writing.statement
+            answer = await self._database.fetchrow(statement, *params)
+        return answer
