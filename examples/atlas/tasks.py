@@ -15,12 +15,14 @@ from holdfast import GiveUp, Holdfast, Job, Retry
 from . import store
 from .artifacts import ArtifactUnavailable, read_artifact
 from .gitlog import HistoryUnavailable, read_history
+from .graph import graph
 from .scores import materialise
 from .spdx import SbomRejected, read_sbom
 
 SBOM, GITLOG, SCORES = "sbom", "gitlog", "scores"
 
 app = Holdfast()
+app.page("atlas", title="Dependency graph", folder=Path(__file__).parent / "page", data={"graph": graph})
 
 
 @app.task(queue=SBOM, retry=Retry(max_attempts=3), transactional=True)

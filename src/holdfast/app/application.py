@@ -6,11 +6,13 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
-from holdfast.access import AccessKeeper
+from holdfast.access import AccessKeeper, Permission
 from holdfast.app.handed_down import limits_of, worker_options
 from holdfast.app.opening import connect
+from holdfast.app.pages import ProjectPage, ProjectPages, Reading
 from holdfast.app.rooms import Rooms
 from holdfast.db import Database, migrate
 from holdfast.errors import ConfigurationError, TaskUnknown
@@ -71,6 +73,7 @@ class Holdfast:
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
         self.event_types = EventTypes()
+        self.pages = ProjectPages()
         self._services: list[Callable[[], Service]] = [TickerService, self._scheduler, HistoryService]
         self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
@@ -226,6 +229,22 @@ class Holdfast:
             return task
 
         return declare
+
+    def page(
+        self,
+        name: str,
+        *,
+        title: str,
+        folder: str | Path,
+        module: str = "page.js",
+        data: Mapping[str, Reading] | None = None,
+        needs: Permission = Permission.JOBS_READ,
+    ) -> None:
+        """Add a page of the project's own to the dashboard: ``module`` of ``folder`` draws what ``data`` reads.
+
+        ``data``: functions by name, each given a connection in a transaction that only reads.
+        """
+        self.pages.add(ProjectPage(name, title, Path(folder), module, needs, data or {}))
 
     def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
         """The projections of these names, or all. Raises ``ProjectionUnknown``."""

@@ -17,6 +17,8 @@ export interface Host {
   ask: typeof ask;
   /** POST of the API. */
   act: typeof act;
+  /** What a function of the page reads, by its name in `app.page(data=…)`. */
+  data: (name: string) => Promise<unknown>;
   /** Go to a page of the dashboard: `host.go("/jobs/42")`. */
   go: (path: string) => void;
   permissions: string[];
@@ -51,6 +53,7 @@ export function ProjectPage({ path }: { path: string }) {
         element,
         ask,
         act,
+        data: (name) => ask(`/pages/${path}/data/${encodeURIComponent(name)}`),
         go,
         permissions,
         theme: shownTheme,
@@ -65,7 +68,7 @@ export function ProjectPage({ path }: { path: string }) {
       leave?.();
       element.replaceChildren();
     };
-  }, [source, go, me.permissions]);
+  }, [source, path, go, me.permissions]);
   if (!page) return <h1>{text.problem.notFound}</h1>;
   return (
     <Page title={page.title}>

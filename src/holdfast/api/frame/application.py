@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import metadata
 
@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from holdfast.api import exposition, probes
 from holdfast.api.dashboard import DashboardRoute
 from holdfast.api.frame import problems
-from holdfast.api.frame.frame import Frame, ProjectPage
+from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.middleware import Envelope
 from holdfast.api.frame.openapi import describe
 from holdfast.api.frame.routing import GuardedRoute, NounRouter
@@ -25,7 +25,7 @@ from holdfast.app import Holdfast
 PREFIX = "/api/v1"
 
 
-def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[ProjectPage] = ()) -> FastAPI:
+def create_api(app: Holdfast, *, auth: bool | None = None) -> FastAPI:
     """The HTTP API of an application: serve it, or mount it in a FastAPI application of your own.
 
     ``auth``: whether callers must be known; ``None``: as the setting says, and if that says nothing, they must. With
@@ -33,7 +33,7 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
     first needed; served alone, it is closed at the end.
     """
     guarded = auth if auth is not None else app.settings.auth is not False
-    frame = Frame(app, guarded=guarded, pages=pages)
+    frame = Frame(app, guarded=guarded)
     api = FastAPI(
         title="Holdfast",
         version=metadata.version("holdfast"),

@@ -9,6 +9,7 @@ NOUNS = (
     "history",
     "installation",
     "overview",
+    "pages",
     "principals",
     "projections",
     "schedules",
