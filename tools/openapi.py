@@ -26,7 +26,7 @@ def described() -> str:
 
 def _short(operation: dict[str, Any]) -> dict[str, Any]:
     answers = {status: answer for status, answer in operation["responses"].items() if status.startswith("2")}
-    kept = {name: operation[name] for name in ("parameters", "requestBody") if name in operation}
+    kept: dict[str, Any] = {name: operation[name] for name in ("parameters", "requestBody") if name in operation}
     return {"operationId": operation["operationId"], "responses": answers, **kept}
 
 
