@@ -1,35 +1,52 @@
-"""What the page of the atlas in the dashboard shows: every package with its scores, and who needs whom."""
+"""What the page of the atlas in the dashboard asks: every package with its scores, and who needs whom."""
 
 from __future__ import annotations
 
-from . import store
-from .store import Transaction
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from holdfast.access import Permission
+from holdfast.api import Asking, NounRouter
+from holdfast.db import Statement, load_statements
+
+router = NounRouter("atlas")
 
 _MOST = 5_000
+_COLUMNS = ("display_name", "kind", "latest_version", "licence", "criticality", "pony_factor")
 
 
-async def graph(connection: Transaction) -> dict[str, object]:
-    """The newest scores, the most needed first, and the edges between them; at most 5 000 packages.
+class GraphOut(BaseModel):
+    """The newest scores; edges are indexes of packages, so that ten thousand of them are a hundred kilobytes."""
 
-    Packages are ``[name, kind, version, licence, criticality, pony factor]``; edges ``[needs, needed]`` are indexes of
-    them, so that ten thousands of edges are some hundred kilobytes.
-    """
-    sql = store.statements()
-    if await connection.fetchval("SELECT to_regclass('atlas.snapshot') IS NULL"):
-        return {"made_at": None, "packages": [], "edges": []}
-    snapshot = await connection.fetchrow(sql["latest_snapshot"])
+    made_at: datetime | None = Field(description="null: nothing was scored yet")
+    packages: list[list[Any]] = Field(description="name, kind, version, licence, criticality, pony factor")
+    edges: list[tuple[int, int]] = Field(description="needs, needed")
+
+
+@cache
+def _statements() -> dict[str, Statement]:
+    return dict(load_statements(__package__, "statements.sql"))
+
+
+@router.read("/atlas/graph", needs=Permission.JOBS_READ)
+async def atlas_graph(asking: Asking) -> GraphOut:
+    """The packages most needed, 5 000 at the most, and the edges between them."""
+    sql = _statements()
+    is_there = await asking.database.fetchval(sql["installed"])
+    snapshot = await asking.database.fetchrow(sql["latest_snapshot"]) if is_there else None
     if snapshot is None:
-        return {"made_at": None, "packages": [], "edges": []}
-    nodes = (await connection.fetch(sql["nodes"], snapshot["id"]))[:_MOST]
+        return GraphOut(made_at=None, packages=[], edges=[])
+    nodes = (await asking.database.fetch(sql["nodes"], snapshot["id"]))[:_MOST]
     index = {node["id"]: position for position, node in enumerate(nodes)}
-    edges = [
-        [index[row["in_vertex_id"]], index[row["out_vertex_id"]]]
-        for row in await connection.fetch(sql["edges"])
-        if row["in_vertex_id"] in index and row["out_vertex_id"] in index
-    ]
-    columns = ("display_name", "kind", "latest_version", "licence", "criticality", "pony_factor")
-    return {
-        "made_at": snapshot["made_at"].isoformat(),
-        "packages": [[node[column] for column in columns] for node in nodes],
-        "edges": edges,
-    }
+    return GraphOut(
+        made_at=snapshot["made_at"],
+        packages=[[node[column] for column in _COLUMNS] for node in nodes],
+        edges=[
+            (index[row["in_vertex_id"]], index[row["out_vertex_id"]])
+            for row in await asking.database.fetch(sql["edges"])
+            if row["in_vertex_id"] in index and row["out_vertex_id"] in index
+        ],
+    )

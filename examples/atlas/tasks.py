@@ -12,17 +12,16 @@ from pathlib import Path
 
 from holdfast import GiveUp, Holdfast, Job, Retry
 
-from . import store
+from . import graph, store
 from .artifacts import ArtifactUnavailable, read_artifact
 from .gitlog import HistoryUnavailable, read_history
-from .graph import graph
 from .scores import materialise
 from .spdx import SbomRejected, read_sbom
 
 SBOM, GITLOG, SCORES = "sbom", "gitlog", "scores"
 
 app = Holdfast()
-app.page("atlas", title="Dependency graph", folder=Path(__file__).parent / "page", data={"graph": graph})
+app.page("/atlas", "Dependency graph", Path(__file__).parent / "page" / "page.js", routes=graph.router)
 
 
 @app.task(queue=SBOM, retry=Retry(max_attempts=3), transactional=True)

@@ -13,7 +13,7 @@ export async function mount(host) {
   style.href = new URL("page.css", import.meta.url).href;
   const root = element("div", { class: "atlas" });
   host.element.append(style, root);
-  const { packages, edges, made_at: madeAt } = await host.data("graph");
+  const { packages, edges, made_at: madeAt } = await host.ask("/project/atlas/graph");
   if (packages.length === 0) {
     root.append(
       element("p", {}, "No scores yet. They are computed at 37 minutes past every hour, or now:"),

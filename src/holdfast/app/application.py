@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
-from holdfast.access import AccessKeeper, Permission
+from holdfast.access import AccessKeeper
 from holdfast.app.handed_down import limits_of, worker_options
 from holdfast.app.opening import connect
-from holdfast.app.pages import ProjectPage, ProjectPages, Reading
+from holdfast.app.pages import ProjectPage
 from holdfast.app.rooms import Rooms
 from holdfast.db import Database, migrate
 from holdfast.errors import ConfigurationError, TaskUnknown
@@ -73,7 +73,6 @@ class Holdfast:
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
         self.event_types = EventTypes()
-        self.pages = ProjectPages()
         self._services: list[Callable[[], Service]] = [TickerService, self._scheduler, HistoryService]
         self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
@@ -83,6 +82,7 @@ class Holdfast:
         self.interception: Interception | None = None
         self._portal = Portal()
         self._around: list[Callable[[], AbstractContextManager[Any]]] = []
+        self.pages: list[ProjectPage] = []
         self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
         self.projection, self.trigger = declared.projection, declared.trigger
         self.outbox, self.feed = declared.outbox, declared.feed
@@ -230,22 +230,6 @@ class Holdfast:
 
         return declare
 
-    def page(
-        self,
-        name: str,
-        *,
-        title: str,
-        folder: str | Path,
-        module: str = "page.js",
-        data: Mapping[str, Reading] | None = None,
-        needs: Permission = Permission.JOBS_READ,
-    ) -> None:
-        """Add a page of the project's own to the dashboard: ``module`` of ``folder`` draws what ``data`` reads.
-
-        ``data``: functions by name, each given a connection in a transaction that only reads.
-        """
-        self.pages.add(ProjectPage(name, title, Path(folder), module, needs, data or {}))
-
     def declared_projections(self, names: Sequence[str] | None = None) -> list[projecting.Projection]:
         """The projections of these names, or all. Raises ``ProjectionUnknown``."""
         return self._projections.select(names)
@@ -258,6 +242,18 @@ class Holdfast:
         self._around.append(enter)
         for task in self.tasks.values():
             task.handler = surrounded(task.handler, enter)
+
+    def page(self, path: str, title: str, module: Path, *, routes: Any = None) -> None:
+        """Add a page to the dashboard: ``app.page("/graph", "Dependencies", Path(__file__).parent / "graph/page.js")``.
+
+        ``module`` is an ES module that exports ``mount``; its folder is served beside it. ``routes`` is a
+        ``holdfast.api.NounRouter`` with what the page asks, below ``/api/v1/project``. Raises ``ConfigurationError``.
+        """
+        page = ProjectPage(path, title, module, routes)
+        page.check()
+        if any(known.path == path for known in self.pages):
+            raise ConfigurationError(f"there are two pages at {path}", remedy="give one of them another path")
+        self.pages.append(page)
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""

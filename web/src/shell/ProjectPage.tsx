@@ -17,8 +17,6 @@ export interface Host {
   ask: typeof ask;
   /** POST of the API. */
   act: typeof act;
-  /** What a function of the page reads, by its name in `app.page(data=…)`. */
-  data: (name: string) => Promise<unknown>;
   /** Go to a page of the dashboard: `host.go("/jobs/42")`. */
   go: (path: string) => void;
   permissions: string[];
@@ -32,12 +30,12 @@ interface Guest {
   mount: (host: Host) => undefined | (() => void) | Promise<undefined | (() => void)>;
 }
 
-export function ProjectPage({ path }: { path: string }) {
+export function ProjectPage({ name }: { name: string }) {
   const { info, me } = useMe();
   const go = useGo();
   const area = useRef<HTMLDivElement>(null);
   const [broken, setBroken] = useState<unknown>(null);
-  const page = info.pages.find((each) => each.path === path);
+  const page = info.pages.find((each) => each.path === `/${name}`);
   const source = page?.module;
   useEffect(() => {
     const element = area.current;
@@ -53,7 +51,6 @@ export function ProjectPage({ path }: { path: string }) {
         element,
         ask,
         act,
-        data: (name) => ask(`/pages/${path}/data/${encodeURIComponent(name)}`),
         go,
         permissions,
         theme: shownTheme,
@@ -68,7 +65,7 @@ export function ProjectPage({ path }: { path: string }) {
       leave?.();
       element.replaceChildren();
     };
-  }, [source, path, go, me.permissions]);
+  }, [source, go, me.permissions]);
   if (!page) return <h1>{text.problem.notFound}</h1>;
   return (
     <Page title={page.title}>

@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
 
 from holdfast.api import exposition, probes
-from holdfast.api.dashboard import DashboardRoute
+from holdfast.api.dashboard import DashboardRoute, Pages
 from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.middleware import Envelope
@@ -57,8 +58,12 @@ def create_api(app: Holdfast, *, auth: bool | None = None) -> FastAPI:
         )
     api.add_middleware(Envelope)
     for router in noun_routers():
-        api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
-    api.router.routes += [GuardedRoute(declared, endpoint, "") for declared, endpoint in exposition.router.routes]
+        _add(api, router, PREFIX)
+    for page in app.pages:
+        if page.routes is not None:
+            _add(api, page.routes, f"{PREFIX}/project")
+        api.router.routes.append(Mount(f"/project{page.path}", app=Pages(page.module.parent), name=page.title))
+    _add(api, exposition.router, "")
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.
     api.router.routes.append(DashboardRoute())
@@ -73,6 +78,10 @@ def noun_routers() -> list[NounRouter]:
         module = importlib.import_module(f"holdfast.api.nouns.{noun}")
         routers.append(module.router)
     return routers
+
+
+def _add(api: FastAPI, router: NounRouter, prefix: str) -> None:
+    api.router.routes += [GuardedRoute(declared, endpoint, prefix) for declared, endpoint in router.routes]
 
 
 def _lifespan(frame: Frame) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from holdfast.access import Needs, Permission, Principal, redacted
 from holdfast.app import Holdfast, Rooms
 from holdfast.db import Database
-from holdfast.errors import AccessError, StatementTooSlow
+from holdfast.errors import AccessError
 from holdfast.events import EventLog
 from holdfast.events import projections as projecting
 from holdfast.jobs import Batches, Failures, Jobs, LimitConsole, Operations, Queues
 from holdfast.schedules import Schedules
-
-T = TypeVar("T")
 
 STATEMENT_SECONDS = 3.0
 """No statement of a request takes longer."""
@@ -81,20 +78,6 @@ class Asked:
     def limits(self) -> LimitConsole:
         """Limits and rates."""
         return self._rooms.limits
-
-    async def reading(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        """What this function reads, on a connection in a transaction that only reads. Raises ``StatementTooSlow``."""
-        try:
-            async with (
-                asyncio.timeout(STATEMENT_SECONDS),
-                self.database.connection() as connection,
-                connection.transaction(readonly=True),
-            ):
-                return await read(connection)
-        except TimeoutError as error:
-            raise StatementTooSlow(
-                f"this took longer than {STATEMENT_SECONDS:g} seconds", remedy="read less, or prepare it in a table"
-            ) from error
 
     @property
     def sees_args(self) -> bool:

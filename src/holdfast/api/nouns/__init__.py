@@ -15,7 +15,6 @@ NOUNS = (
     "limits",
     "operations",
     "overview",
-    "pages",
     "principals",
     "projections",
     "queues",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
@@ -98,7 +98,7 @@ class Append(Body):
 
     stream: str = Field(min_length=1, max_length=500)
     events: list[NewEvent] = Field(min_length=1, max_length=1000)
-    expected_version: int | Literal["any", "none"] = "any"
+    expected_version: StrictInt | Literal["any", "none"] = "any"
     reason: str | None = Field(default=None, max_length=1000)
 
 
@@ -182,6 +182,7 @@ async def append_events(acting: Acting, body: Append) -> AppendedOut:
 @router.read(
     "/events/feed",
     needs=_P.EVENTS_READ,
+    endless=True,
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )

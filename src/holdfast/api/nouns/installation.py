@@ -35,7 +35,7 @@ class PostgresOut(BaseModel):
 
 
 class PageOut(BaseModel):
-    """A page of the project's own; ``module``: its ES module, below the prefix of this server."""
+    """A page of the project's own."""
 
     path: str
     title: str
@@ -77,9 +77,6 @@ async def show_info(asking: Asking) -> InfoOut:
         read_only=frame.read_only,
         auth=frame.guarded,
         server_time=now(),
-        pages=[
-            PageOut(path=page.name, title=page.title, module=f"/api/v1/pages/{page.name}/files/{page.module}")
-            for page in frame.app.pages.all()
-        ],
+        pages=[PageOut(path=page.path, title=page.title, module=page.address) for page in frame.app.pages],
         stream=StreamOut(min_seconds=_POLL_MIN_SECONDS, max_seconds=_POLL_MAX_SECONDS),
     )
