@@ -8,7 +8,7 @@ from holdfast.events import projections
 from holdfast.jobs import span
 from holdfast.observe.sight import HolderSight, Sight
 from holdfast.observe.verdict import Kind, Noun, Patience, Reason, Severity, Subject
-from holdfast.observe.words import many, number, some
+from holdfast.observe.words import many, number, some, typed
 
 _UNPUBLISHED_SECONDS = 10.0
 _QUERY_SHOWN = 200
@@ -101,14 +101,14 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_STOPPED,
             name,
             f"{many(each.stopped, 'partition')} stopped at an event that fails, {_behind(each)}",
-            f"see the error: holdfast projection lag {name}; then fix it and holdfast projection resume {name}",
+            f"see the error: holdfast projection lag {typed(name)}; then fix it and holdfast projection resume {typed(name)}",
         )
     if each.undecided:
         yield _about(
             Kind.PROJECTION_PARKED,
             name,
             f"{many(each.undecided, 'stream')} parked at an event that fails, and waiting for a person",
-            f"see which: holdfast projection parked {name}; then holdfast projection unpark {name} --all (or --skip)",
+            f"see which: holdfast projection parked {typed(name)}; then holdfast projection unpark {typed(name)} --all (or --skip)",
         )
     if each.state in ("unserved", "partly served"):
         yield _about(
@@ -122,7 +122,7 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_LAGGING,
             name,
             f"{_behind(each)}, the oldest for {span(each.lag_seconds)}",
-            f"see where: holdfast projection lag {name}; more workers share its partitions",
+            f"see where: holdfast projection lag {typed(name)}; more workers share its partitions",
         )
     for problem in each.problems:
         if problem.startswith(("refused", "code of version")):
