@@ -82,7 +82,7 @@ class StepOut(Out):
     runs: bool = Field(description="a backfill gives it a job")
 
 
-class PreviewOut(Out):
+class BackfillOut(Out):
     """What a backfill would do."""
 
     steps: list[StepOut]
@@ -140,12 +140,12 @@ async def show_schedule(asking: Asking, name: Name) -> OneScheduleOut:
 
 
 @router.read("/schedules/backfill/preview", needs=_P.SCHEDULES_READ)
-async def preview_backfill(asking: Asking, name: Name, since: _AskedMoment, until: _AskedMoment) -> PreviewOut:
+async def preview_backfill(asking: Asking, name: Name, since: _AskedMoment, until: _AskedMoment) -> BackfillOut:
     """The past occurrences of a range, and which of them a backfill would give a job."""
     await _require_theirs(asking, name)
     with refusing_values():
         steps = await asking.schedules.preview_backfill(name, since, until)
-    return PreviewOut(steps=[_step(step) for step in steps], runs=sum(step.runs for step in steps))
+    return BackfillOut(steps=[_step(step) for step in steps], runs=sum(step.runs for step in steps))
 
 
 @router.act("/schedules/trigger", needs=_P.SCHEDULES_TRIGGER, audit="schedule.trigger")
