@@ -95,20 +95,20 @@ def judge_projections(sight: Sight, patience: Patience) -> Iterator[Reason]:
 
 
 def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterator[Reason]:
-    name = each.name
+    name, quoted = each.name, typed(each.name)
     if each.stopped:
         yield _about(
             Kind.PROJECTION_STOPPED,
             name,
             f"{many(each.stopped, 'partition')} stopped at an event that fails, {_behind(each)}",
-            f"see the error: holdfast projection lag {typed(name)}; then fix it and holdfast projection resume {typed(name)}",
+            f"see the error: holdfast projection lag {quoted}; then fix it and holdfast projection resume {quoted}",
         )
     if each.undecided:
         yield _about(
             Kind.PROJECTION_PARKED,
             name,
             f"{many(each.undecided, 'stream')} parked at an event that fails, and waiting for a person",
-            f"see which: holdfast projection parked {typed(name)}; then holdfast projection unpark {typed(name)} --all (or --skip)",
+            f"see which: holdfast projection parked {quoted}; then holdfast projection unpark {quoted} --all (or --skip)",
         )
     if each.state in ("unserved", "partly served"):
         yield _about(
@@ -122,7 +122,7 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_LAGGING,
             name,
             f"{_behind(each)}, the oldest for {span(each.lag_seconds)}",
-            f"see where: holdfast projection lag {typed(name)}; more workers share its partitions",
+            f"see where: holdfast projection lag {quoted}; more workers share its partitions",
         )
     for problem in each.problems:
         if problem.startswith(("refused", "code of version")):
