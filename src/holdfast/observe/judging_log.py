@@ -108,7 +108,8 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_PARKED,
             name,
             f"{many(each.undecided, 'stream')} parked at an event that fails, and waiting for a person",
-            f"see which: holdfast projection parked {quoted}; then holdfast projection unpark {quoted} --all (or --skip)",
+            f"see which: holdfast projection parked {quoted};"
+            f" then holdfast projection unpark {quoted} --all (or --skip)",
         )
     if each.state in ("unserved", "partly served"):
         yield _about(
