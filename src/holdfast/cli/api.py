@@ -123,7 +123,7 @@ def tell_address(settings: Settings, listening: socket.socket) -> None:
         screen.say(f"{'access':<8}everybody on this machine, as admin (HOLDFAST_AUTH=on asks for tokens)")
     if settings.read_only:
         screen.say(f"{'':<8}it only reads (HOLDFAST_READ_ONLY)")
-    if settings.api_rate is not None:
+    if settings.api_rate not in (None, "none"):
         where = "in each process" if settings.ratelimit_storage_uri is None else "in all processes together"
         screen.say(f"{'rates':<8}{settings.api_rate} for each caller, counted {where}")
 

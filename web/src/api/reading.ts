@@ -6,6 +6,7 @@ import { stream, useStream } from "../live/stream";
 import { currentPreferences, usePreferences } from "../preferences";
 import { act, ask } from "./client";
 import { type Problem, problemOf } from "./problem";
+import type { Overview, Stats } from "./types";
 
 /** With a live stream a look now and then is enough: for what no event tells, and to show that the data is fresh. */
 const LOOK_WHILE_LIVE_MILLISECONDS = 10_000;
@@ -38,7 +39,10 @@ export function keepFresh(): () => void {
     });
   };
   const stopPatches = stream.onPatch((patch) => {
-    if (patch.topic === "stats") client.setQueryData(["stats"], patch.data);
+    if (patch.topic === "stats") {
+      takeFigures(patch.data as Stats);
+      return;
+    }
     topics.add(patch.topic);
     if (patch.id !== undefined && !patch.topic.includes(":"))
       topics.add(`${patch.topic.replace(/s$/, "")}:${patch.id}`);
@@ -50,6 +54,15 @@ export function keepFresh(): () => void {
     stopResets();
     window.clearTimeout(timer);
   };
+}
+
+/** The figures that come with the stream: what shows them is right at once, and nobody has to ask. */
+function takeFigures(stats: Stats): void {
+  client.setQueryData(["stats"], stats);
+  if (stats.verdict) client.setQueryData(keyOf("/verdict"), stats.verdict);
+  client.setQueryData<Overview>(keyOf("/overview"), (before) =>
+    before && stats.verdict ? { ...before, at: stats.at, verdict: stats.verdict, tiles: stats.tiles } : before,
+  );
 }
 
 export interface ReadOptions {
@@ -68,7 +81,7 @@ export function useRead<T>(path: string, parameters: Parameters = {}, options: R
   const { pollSeconds, paused } = usePreferences();
   const { topics = [], every, enabled = true, keep = false } = options;
   const interval = mode === "live" ? (every === undefined ? LOOK_WHILE_LIVE_MILLISECONDS : every * 1000) : undefined;
-  const own = topics.filter((topic) => topic.includes(":")).join(",");
+  const own = topics.filter((topic) => topic.startsWith("job:")).join(",");
   useEffect(() => {
     if (own === "" || !enabled) return undefined;
     const back = own.split(",").map((topic) => stream.want(topic));

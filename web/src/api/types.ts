@@ -199,6 +199,13 @@ export interface Tiles {
   next_schedule: { name: string; next_at: string } | null;
 }
 
+/** What the stream says at most once a second. */
+export interface Stats {
+  at: string;
+  verdict: Verdict;
+  tiles: Tiles | null;
+}
+
 /** What failed alike in the last minutes. */
 export interface RecentFailure {
   queue: string;

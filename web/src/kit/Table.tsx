@@ -13,6 +13,8 @@ export interface Column<Row> {
   plain?: (row: Row) => string | number | boolean | null | undefined;
   /** Numbers stand at the right. */
   number?: boolean;
+  /** Takes what the other columns leave, and cuts what does not fit: one column at the most. */
+  rest?: boolean;
   /** Hidden until somebody chooses it. */
   hidden?: boolean;
   /** For lists that are whole: sorts them on a click. */
@@ -91,12 +93,7 @@ export function Table<Row>(props: TableProps<Row>) {
                   </td>
                 )}
                 {columns.map((column) => (
-                  <td
-                    key={column.id}
-                    role="cell"
-                    className={column.number ? "number" : undefined}
-                    data-name={column.name}
-                  >
+                  <td key={column.id} role="cell" className={classOf(column)} data-name={column.name}>
                     <div>{column.cell(row)}</div>
                   </td>
                 ))}
@@ -136,7 +133,7 @@ interface HeadingProps<Row> {
 
 function Heading<Row>({ column, sorting, onSort }: HeadingProps<Row>) {
   const mine = sorting?.column === column.id ? sorting : null;
-  const className = column.number ? "number" : undefined;
+  const className = classOf(column);
   if (!column.sortBy) {
     return (
       <th scope="col" role="columnheader" className={className}>
@@ -164,6 +161,10 @@ function Heading<Row>({ column, sorting, onSort }: HeadingProps<Row>) {
       </button>
     </th>
   );
+}
+
+function classOf<Row>(column: Column<Row>): string | undefined {
+  return column.number ? "number" : column.rest ? "rest" : undefined;
 }
 
 function sorted<Row>(rows: Row[], columns: Column<Row>[], sorting: Sorting): Row[] {
@@ -196,9 +197,8 @@ function useCursor<Row>(props: TableProps<Row>, rows: Row[], ids: string[]): [nu
     const line = [...document.querySelectorAll<HTMLElement>("[data-row]")].find((each) => each.dataset.row === id);
     line?.scrollIntoView({ block: "nearest" });
     // The focus goes along, so that a screen reader reads the row and Enter and Tab start there.
-    line
-      ?.querySelector<HTMLElement>("td:not(.select) a, td:not(.select) button, input")
-      ?.focus({ preventScroll: true });
+    const link = line?.querySelector<HTMLElement>("td:not(.select) a, td:not(.select) button");
+    (link ?? line?.querySelector<HTMLElement>("input"))?.focus({ preventScroll: true });
   };
   const id = ids[at];
   const row = rows[at];

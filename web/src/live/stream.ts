@@ -25,12 +25,12 @@ export interface Patch {
 }
 
 type Message =
-  | { kind: "event"; name: string; data: unknown; lastId: string }
+  | { kind: "event"; name: string; data: unknown }
   | { kind: "state"; state: StreamState }
   | { kind: "topics"; tab: string; topics: string[] }
   | { kind: "who" };
 
-const ALWAYS = ["stats", "jobs", "operations", "projections", "events"];
+const ALWAYS = ["stats", "jobs", "queues", "workers", "schedules", "failures", "operations", "events", "projections"];
 const EVENTS = ["hello", "stats", "patch", "reset", "bye"];
 const TRIES_BEFORE_POLLING = 3;
 const LONGEST_PAUSE_MILLISECONDS = 30_000;
@@ -47,13 +47,13 @@ class Stream {
   private readonly wantedElsewhere = new Map<string, string[]>();
   private source: EventSource | null = null;
   private openTopics = "";
-  private lastId = "";
   private failures = 0;
   private retry: number | undefined;
   private topicsTimer: number | undefined;
   private release: (() => void) | null = null;
   private standing: AbortController | null = null;
   private started = false;
+  private wasLive = false;
 
   start(): void {
     if (this.started) return;
@@ -90,7 +90,7 @@ class Stream {
     return () => this.resetListeners.delete(listener);
   }
 
-  /** Ask for a topic beside those that are always there: `job:42`. Returns the way to give it back. */
+  /** Ask for a topic beside those that are always there: `job:42` alone. Returns the way to give it back. */
   want(topic: string): () => void {
     this.wanted.set(topic, (this.wanted.get(topic) ?? 0) + 1);
     this.topicsChanged();
@@ -168,18 +168,15 @@ class Stream {
   private open(): void {
     this.close();
     this.openTopics = this.topics();
-    const source = new EventSource(
-      apiAddress("/stream", { topics: this.openTopics, last_event_id: this.lastId || undefined }),
-    );
+    const source = new EventSource(apiAddress("/stream", { topics: this.openTopics }));
     this.source = source;
     source.addEventListener("open", () => {
       this.failures = 0;
       this.share({ mode: "live", retryAt: 0 });
     });
-    source.addEventListener("error", () => this.failed());
+    source.addEventListener("error", () => this.broke(source));
     for (const name of EVENTS) {
       source.addEventListener(name, (event: MessageEvent<string>) => {
-        this.lastId = event.lastEventId || this.lastId;
         let data: unknown = null;
         try {
           data = JSON.parse(event.data);
@@ -187,7 +184,7 @@ class Stream {
           // An event without data says all by its name.
         }
         this.take(name, data);
-        this.send({ kind: "event", name, data, lastId: this.lastId });
+        this.send({ kind: "event", name, data });
       });
     }
   }
@@ -199,14 +196,18 @@ class Stream {
     this.source = null;
   }
 
-  private failed(): void {
-    this.close();
+  /** The browser comes back by itself and says what it had last, unless it was refused: then we try anew. */
+  private broke(source: EventSource): void {
+    if (this.source !== source) return;
     this.failures += 1;
+    const isPolling = this.failures >= TRIES_BEFORE_POLLING;
+    if (source.readyState !== EventSource.CLOSED) {
+      this.share({ mode: isPolling ? "polling" : "reconnecting", retryAt: 0 });
+      return;
+    }
+    this.close();
     const pause = Math.min(LONGEST_PAUSE_MILLISECONDS, 500 * 2 ** this.failures) * (0.7 + Math.random() * 0.6);
-    this.share({
-      mode: this.failures >= TRIES_BEFORE_POLLING ? "polling" : "reconnecting",
-      retryAt: Date.now() + pause,
-    });
+    this.share({ mode: isPolling ? "polling" : "reconnecting", retryAt: Date.now() + pause });
     this.retry = window.setTimeout(() => this.open(), pause);
   }
 
@@ -223,10 +224,7 @@ class Stream {
       }
     } else if (!this.leads && this.state.mode !== "paused") {
       if (message.kind === "state") this.say(message.state);
-      else {
-        this.lastId = message.lastId;
-        this.take(message.name, message.data);
-      }
+      else this.take(message.name, message.data);
     }
   }
 
@@ -235,6 +233,9 @@ class Stream {
     if (name === "hello") {
       if (typeof fields.server_time === "string") synchronise(fields.server_time);
       if (this.state.mode !== "live") this.say({ mode: "live", retryAt: 0 });
+      // What happened in between was not heard: the first time there is nothing in between.
+      if (this.wasLive && fields.resumed !== true) this.reset();
+      this.wasLive = true;
     } else if (name === "reset") {
       this.reset();
     } else if (name === "stats") {
@@ -242,9 +243,9 @@ class Stream {
     } else if (name === "patch") {
       const topic = typeof fields.topic === "string" ? fields.topic : "jobs";
       this.tell({ topic, id: fields.id === undefined ? undefined : String(fields.id), data });
-    } else if (name === "bye" && this.source !== null) {
-      // The server drains: another one, or its successor, is there in a moment.
-      this.failed();
+    } else if (name === "bye") {
+      // The server drains: another one, or its successor, is there in a moment, and the browser comes back by itself.
+      this.say({ mode: "reconnecting", retryAt: 0 });
     }
   }
 

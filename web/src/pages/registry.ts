@@ -1,7 +1,7 @@
 // What a page is. Each stands in a file of its own and has one line in index.ts.
 import type { LucideIcon } from "lucide-react";
 import { type ComponentType, type LazyExoticComponent, lazy } from "react";
-import type { Permission } from "../api/types";
+import type { Permission, Tiles } from "../api/types";
 import type { text } from "../text";
 
 export type PageName = keyof typeof text.shell.pages;
@@ -18,8 +18,8 @@ export interface PageEntry {
   needs?: Permission;
   /** `g` and then this key goes there. */
   key?: string;
-  /** A number beside its name, out of the figures of the stream (see live/stats.ts). */
-  badge?: string;
+  /** A number beside its name, out of the tiles of the stream. */
+  badge?: keyof Tiles;
   Component: LazyExoticComponent<ComponentType>;
 }
 

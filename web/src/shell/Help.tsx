@@ -13,27 +13,29 @@ export function KeyList() {
   return (
     <div className="stack">
       {!singleKeys && <p role="note">{text.shell.keys.off}</p>}
-      {GROUPS.map((group) => {
-        const members = keys.filter(
-          (entry, index) => entry.group === group && keys.findLastIndex((each) => each.keys === entry.keys) === index,
-        );
-        if (members.length === 0) return null;
-        return (
-          <section key={group} className="stack">
-            <h3>{text.shell.keys[group]}</h3>
-            <dl className="facts">
-              {members.map((entry) => (
-                <div key={entry.keys} className="key-row">
-                  <dt>
-                    <Keys keys={entry.keys} />
-                  </dt>
-                  <dd>{entry.label}</dd>
-                </div>
-              ))}
-            </dl>
-          </section>
-        );
-      })}
+      <div className="key-groups">
+        {GROUPS.map((group) => {
+          const members = keys.filter(
+            (entry, index) => entry.group === group && keys.findLastIndex((each) => each.keys === entry.keys) === index,
+          );
+          if (members.length === 0) return null;
+          return (
+            <section key={group} className="stack">
+              <h3>{text.shell.keys[group]}</h3>
+              <dl className="facts">
+                {members.map((entry) => (
+                  <div key={entry.keys} className="key-row">
+                    <dt>
+                      <Keys keys={entry.keys} />
+                    </dt>
+                    <dd>{entry.label}</dd>
+                  </div>
+                ))}
+              </dl>
+            </section>
+          );
+        })}
+      </div>
       <p className="quiet">{text.shell.keys.danger}</p>
     </div>
   );

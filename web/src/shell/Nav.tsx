@@ -1,7 +1,7 @@
 import { type LucideIcon, Component as ProjectIcon } from "lucide-react";
 import { useLocation } from "wouter";
 import { Go } from "../kit/Link";
-import { useStats } from "../live/stats";
+import { useTiles } from "../live/stats";
 import { pages } from "../pages";
 import type { PageEntry } from "../pages/registry";
 import { text } from "../text";
@@ -10,7 +10,7 @@ import { useMe } from "./me";
 
 const GROUPS = ["now", "work", "log", "machine", "control"] as const;
 /** Figures that call for somebody. */
-const ALARMING = ["failed_1h", "queues_paused", "failures_new", "parked", "workers_lost"];
+const ALARMING = ["failed_5m", "queues_paused"];
 
 export function Nav({ isOpen }: { isOpen: boolean }) {
   const { me, info, may } = useMe();
@@ -51,8 +51,8 @@ export function Nav({ isOpen }: { isOpen: boolean }) {
 }
 
 function PageLink({ page }: { page: PageEntry }) {
-  const stats = useStats();
-  const value = page.badge ? stats?.[page.badge] : undefined;
+  const tiles = useTiles();
+  const value = page.badge ? tiles?.[page.badge] : undefined;
   const shown = typeof value === "number" && value > 0 ? value : undefined;
   return (
     <NavLink

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from holdfast.db import DRIVER_ERRORS, Fault, classify
 from holdfast.errors import (
@@ -157,7 +158,17 @@ def _of_router(request: Request, error: HTTPException) -> JSONResponse:
         remedy=known.remedy,
         request_id=request_id_of(request),
     )
-    return _response(body, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return _response(body, headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What can be done at this path; the router only knows of the first route there."""
+    path = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
+    routes = (route for route in request.app.routes if isinstance(route, Route) and route.path_regex.match(path))
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _response(body: Problem, headers: dict[str, Any]) -> JSONResponse:

@@ -41,6 +41,8 @@ class Declared:
     """An act of several transactions."""
     secret: bool = False
     """Its answer holds a secret, and is kept nowhere."""
+    endless: bool = False
+    """Its answer has no end of its own."""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -51,9 +53,12 @@ class NounRouter:
         self.noun = noun
         self.routes: list[tuple[Declared, Callable[..., Any]]] = []
 
-    def read(self, path: str, *, needs: Needs, **options: Any) -> Callable[[F], F]:
-        """A route that looks: GET. ``options`` are those of FastAPI's ``add_api_route``."""
-        return self._add(Declared(self.noun, "GET", path, needs, options=options))
+    def read(self, path: str, *, needs: Needs, endless: bool = False, **options: Any) -> Callable[[F], F]:
+        """A route that looks: GET. ``options`` are those of FastAPI's ``add_api_route``.
+
+        ``endless``: it answers until its caller goes away; it must end when ``Frame.ending`` is set.
+        """
+        return self._add(Declared(self.noun, "GET", path, needs, endless=endless, options=options))
 
     def act(
         self,
@@ -72,7 +77,7 @@ class NounRouter:
         must be seen by others before it has ended; then the audit has a row for the beginning and one for the end.
         ``secret``: what it answers is shown once, and kept for no idempotency key.
         """
-        return self._add(Declared(self.noun, method, path, needs, audit, apart, secret, options))
+        return self._add(Declared(self.noun, method, path, needs, audit, apart, secret, options=options))
 
     def _add(self, declared: Declared) -> Callable[[F], F]:
         path = declared.path

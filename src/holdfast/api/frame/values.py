@@ -11,7 +11,16 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 from fastapi import Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 
 from holdfast.errors import CursorInvalid
 
@@ -43,6 +52,17 @@ JobId = Id
 
 Name = Annotated[str, Query(min_length=1, max_length=500)]
 """A name in the query string: of a queue, a schedule, a projection, a stream."""
+
+
+def _require_text(value: Any) -> Any:
+    """Numbers are no moments here: nobody could tell seconds from milliseconds."""
+    if isinstance(value, datetime) or (isinstance(value, str) and "T" in value.upper()):
+        return value
+    raise ValueError("a moment is written as 2026-01-31T12:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_require_text)]
+"""A moment in a query or a body: RFC 3339, with its offset."""
 
 Limit = Annotated[int, Query(ge=1, le=200, description="items on one page")]
 """How many items a page has: ``limit: Limit = 50``."""

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from holdfast.access import Audit, Permission, Recorded
 from holdfast.api.frame.asking import Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Cursor, Id, Limit, Page, page_of
+from holdfast.api.frame.values import Cursor, Id, Limit, Moment, Page, page_of
 
 router = NounRouter("audit")
 
@@ -50,7 +50,7 @@ async def list_audit(
     actor: _Word = None,
     action: _Word = None,
     target: _Word = None,
-    since: AwareDatetime | None = None,
+    since: Moment | None = None,
     limit: Limit = 50,
 ) -> Page[AuditOut]:
     """The newest rows of the audit first."""

@@ -82,9 +82,10 @@ export const jobColumns: Column<Job>[] = [
   {
     id: "error",
     name: names.error,
+    rest: true,
     cell: (job) =>
       job.error ? (
-        <div className="long cut" title={job.error.message}>{`${job.error.type}: ${job.error.message}`}</div>
+        <div title={job.error.message}>{`${job.error.type}: ${job.error.message}`}</div>
       ) : (
         <Doing job={job} />
       ),
