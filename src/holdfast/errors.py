@@ -14,6 +14,7 @@ HoldfastError
 ├── JobError
 │   ├── JobNotFound         no job of that id
 │   ├── BatchNotFound       no batch of that id
+│   ├── QueueUnknown        no queue of that name has had a job or a worker
 │   ├── FailureUnknown      no group of failures of that fingerprint
 │   ├── OperationNotFound   no operation of that id
 │   ├── OperationRefused    the token starts nothing any more, or there is nothing left to cancel
@@ -170,6 +171,14 @@ class BatchNotFound(JobError):
     """No batch of that id is known; it may have been pruned."""
 
     code = "batch_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class QueueUnknown(JobError):
+    """No queue of that name is known: it has had no job and no worker."""
+
+    code = "queue_unknown"
     exit_status = 3
     http_status = 404
 

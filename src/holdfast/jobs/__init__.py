@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.jobs.batches import Batch, Batches, BatchInfo
-from holdfast.jobs.console import JobInfo, Jobs
+from holdfast.jobs.console import JobInfo, Jobs, TaskInfo
 from holdfast.jobs.declare import declare_tasks
 from holdfast.jobs.durations import seconds_of, span
 from holdfast.jobs.effects import effects_suppressed, without_effects
@@ -11,6 +11,7 @@ from holdfast.jobs.execution import EXECUTORS, Execution
 from holdfast.jobs.failures import FailureFolder, FailureGroup, Failures, FailureState
 from holdfast.jobs.filter import FIELDS, JobFilter
 from holdfast.jobs.gatekeeper import Gatekeeper
+from holdfast.jobs.history import Moment
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, enter_job, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
@@ -29,9 +30,11 @@ from holdfast.jobs.operations import (
 from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
+from holdfast.jobs.queue_views import QueueView
 from holdfast.jobs.queues import QueueInfo, Queues
 from holdfast.jobs.reasons import Reason
 from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
+from holdfast.jobs.refusals import actions, demand
 from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import count_loss, rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
@@ -95,6 +98,7 @@ __all__ = [
     "LogLine",
     "Match",
     "Matches",
+    "Moment",
     "NewJob",
     "OperationInfo",
     "OperationPreview",
@@ -109,6 +113,7 @@ __all__ = [
     "Promoter",
     "QueueInfo",
     "QueueLeft",
+    "QueueView",
     "Queues",
     "Rate",
     "Reason",
@@ -120,12 +125,14 @@ __all__ = [
     "Signature",
     "Snooze",
     "Task",
+    "TaskInfo",
     "TaskWork",
     "Unique",
     "Verb",
     "VerbOptions",
     "Why",
     "WorkDone",
+    "actions",
     "agree",
     "as_current",
     "audit",
@@ -134,6 +141,7 @@ __all__ = [
     "current_job",
     "declare_partition_days",
     "declare_tasks",
+    "demand",
     "effects_suppressed",
     "encode_error",
     "enqueue_on",

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -247,6 +247,12 @@ class Batches:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.5)
 
+    async def ids(
+        self, what: Literal["members", "children"], owner: int, *, after: int = 0, limit: int = 50
+    ) -> Sequence[int]:
+        """The next ids of the ``members`` of a batch, or of the ``children`` of a job, the oldest first."""
+        return await page_of(self._database, what, owner, after, limit)
+
     async def cancel(self, batch_id: int, *, reason: str | None = None) -> bool:
         """Cancel a batch, its members and what they opened; its callbacks are not called.
 
@@ -269,9 +275,9 @@ class Batches:
         return [_info(row) for row in await self._database.fetch(_SQL["show"], ids, before, unfinished, limit)]
 
 
-async def page_of(database: Database, what: str, owner: int, after: int) -> Sequence[int]:
+async def page_of(database: Database, what: str, owner: int, after: int, limit: int = _PAGE) -> Sequence[int]:
     """The next ids of the ``members`` of a batch, or the ``children`` of a job."""
-    return [row[0] for row in await database.fetch(_SQL[what], owner, after, _PAGE)]
+    return [row[0] for row in await database.fetch(_SQL[what], owner, after, limit)]
 
 
 def raise_if_over(error: BaseException) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,22 +15,23 @@ from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statement
 from holdfast.errors import (
     ArgumentsInvalid,
     ConfigurationError,
-    IllegalMove,
     JobFailed,
-    JobNotFound,
     TaskUnknown,
     TimedOut,
 )
 from holdfast.jobs.batches import page_of
 from holdfast.jobs.durations import seconds_of
 from holdfast.jobs.filter import JobFilter
+from holdfast.jobs.history import Moment, history, timeline
 from holdfast.jobs.log_lines import LogLine
-from holdfast.jobs.log_reading import LogReader
+from holdfast.jobs.log_reading import LogReader, log_page
+from holdfast.jobs.new_job import JobId
+from holdfast.jobs.refusals import demand, unknown
 from holdfast.jobs.reports import Progress
 from holdfast.jobs.search import Found, Matches, count, search
 from holdfast.jobs.selection import Selection
 from holdfast.jobs.signature import Signature
-from holdfast.jobs.states import FINAL, MOVES, Place, Verb, legal_verbs
+from holdfast.jobs.states import FINAL, MOVES, Place, Verb
 from holdfast.jobs.why import Why, why_job
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
@@ -38,7 +39,6 @@ _NEWEST = 2**63 - 1
 _STATES = {Place.COMPLETED: 1, Place.FAILED: 2, Place.CANCELLED: 3}
 _PATIENCE_SECONDS = (0.01, 0.03, 0.1, 0.3)
 """Pauses between tries when somebody holds the place of a waiting job: a claim, or an enqueue with its unique key."""
-_BY_PERSONS = (Verb.CANCEL, Verb.RETRY, Verb.RESCHEDULE, Verb.PRIORITIZE, Verb.EDIT, Verb.PURGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,19 @@ class JobInfo:
     batch: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """A task as workers have declared it. ``failures``: jobs of it that failed for good and are still remembered."""
+
+    name: str
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout_seconds: float | None
+    declared_at: datetime
+    failures: int
+
+
 class Jobs:
     """``app.jobs``: jobs that exist."""
 
@@ -81,72 +94,36 @@ class Jobs:
         """One job. Raises ``JobNotFound``."""
         found = await self._show([job_id])
         if not found:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return found[0]
 
     async def history(self, job_id: int) -> list[dict[str, Any]]:
-        """What happened to a job, oldest first: attempts that failed, losses, engines it ran on, edits by people."""
-        attempts = await self._database.fetch(_SQL["attempts"], job_id)
-        losses = await self._database.fetch(_SQL["losses"], job_id)
-        edits = await self._database.fetch(_SQL["edits"], job_id)
-        links = await self._database.fetch(_SQL["links"], job_id)
-        events = [
-            {
-                "what": "failed",
-                "at": row["finished_at"],
-                "attempt": row["attempt"],
-                "worker": row["worker"],
-                "error": _json(row["error"]),
-            }
-            for row in attempts
-        ]
-        events += [
-            {
-                "what": "lost",
-                "at": row["lost_at"],
-                "worker": row["worker"],
-                "counted": row["counted"],
-                "reason": row["reason"],
-            }
-            for row in losses
-        ]
-        events += [
-            {
-                "what": "edited",
-                "at": row["edited_at"],
-                "reason": row["reason"],
-                "args": _json(row["args"]),
-                "priority": row["priority"],
-            }
-            for row in edits
-        ]
-        events += [
-            {
-                "what": "linked",
-                "at": row["linked_at"],
-                "attempt": row["attempt"],
-                "worker": row["worker"],
-                "engine": row["engine"],
-                "external_id": row["external_id"],
-                "log_url": row["log_url"],
-            }
-            for row in links
-        ]
-        return sorted(events, key=lambda event: event["at"])
+        """What happened to a job, oldest first: failed attempts, losses, engines it ran on, what people did to it."""
+        return await history(self._database, job_id)
+
+    async def timeline(self, job_id: int) -> list[Moment]:
+        """The life of a job as people read it, what is due last. Raises ``JobNotFound``."""
+        return timeline(await self.show(job_id), await self.history(job_id))
 
     async def why(self, job_id: int) -> Why:
         """Why a job does not run (or does, or has): every reason, with its owner. Raises ``JobNotFound``."""
         found = await why_job(self._database, job_id)
         if found is None:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return found
 
     async def logs(self, job_id: int, *, limit: int = 1_000) -> Sequence[LogLine]:
         """The first log lines of a job, in the order they were said. Raises ``JobNotFound``."""
         lines = await LogReader(self._database, job_id).more(limit)
         if not lines and await self._state(job_id) is None:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         return lines
+
+    async def log_page(
+        self, job_id: int, *, after: tuple[int, int] | None = None, limit: int = 200
+    ) -> Sequence[LogLine]:
+        """The next log lines after the line ``number`` of a lease (``after``: lease and number), in their order."""
+        return await log_page(self._database, job_id, after, limit)
 
     async def follow_logs(self, job_id: int) -> AsyncIterator[LogLine]:
         """Log lines of a job as they come, until it has ended. Raises ``JobNotFound``."""
@@ -155,7 +132,7 @@ class Jobs:
             return await self._state(job_id) in FINAL
 
         if await self._state(job_id) is None:
-            raise _unknown(job_id)
+            raise unknown(job_id)
         async for line in LogReader(self._database, job_id).follow(has_ended):
             yield line
 
@@ -180,9 +157,10 @@ class Jobs:
         queue: str | None = None,
         priority: int | None = None,
         run_in: float | str | timedelta | None = None,
+        run_at: datetime | None = None,
         unique: str | None = None,
         lane: str | None = None,
-    ) -> int:
+    ) -> JobId:
         """Enqueue without the application's code: what a worker declared about the task counts, its signature does not.
 
         Raises ``TaskUnknown`` for a task that no worker has declared when no queue is given, ``ArgumentsInvalid``, and
@@ -191,8 +169,8 @@ class Jobs:
         delay = None if run_in is None else seconds_of(run_in)
         text = msgspec.json.encode(args).decode()
         try:
-            stored = await self._database.fetchval(
-                _SQL["enqueue_by_name"], task, text, queue, priority, delay, unique, lane
+            stored = await self._database.fetchrow(
+                _SQL["enqueue_by_name"], task, text, queue, priority, delay, unique, lane, run_at
             )
         except DRIVER_ERRORS as error:
             if getattr(error, "sqlstate", None) == "HF007":
@@ -208,7 +186,7 @@ class Jobs:
                     f"the job cannot be stored: {_first_line(error)}", remedy="look at its values"
                 ) from None
             raise
-        return int(stored)
+        return JobId(stored["id"], existing=stored["existing"])
 
     async def cancel(self, *job_ids: int, reason: str | None = None) -> dict[int, str]:
         """Cancel jobs: ``cancelled`` (it waited), ``requested`` (it runs), ``finished`` or ``unknown``.
@@ -232,7 +210,7 @@ class Jobs:
 
     async def retry(self, job_id: int) -> None:
         """Run a failed or cancelled job again, a scheduled one now. Raises ``JobNotFound``, ``IllegalMove``."""
-        _demand(job_id, Verb.RETRY, await self._database.fetchval(_SQL["retry"], job_id))
+        demand(job_id, Verb.RETRY, await self._database.fetchval(_SQL["retry"], job_id))
 
     async def redrive(self, *job_ids: int) -> dict[int, str]:
         """Run dead letters again: ``moved`` for each that had failed or was cancelled; others are not in the answer."""
@@ -292,7 +270,7 @@ class Jobs:
             if pause is None or (answer != "changed" and (answer, Verb.EDIT) not in MOVES):
                 break
             await asyncio.sleep(pause)
-        _demand(job_id, Verb.EDIT, answer)
+        demand(job_id, Verb.EDIT, answer)
 
     def where(self, text: str) -> Selection:
         """The jobs that a filter finds, to look at or to move: ``app.jobs.where("queue=mail state=failed age>1h")``.
@@ -310,6 +288,31 @@ class Jobs:
         matches = await search(self._database, found, below_id=before, limit=limit, patience_seconds=None)
         return [match.id for match in matches.jobs]
 
+    async def lines(self, job_ids: Sequence[int], *, most_bytes: int = 2_000) -> Sequence[JobInfo]:
+        """Those of these jobs that exist, in the order given, for lists: no results, no tracebacks.
+
+        Arguments that take more than ``most_bytes`` are left out (None).
+        """
+        if not job_ids:
+            return []
+        infos = {row["id"]: _info(row) for row in await self._database.fetch(_SQL["lines"], list(job_ids), most_bytes)}
+        return [infos[job_id] for job_id in job_ids if job_id in infos]
+
+    async def counts(
+        self, *, queues: Collection[str] | None = None, count_up_to: int = 10_000
+    ) -> dict[str, tuple[int, bool]]:
+        """How many jobs of these queues stand in each state, and whether that is exact; else it is a lower bound.
+
+        Completed jobs are those that workers have counted since the beginning, dropped ones among them.
+        """
+        rows = await self._database.fetch(_SQL["counts"], None if queues is None else sorted(queues), count_up_to)
+        return {row["state"]: (row["jobs"], row["is_exact"]) for row in rows}
+
+    async def tasks(self, *, queues: Collection[str] | None = None) -> Sequence[TaskInfo]:
+        """Every task that workers have declared, by name; ``queues``: those whose own queue is one of these."""
+        rows = await self._database.fetch(_SQL["tasks"], None if queues is None else sorted(queues))
+        return [TaskInfo(**dict(row)) for row in rows]
+
     async def search(
         self,
         found: JobFilter,
@@ -317,7 +320,7 @@ class Jobs:
         after: str | None = None,
         below_id: int | None = None,
         limit: int = 50,
-        patience_seconds: float | None = 0.1,
+        patience_seconds: float | None = 0.06,
     ) -> Matches:
         """A page of what a filter finds, in bounded time. Raises ``FilterInvalid`` for a cursor of another search."""
         return await search(
@@ -366,7 +369,7 @@ class Jobs:
         while True:
             state = await self._state(job_id)
             if state is None:
-                raise _unknown(job_id)
+                raise unknown(job_id)
             if state in FINAL:
                 return await self.show(job_id)
             if give_up_at is not None and monotonic() >= give_up_at:
@@ -392,19 +395,7 @@ class Jobs:
     async def _show(self, job_ids: Sequence[int]) -> Sequence[JobInfo]:
         if not job_ids:
             return []
-        rows = await self._database.fetch(_SQL["show"], list(job_ids))
-        return [
-            JobInfo(
-                **{
-                    **dict(row),
-                    "args": _json(row["args"]),
-                    "result": _json(row["result"]),
-                    "error": _json(row["error"]),
-                    "progress": row["progress"] and msgspec.json.decode(row["progress"], type=Progress),
-                }
-            )
-            for row in rows
-        ]
+        return [_info(row) for row in await self._database.fetch(_SQL["show"], list(job_ids))]
 
     async def list(
         self,
@@ -435,31 +426,15 @@ class Jobs:
         return await self._show([row[0] for row in rows])
 
 
+def _info(row: Any) -> JobInfo:
+    values = {**dict(row), **{name: _json(row[name]) for name in ("args", "result", "error")}}
+    values["progress"] = row["progress"] and msgspec.json.decode(row["progress"], type=Progress)
+    return JobInfo(**values)
+
+
 def _json(text: str | None) -> Any:
     return None if text is None else msgspec.json.decode(text)
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _demand(job_id: int, verb: Verb, answer: str) -> None:
-    """Raise what an answer other than ``moved`` means to somebody who asked for one job."""
-    if answer == "moved":
-        return
-    if answer == "unknown":
-        raise _unknown(job_id)
-    done = {Verb.RETRY: "retried", Verb.EDIT: "edited"}[verb]
-    if answer not in set(Place) or (answer, verb) in MOVES:
-        raise IllegalMove(f"job {job_id} is held by somebody else and was not {done}", remedy="try again")
-    legal = tuple(verb.value for verb in legal_verbs(Place(answer)) if verb in _BY_PERSONS)
-    refused = IllegalMove(
-        f"job {job_id} is {answer} and cannot be {done}",
-        remedy=f"what can be done with it: {', '.join(legal) or 'nothing'}",
-    )
-    refused.state, refused.actions = answer, legal
-    raise refused
-
-
-def _unknown(job_id: int) -> JobNotFound:
-    return JobNotFound(f"there is no job {job_id}", remedy="it was never enqueued, or retention has let go of it")

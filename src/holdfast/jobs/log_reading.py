@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from holdfast.db import Database, load_statements
 from holdfast.jobs.log_lines import LogLine
@@ -30,19 +30,7 @@ class LogReader:
         )
         for row in rows:
             self._read[row["lease"]] = row["number"]
-        return [
-            LogLine(
-                row["at"],
-                row["attempt"],
-                row["worker"],
-                logging.getLevelName(row["level"]).lower(),
-                row["logger"],
-                row["message"],
-                row["number"],
-                row["lease"],
-            )
-            for row in rows
-        ]
+        return [_line(row) for row in rows]
 
     async def follow(self, has_ended: Callable[[], Awaitable[bool]]) -> AsyncIterator[LogLine]:
         """Every line there is and that comes, until the job has ended and nothing more has come for two looks."""
@@ -56,6 +44,25 @@ class LogReader:
                 looks_since_end = looks_since_end + 1 if ended and not lines else 0
                 if looks_since_end < _LOOKS_AFTER_THE_END:
                     await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+
+async def log_page(database: Database, job_id: int, after: tuple[int, int] | None, limit: int) -> Sequence[LogLine]:
+    """Lines that stand after that line of a lease, attempt by attempt."""
+    lease, number = after or (None, None)
+    return [_line(row) for row in await database.fetch(_SQL["log_page"], job_id, lease, number, limit)]
+
+
+def _line(row: Any) -> LogLine:
+    return LogLine(
+        row["at"],
+        row["attempt"],
+        row["worker"],
+        logging.getLevelName(row["level"]).lower(),
+        row["logger"],
+        row["message"],
+        row["number"],
+        row["lease"],
+    )
 
 
 # Workers write about once a second: the last words of a job come after its outcome.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from holdfast.db import Database, load_statements
+from holdfast.jobs.queue_views import QueueView, tasks_of, view_queue, view_queues
 from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.jobs", "queues.sql")
@@ -69,6 +70,20 @@ class Queues:
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""
         return int(await self._database.fetchval(_SQL["backlog"], list(queues), count_up_to))
+
+    async def views(
+        self, *, queues: Collection[str] | None = None, after: str | None = None, limit: int = 200
+    ) -> Sequence[QueueView]:
+        """Queues by name as a page shows them, those after the name ``after``."""
+        return await view_queues(self._database, queues=queues, after=after, limit=limit)
+
+    async def view(self, name: str) -> QueueView:
+        """One queue as a page shows it. Raises ``QueueUnknown``."""
+        return await view_queue(self._database, name)
+
+    async def tasks_of(self, name: str) -> Sequence[str]:
+        """The tasks that workers have declared for a queue."""
+        return await tasks_of(self._database, name)
 
     async def list(self, *, count_up_to: int = 10_000) -> list[QueueInfo]:
         """Every queue that has jobs, had some, is paused, or has a worker."""

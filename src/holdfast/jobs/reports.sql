@@ -22,3 +22,12 @@ from (select x.*, min(x.at) over (partition by x.lease) as begun_at from holdfas
 left join unnest($2::bigint[], $3::integer[]) as k(lease, number) on k.lease = l.lease
 where l.number > coalesce(k.number, 0)
 order by l.attempt, l.begun_at, l.lease, l.number limit $4::integer
+
+-- name: log_page
+-- Promise: the next $4 lines of a job, attempt by attempt, after the line $3 of the lease $2, from the first where that is null.
+with lines as (select x.*, min(x.at) over (partition by x.lease) as begun_at from holdfast.job_log x where x.job_id = $1::bigint)
+select distinct on (l.attempt, l.begun_at, l.lease, l.number) l.lease, l.attempt, l.number, l.at, l.level, l.logger, l.message, l.lease >> 36 as worker
+from lines l
+where $2::bigint is null
+   or (l.attempt, l.begun_at, l.lease, l.number) > (select m.attempt, m.begun_at, m.lease, $3::integer from lines m where m.lease = $2::bigint limit 1)
+order by l.attempt, l.begun_at, l.lease, l.number limit $4::integer

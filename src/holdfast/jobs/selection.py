@@ -42,7 +42,7 @@ class Verbs(Protocol):
         after: str | None = None,
         below_id: int | None = None,
         limit: int = 50,
-        patience_seconds: float | None = 0.1,
+        patience_seconds: float | None = 0.06,
     ) -> Matches:
         """A page of what a filter finds."""
         ...

@@ -13,7 +13,7 @@ from holdfast.db import Database
 from holdfast.errors import AccessError
 from holdfast.events import EventLog
 from holdfast.events import projections as projecting
-from holdfast.jobs import Batches, Jobs, LimitConsole, Queues
+from holdfast.jobs import Batches, Failures, Jobs, LimitConsole, Operations, Queues
 from holdfast.schedules import Schedules
 
 STATEMENT_SECONDS = 3.0
@@ -63,6 +63,16 @@ class Asked:
     def batches(self) -> Batches:
         """Batches."""
         return self._rooms.batches
+
+    @property
+    def failures(self) -> Failures:
+        """Failures in groups."""
+        return self._rooms.failures
+
+    @property
+    def operations(self) -> Operations:
+        """Verbs on everything that a filter finds."""
+        return self._rooms.operations
 
     @property
     def limits(self) -> LimitConsole:

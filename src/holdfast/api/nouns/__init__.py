@@ -4,8 +4,15 @@ from __future__ import annotations
 
 NOUNS = (
     "audit",
+    "batches",
+    "failures",
     "installation",
+    "job_acts",
+    "jobs",
+    "limits",
+    "operations",
     "principals",
+    "queues",
     "sessions",
     "settings",
     "tokens",
