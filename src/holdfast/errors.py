@@ -35,6 +35,9 @@ HoldfastError
 │   ├── EventIdTaken        an event of that id is in the log, with other content
 │   ├── IdempotencyKeyTaken the key was used for other events
 │   └── LogBehind           the sequence of positions is behind the log, as after a restore
+├── WorkerNotFound          no worker of that id
+├── BackendNotFound         no session of that process id is in the database
+├── BackendOutOfReach       the session may not be ended by us
 ├── AccessError
 │   ├── Unauthenticated     no credential, or none that is valid
 │   ├── IssuerUnavailable   the keys of an OIDC issuer cannot be had, so nothing can be said
@@ -46,6 +49,7 @@ HoldfastError
 │   ├── TooLarge            its body, a field or its nesting is beyond the limits
 │   ├── MediaTypeUnsupported  its body is no JSON by its content type
 │   ├── CursorInvalid       a cursor that this server did not hand out
+│   ├── ValueRefused        a value that cannot be, a cron expression for example
 │   ├── NotStorable         text that PostgreSQL cannot store
 │   ├── KeyReused           the idempotency key belongs to another request
 │   └── TooManyRequests     the rate limit is used up
@@ -343,6 +347,30 @@ class LogBehind(EventError):
     http_status = 503
 
 
+class WorkerNotFound(HoldfastError):
+    """No worker of that id is known; those that ended are forgotten after an hour."""
+
+    code = "worker_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class BackendNotFound(HoldfastError):
+    """No session of that process id is in this database; it may have ended."""
+
+    code = "backend_not_found"
+    exit_status = 3
+    http_status = 404
+
+
+class BackendOutOfReach(HoldfastError):
+    """The session is our own, or the role of this server may not end it."""
+
+    code = "backend_out_of_reach"
+    exit_status = 3
+    http_status = 409
+
+
 class AccessError(HoldfastError):
     """Something about who may do what."""
 
@@ -417,6 +445,13 @@ class CursorInvalid(RequestError):
     """A cursor that this server did not hand out."""
 
     code = "cursor_invalid"
+    http_status = 422
+
+
+class ValueRefused(RequestError):
+    """A value that cannot be: no duration, no cron expression, a range that is empty."""
+
+    code = "value_refused"
     http_status = 422
 
 

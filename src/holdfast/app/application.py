@@ -40,6 +40,7 @@ from holdfast.jobs import (
     declare_tasks,
     surrounded,
 )
+from holdfast.observe import HistoryService
 from holdfast.schedules import Declarations, ScheduleOptions, Scheduler, Schedules, declare_schedules
 from holdfast.settings import Settings, load_settings
 from holdfast.worker import Lifeline, Report, Service, ThreadLifeline, Worker
@@ -70,7 +71,7 @@ class Holdfast:
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
         self.event_types = EventTypes()
-        self._services: list[Callable[[], Service]] = [TickerService, self._scheduler]
+        self._services: list[Callable[[], Service]] = [TickerService, self._scheduler, HistoryService]
         self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings

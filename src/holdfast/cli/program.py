@@ -14,11 +14,13 @@ from holdfast.cli.api import API_HELP, api
 from holdfast.cli.audit import audit
 from holdfast.cli.batch import batches
 from holdfast.cli.db import schema
+from holdfast.cli.db_sessions import add_sessions
 from holdfast.cli.event import events
 from holdfast.cli.failure import failures
 from holdfast.cli.job import jobs
 from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.limit import limits
+from holdfast.cli.metrics import metrics
 from holdfast.cli.operation import operations
 from holdfast.cli.options import AsJson, help_of
 from holdfast.cli.projection import projections
@@ -74,7 +76,14 @@ program.command(
         more="OK, DEGRADED (something needs a person) or STALLED (jobs are ready and nobody works on any of them).",
     )
 )(status)
+program.command(
+    help=help_of(
+        "Everything as Prometheus reads it, once; /metrics of the API serves the same.",
+        "holdfast metrics > /var/lib/node_exporter/holdfast.prom",
+    )
+)(metrics)
 add_verbs(jobs)
+add_sessions(schema)
 program.add_typer(jobs)
 program.add_typer(failures)
 program.add_typer(operations)

@@ -77,6 +77,8 @@ def _show_verdict(verdict: Verdict, quiet: str) -> None:
     indent = " " * (len(verdict.status) + 2)
     for reason in verdict.reasons:
         screen.write(("" if reason is verdict.reasons[0] else indent) + reason.text)
+        if reason.detail:
+            screen.out.print(f"{indent}  {reason.detail}", highlight=False, markup=False, soft_wrap=True)
         screen.out.print(f"{indent}  {reason.remedy}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
 

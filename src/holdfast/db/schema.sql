@@ -298,6 +298,17 @@ create table holdfast.gate_share (
 );
 comment on table holdfast.gate_share is 'Where in a fairly shared line the last job of each key stands: its next one goes a step behind.';
 
+-- [table] holdfast.history_mark
+create table holdfast.history_mark (
+    one boolean default true not null,
+    sampled_at timestamp with time zone not null,
+    pages jsonb default '{}'::jsonb not null,
+    hour_done timestamp with time zone not null,
+    constraint history_mark_pkey PRIMARY KEY (one),
+    constraint history_mark_one_check CHECK (one)
+);
+comment on table holdfast.history_mark is 'Jobs that ended up to sampled_at are in pace; hours before hour_done are in tally_hour. pages: how far each partition of outcome was read.';
+
 -- [table] holdfast.job
 create table holdfast.job (
     id bigint not null,
@@ -430,6 +441,16 @@ create table holdfast.migration (
 );
 comment on table holdfast.migration is 'Migrations applied to this schema, with the sha256 of the file each came from.';
 
+-- [table] holdfast.moment
+create table holdfast.moment (
+    kind text not null,
+    at timestamp with time zone not null,
+    what text not null,
+    text text not null,
+    constraint moment_pkey PRIMARY KEY (at, kind, what)
+);
+comment on table holdfast.moment is 'Moments worth a line in a chart: workers that started or were lost, queues that were paused.';
+
 -- [table] holdfast.occurrence
 create table holdfast.occurrence (
     schedule text collate "C" not null,
@@ -530,6 +551,18 @@ create table holdfast.outcome_kept (
     constraint outcome_state_check CHECK ((state = ANY (ARRAY[1, 2, 3])))
 );
 CREATE INDEX outcome_kept_job_id_idx ON holdfast.outcome_kept USING btree (job_id) WHERE (state <> 1);
+
+-- [table] holdfast.pace
+create table holdfast.pace (
+    queue text collate "C" not null,
+    minute timestamp with time zone not null,
+    waits bigint[] not null,
+    runs bigint[] not null,
+    wait_sum double precision default 0 not null,
+    run_sum double precision default 0 not null,
+    constraint pace_pkey PRIMARY KEY (minute, queue)
+);
+comment on table holdfast.pace is 'How many of the sampled jobs waited, and ran, for how long: a count for each interval of pace_bounds_v1, the last for all above. -infinity: ever.';
 
 -- [table] holdfast.progress
 create table holdfast.progress (
@@ -689,6 +722,14 @@ CREATE UNIQUE INDEX ready_keyed ON holdfast.ready USING btree (job_id) WHERE (((
 CREATE UNIQUE INDEX ready_order ON holdfast.ready USING btree (queue, priority, seq);
 comment on table holdfast.ready is 'May be claimed now, in the order (queue, priority, seq). flags as in job, and 4 = suspected of killing its worker.';
 
+-- [table] holdfast.ready_mark
+create table holdfast.ready_mark (
+    at timestamp with time zone not null,
+    seq bigint not null,
+    constraint ready_mark_pkey PRIMARY KEY (seq)
+);
+comment on table holdfast.ready_mark is 'Where the order of ready stood at a moment: what was drawn after it became ready after it.';
+
 -- [table] holdfast.schedule
 create table holdfast.schedule (
     name text collate "C" not null,
@@ -789,6 +830,7 @@ create table holdfast.tally (
     took_us bigint default 0 not null,
     constraint tally_pkey PRIMARY KEY (queue, minute)
 );
+CREATE INDEX tally_minute ON holdfast.tally USING btree (minute);
 comment on table holdfast.tally is 'Moves per queue and minute. Unfinished = enqueued + reopened - completed - failed - cancelled, over all minutes.';
 
 -- [table] holdfast.tally_delta
@@ -805,6 +847,24 @@ create table holdfast.tally_delta (
     constraint tally_delta_pkey PRIMARY KEY (id)
 )
 with (vacuum_truncate=off);
+
+-- [table] holdfast.tally_hour
+create table holdfast.tally_hour (
+    queue text collate "C" not null,
+    hour timestamp with time zone not null,
+    enqueued bigint not null,
+    completed bigint not null,
+    failed bigint not null,
+    cancelled bigint not null,
+    retried bigint not null,
+    lost bigint not null,
+    reopened bigint not null,
+    took_us bigint not null,
+    waits bigint[] not null,
+    runs bigint[] not null,
+    constraint tally_hour_pkey PRIMARY KEY (hour, queue)
+);
+comment on table holdfast.tally_hour is 'The minutes of tally and pace, by the hour, for ninety days.';
 
 -- [table] holdfast.tally_mark
 create table holdfast.tally_mark (
@@ -881,10 +941,14 @@ create table holdfast.worker_beat (
     beat bigint not null,
     beaten_at timestamp with time zone not null,
     running bigint[] default '{}'::bigint[] not null,
+    asked_at timestamp with time zone,
+    claimed_at timestamp with time zone,
     constraint worker_beat_pkey PRIMARY KEY (worker)
 )
 with (autovacuum_vacuum_scale_factor=0.0, autovacuum_vacuum_threshold=200, fillfactor=50, vacuum_truncate=off);
 comment on table holdfast.worker_beat is 'Apart from worker, so that the row locks of claims never meet the updates of beats.';
+comment on column holdfast.worker_beat.asked_at is 'When its pump last turned: it asked for jobs, or had reason not to. A process beats although its event loop is blocked; this stands still then.';
+comment on column holdfast.worker_beat.claimed_at is 'When it last got a job.';
 
 -- [foreign key] holdfast.projection_model.projection_model_projection_fkey
 alter table holdfast.projection_model add constraint projection_model_projection_fkey FOREIGN KEY (projection) REFERENCES holdfast.projection(name) ON DELETE CASCADE;
@@ -952,6 +1016,17 @@ UNION ALL
     outcome_kept.error
    FROM holdfast.outcome_kept;
 comment on view holdfast.every_outcome is 'Partitioned outcomes and those of kept stragglers.';
+
+-- [function] holdfast.add_counts_v1(bigint[],bigint[])
+CREATE OR REPLACE FUNCTION holdfast.add_counts_v1(p_old bigint[], p_new bigint[])
+ RETURNS bigint[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT coalesce(array_agg(coalesce(o, 0) + coalesce(n, 0) ORDER BY i), coalesce(p_old, p_new))
+    FROM unnest(p_old, p_new) WITH ORDINALITY AS u(o, n, i)
+$function$;
+comment on function holdfast.add_counts_v1(bigint[],bigint[]) is 'Counts of the same intervals, added up.';
 
 -- [function] holdfast.admit_v1(bigint[],bigint,text,integer)
 CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT heard bigint, OUT opens_us bigint, OUT swept text, OUT queues text[])
@@ -3960,6 +4035,26 @@ BEGIN
 END $function$;
 comment on function holdfast.note_failure_v1() is 'Notes a job that has failed for good. Waits for nobody.';
 
+-- [function] holdfast.note_moments_v1()
+CREATE OR REPLACE FUNCTION holdfast.note_moments_v1()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    INSERT INTO holdfast.moment (kind, at, what, text)
+    SELECT 'paused', p.paused_at, p.queue, format('queue %s paused%s', p.queue, coalesce(': ' || p.reason, '')) FROM holdfast.queue_pause p
+    UNION ALL
+    SELECT 'worker_lost', w.ended_at, w.id::text, format('%s on %s: %s', coalesce(nullif(w.name, ''), 'worker ' || w.id), w.host, w.end_reason)
+    FROM holdfast.worker w WHERE w.state = 'dead' AND w.end_reason <> 'stopped' AND w.ended_at > holdfast.now() - interval '10 minutes'
+    UNION ALL
+    -- Those of one deploy start together: one line for all of them.
+    SELECT 'started', min(w.started_at), '', format('%s workers started', count(*)) FROM holdfast.worker w
+    WHERE w.started_at > holdfast.now() - interval '5 minutes' AND w.started_at < holdfast.now() - interval '1 minute'
+      AND NOT EXISTS (SELECT FROM holdfast.moment m WHERE m.kind = 'started' AND m.at > w.started_at - interval '5 minutes' AND m.at <= w.started_at)
+    HAVING count(*) > 0
+    ON CONFLICT DO NOTHING
+$function$;
+comment on function holdfast.note_moments_v1() is 'Keeps, once, the moments of the last minutes; the rows they are read from are forgotten sooner.';
+
 -- [function] holdfast.now()
 CREATE OR REPLACE FUNCTION holdfast.now()
  RETURNS timestamp with time zone
@@ -4173,6 +4268,53 @@ BEGIN
     RETURN NEXT;
 END $function$;
 comment on function holdfast.operate_v1(integer,integer) is 'One batch of one running operation, in one transaction with its progress: at most p_most jobs, found by the frozen filter now, held in their place, moved by its verb. No row: nothing is to be done.';
+
+-- [function] holdfast.outcomes_at_the_end_v1(jsonb,timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.outcomes_at_the_end_v1(p_pages jsonb, p_since timestamp with time zone)
+ RETURNS TABLE(job_id bigint, started_at timestamp with time zone, finished_at timestamp with time zone, attempt smallint)
+ LANGUAGE plpgsql
+ STABLE
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_part  record;
+    v_from  bigint;
+    v_step  bigint;
+    v_chunk bigint;
+BEGIN
+    -- Outcomes are only appended: what ended last stands at the end of each partition, whenever its job was enqueued.
+    FOR v_part IN
+        SELECT c.relname, c.oid::regclass AS name, pg_relation_size(c.oid) / current_setting('block_size')::bigint AS pages,
+               (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''?(\d+)''?\)'))[1]::bigint AS until_id
+        FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'holdfast.outcome'::regclass AND NOT i.inhdetachpending
+    LOOP
+        CONTINUE WHEN v_part.pages = 0;
+        CONTINUE WHEN v_part.pages = (p_pages ->> v_part.relname)::bigint AND v_part.until_id < holdfast.id_floor(holdfast.now());
+        -- PostgreSQL may add pages ahead of the rows; so a look begins a little before where the last one ended.
+        v_from := greatest(coalesce((p_pages ->> v_part.relname)::bigint, v_part.pages) - 16, 0);
+        v_step := greatest((v_part.pages - v_from + 7) / 8, 8);
+        v_chunk := v_from;
+        WHILE v_chunk < v_part.pages LOOP
+            RETURN QUERY EXECUTE format(
+                'SELECT o.job_id, o.started_at, o.finished_at, o.attempt FROM ONLY %s o
+                 WHERE o.ctid >= %L::tid AND o.ctid < %L::tid AND o.finished_at > $1 AND o.started_at IS NOT NULL LIMIT 250',
+                v_part.name, format('(%s,0)', v_chunk), format('(%s,0)', v_chunk + 8)) USING p_since;
+            v_chunk := v_chunk + v_step;
+        END LOOP;
+    END LOOP;
+END $function$;
+comment on function holdfast.outcomes_at_the_end_v1(jsonb,timestamp with time zone) is 'A sample of what ended since then: up to 64 pages and 2000 rows a partition, spread over what was written since p_pages.';
+
+-- [function] holdfast.pace_bounds_v1()
+CREATE OR REPLACE FUNCTION holdfast.pace_bounds_v1()
+ RETURNS double precision[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT ARRAY[.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800]::double precision[]
+$function$;
+comment on function holdfast.pace_bounds_v1() is 'Upper ends, in seconds, of the intervals in which waits and runs are counted.';
 
 -- [function] holdfast.park_failed_v1(text,integer,text,smallint,bigint,integer,jsonb,interval)
 CREATE OR REPLACE FUNCTION holdfast.park_failed_v1(p_projection text, p_model integer, p_stream text, p_partition smallint, p_position bigint, p_attempts integer, p_error jsonb, p_retry_in interval)
@@ -4656,6 +4798,23 @@ AS $function$
 $function$;
 comment on function holdfast.ready_lines_v1(text[]) is 'The queues and priorities in which jobs are ready, by one index descent each; all priorities of the given queues.';
 
+-- [function] holdfast.ready_seconds_v1(text)
+CREATE OR REPLACE FUNCTION holdfast.ready_seconds_v1(p_queue text)
+ RETURNS double precision
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+    SELECT greatest(max(extract(epoch FROM holdfast.now() - greatest(
+               holdfast.id_time(f.job_id), (SELECT m.at FROM holdfast.ready_mark m WHERE m.seq < f.seq ORDER BY m.seq DESC LIMIT 1)))), 0)::double precision
+    FROM generate_series(0, 9) AS n(priority)
+    CROSS JOIN LATERAL (SELECT r.job_id, r.seq FROM holdfast.ready r WHERE r.queue = p_queue AND r.priority = n.priority
+                        ORDER BY r.seq LIMIT 1) AS f
+$function$;
+comment on function holdfast.ready_seconds_v1(text) is 'How long the job that has been ready longest in a queue has been so, to a few seconds; NULL: none is. A job that was scheduled counts from when it became ready.';
+
 -- [function] holdfast.redrive_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.redrive_v1(p_jobs bigint[])
  RETURNS TABLE(job_id bigint, answer text)
@@ -4837,6 +4996,17 @@ AS $function$
     UPDATE holdfast.worker_beat SET running = p_running WHERE worker = p_worker
 $function$;
 comment on function holdfast.report_running_v1(bigint,bigint[]) is 'What is really executing, told at most once a second, for people who look.';
+
+-- [function] holdfast.report_running_v2(bigint,bigint[],bigint,bigint)
+CREATE OR REPLACE FUNCTION holdfast.report_running_v2(p_worker bigint, p_running bigint[], p_asked_us bigint, p_claimed_us bigint)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE holdfast.worker_beat SET running = p_running, asked_at = holdfast.now() - p_asked_us * interval '1 microsecond',
+        claimed_at = holdfast.now() - p_claimed_us * interval '1 microsecond'
+    WHERE worker = p_worker
+$function$;
+comment on function holdfast.report_running_v2(bigint,bigint[],bigint,bigint) is 'What is really executing, and how long ago the worker asked for jobs and got one (NULL: never). At most once a second, at least every ten.';
 
 -- [function] holdfast.reschedule_v1(bigint[],timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.reschedule_v1(p_jobs bigint[], p_due_at timestamp with time zone)
@@ -5162,6 +5332,73 @@ BEGIN
 END $function$;
 comment on function holdfast.ring_v1(text[],text) is 'Wakes one idle worker per queue, if there is one. A hint: losing it costs latency, never work. p_about gates: look at the gates.';
 
+-- [function] holdfast.roll_hours_v1()
+CREATE OR REPLACE FUNCTION holdfast.roll_hours_v1()
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_done  timestamptz;
+    v_until timestamptz := date_trunc('hour', holdfast.now() - interval '2 minutes');
+    v_rows  integer;
+BEGIN
+    SELECT m.hour_done INTO v_done FROM holdfast.history_mark m;
+    IF v_done >= v_until THEN
+        RETURN 0;
+    END IF;
+    -- Counters are folded into the minute in which they are folded, so what is over does not change any more.
+    INSERT INTO holdfast.tally_hour (queue, hour, enqueued, completed, failed, cancelled, retried, lost, reopened, took_us, waits, runs)
+    SELECT t.*,
+           ARRAY(SELECT sum(u.n)::bigint FROM holdfast.pace p, unnest(p.waits) WITH ORDINALITY AS u(n, i)
+                 WHERE p.queue = t.queue AND p.minute >= t.hour AND p.minute < t.hour + interval '1 hour' GROUP BY u.i ORDER BY u.i),
+           ARRAY(SELECT sum(u.n)::bigint FROM holdfast.pace p, unnest(p.runs) WITH ORDINALITY AS u(n, i)
+                 WHERE p.queue = t.queue AND p.minute >= t.hour AND p.minute < t.hour + interval '1 hour' GROUP BY u.i ORDER BY u.i)
+    FROM (
+        SELECT x.queue, date_trunc('hour', x.minute) AS hour, sum(x.enqueued), sum(x.completed), sum(x.failed), sum(x.cancelled),
+               sum(x.retried), sum(x.lost), sum(x.reopened), sum(x.took_us)
+        FROM holdfast.tally x WHERE x.minute >= v_done AND x.minute < v_until GROUP BY 1, 2) AS t
+    ON CONFLICT (hour, queue) DO UPDATE SET
+        enqueued = excluded.enqueued, completed = excluded.completed, failed = excluded.failed, cancelled = excluded.cancelled,
+        retried = excluded.retried, lost = excluded.lost, reopened = excluded.reopened, took_us = excluded.took_us,
+        waits = excluded.waits, runs = excluded.runs;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    DELETE FROM holdfast.tally t WHERE t.minute > '-infinity' AND t.minute < least(v_until, holdfast.now() - interval '48 hours');
+    DELETE FROM holdfast.pace p WHERE p.minute > '-infinity' AND p.minute < least(v_until, holdfast.now() - interval '48 hours');
+    DELETE FROM holdfast.tally_hour h WHERE h.hour < holdfast.now() - interval '90 days';
+    DELETE FROM holdfast.moment m WHERE m.at < holdfast.now() - interval '90 days';
+    UPDATE holdfast.history_mark SET hour_done = v_until;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.roll_hours_v1() is 'Sums the minutes of hours that are over, once; minutes go after two days, hours after ninety.';
+
+-- [function] holdfast.roll_up_v1()
+CREATE OR REPLACE FUNCTION holdfast.roll_up_v1()
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    v_now timestamptz := holdfast.now();
+    v_seq bigint;
+    v_due boolean;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(1212580, 0) THEN
+        RETURN false;
+    END IF;
+    SELECT o.last_value - CASE WHEN o.is_called THEN 0 ELSE 1 END INTO v_seq FROM holdfast.ready_number o;
+    INSERT INTO holdfast.ready_mark (at, seq) VALUES (v_now, v_seq) ON CONFLICT (seq) DO UPDATE SET at = excluded.at;
+    -- In the minute in which they are found, as the counters are: several looks of one minute add up.
+    SELECT v_now >= m.sampled_at + interval '20 seconds' OR v_now < m.sampled_at INTO v_due FROM holdfast.history_mark m;
+    IF v_due THEN
+        PERFORM holdfast.sample_pace_v1(date_trunc('minute', v_now));
+        PERFORM holdfast.note_moments_v1();
+        PERFORM holdfast.roll_hours_v1();
+        DELETE FROM holdfast.ready_mark r WHERE r.at < v_now - interval '1 day' AND r.seq < v_seq;
+    END IF;
+    RETURN true;
+END $function$;
+comment on function holdfast.roll_up_v1() is 'All of the history, brought up to date; false: another worker is at it. Repeating it changes nothing.';
+
 -- [function] holdfast.room_v1(text)
 CREATE OR REPLACE FUNCTION holdfast.room_v1(p_gate text)
  RETURNS bigint
@@ -5180,6 +5417,54 @@ AS $function$
     END
 $function$;
 comment on function holdfast.room_v1(text) is 'How many more a gate lets through now; NULL: nobody has said, so any number.';
+
+-- [function] holdfast.sample_pace_v1(timestamp with time zone)
+CREATE OR REPLACE FUNCTION holdfast.sample_pace_v1(p_minute timestamp with time zone)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_mark  holdfast.history_mark;
+    v_now   timestamptz := holdfast.now();
+    v_pages jsonb;
+    v_rows  integer;
+BEGIN
+    SELECT * INTO v_mark FROM holdfast.history_mark;
+    SELECT coalesce(jsonb_object_agg(c.relname, pg_relation_size(c.oid) / current_setting('block_size')::bigint), '{}') INTO v_pages
+    FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'holdfast.outcome'::regclass;
+    WITH ended AS MATERIALIZED (
+        SELECT * FROM holdfast.outcomes_at_the_end_v1(v_mark.pages, v_mark.sampled_at)
+    ), timed AS (
+        SELECT j.queue,
+               CASE WHEN e.attempt = 1 AND j.flags & 32 = 0
+                    THEN greatest(extract(epoch FROM e.started_at - holdfast.id_time(e.job_id)), 0)::double precision END AS waited,
+               greatest(extract(epoch FROM e.finished_at - e.started_at), 0)::double precision AS ran
+        FROM ended e JOIN holdfast.job j ON j.id = e.job_id
+    ), counted AS (
+        SELECT t.queue, n.n,
+               count(*) FILTER (WHERE width_bucket(t.waited, holdfast.pace_bounds_v1()) = n.n) AS waits,
+               count(*) FILTER (WHERE width_bucket(t.ran, holdfast.pace_bounds_v1()) = n.n) AS runs,
+               CASE WHEN n.n = 0 THEN coalesce(sum(t.waited), 0) ELSE 0 END AS wait_sum, CASE WHEN n.n = 0 THEN coalesce(sum(t.ran), 0) ELSE 0 END AS run_sum
+        FROM timed t, generate_series(0, cardinality(holdfast.pace_bounds_v1())) AS n(n) GROUP BY t.queue, n.n
+    ), summed AS (
+        SELECT c.queue, array_agg(c.waits ORDER BY c.n) AS waits, array_agg(c.runs ORDER BY c.n) AS runs,
+               sum(c.wait_sum) AS wait_sum, sum(c.run_sum) AS run_sum
+        FROM counted c GROUP BY c.queue
+    )
+    INSERT INTO holdfast.pace AS p (queue, minute, waits, runs, wait_sum, run_sum)
+    SELECT s.queue, m.minute, s.waits, s.runs, s.wait_sum, s.run_sum
+    FROM summed s, (VALUES (p_minute), ('-infinity')) AS m(minute)
+    ON CONFLICT (minute, queue) DO UPDATE SET
+        waits = holdfast.add_counts_v1(p.waits, excluded.waits), runs = holdfast.add_counts_v1(p.runs, excluded.runs),
+        wait_sum = p.wait_sum + excluded.wait_sum, run_sum = p.run_sum + excluded.run_sum;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    UPDATE holdfast.history_mark SET sampled_at = v_now, pages = v_pages;
+    RETURN v_rows;
+END $function$;
+comment on function holdfast.sample_pace_v1(timestamp with time zone) is 'Counts how long a sample of the jobs that ended since the last look had waited and run. Waits are those of first attempts that were to run at once.';
 
 -- [function] holdfast.save_checkpoints_v1(bigint[],bigint[],jsonb[])
 CREATE OR REPLACE FUNCTION holdfast.save_checkpoints_v1(p_leases bigint[], p_jobs bigint[], p_values jsonb[])

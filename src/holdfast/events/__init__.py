@@ -6,7 +6,7 @@ from holdfast.events import projections
 from holdfast.events.appending import AppendingInTransaction, AppendOptions
 from holdfast.events.conditions import Condition, Decision, Match
 from holdfast.events.event import Append, Appended, Event, ExpectedVersion, RecordedEvent, Winner
-from holdfast.events.log import EventLog, LogState
+from holdfast.events.log import EventLog, LogState, StreamInfo
 from holdfast.events.projections import Delivery
 from holdfast.events.reading import Page, Scope, event_of
 from holdfast.events.snapshots import Snapshot, Snapshots
@@ -34,6 +34,7 @@ __all__ = [
     "Scope",
     "Snapshot",
     "Snapshots",
+    "StreamInfo",
     "Tick",
     "Ticker",
     "TickerService",

@@ -63,6 +63,19 @@ from holdfast.event e
 where e.stream = $1::text and e.version >= $2::bigint and e.version <= $3::bigint
 order by e.version desc limit $4::integer
 
+-- name: streams
+-- Promise: at most $3 streams after $2 whose names begin with $1, by name, with their last version and when it came. One index descent a stream.
+with recursive named(stream, n) as (
+    (select e.stream, 1 from holdfast.event e where e.stream > $2::text and e.stream >= $1::text and starts_with(e.stream, $1::text) order by e.stream limit 1)
+    union all
+    select f.stream, d.n + 1 from named d cross join lateral (
+        select e.stream from holdfast.event e where e.stream > d.stream order by e.stream limit 1) as f
+    where d.n < $3::integer and starts_with(f.stream, $1::text)
+)
+select d.stream, l.version, l.position, l.recorded_at, l.type from named d
+cross join lateral (select e.version, e.position, e.recorded_at, e.type from holdfast.event e where e.stream = d.stream order by e.version desc limit 1) as l
+order by d.stream
+
 -- name: read_log
 -- Promise: settled events after $1 in the order of positions, and how far the log was settled in the same snapshot. Served by the primary key.
 with mark as materialized (select holdfast.settled_v1() as settled)

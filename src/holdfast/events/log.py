@@ -28,6 +28,17 @@ _PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """A stream and its last event."""
+
+    stream: str
+    version: int
+    position: int
+    recorded_at: datetime
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class LogState:
     """How the log stands."""
 
@@ -89,6 +100,10 @@ class EventLog(Appending):
         to_version = LAST if to_version is None else to_version
         rows = await self._database.fetch(statement, stream, from_version, to_version, limit)
         return [event_of(row, self.types) for row in rows]
+
+    async def streams(self, prefix: str = "", *, after: str = "", limit: int = 100) -> list[StreamInfo]:
+        """Streams by name, those that begin with ``prefix`` and come after a name."""
+        return [StreamInfo(*row) for row in await self._database.fetch(_SQL["streams"], prefix, after, limit)]
 
     async def version_of(self, stream: str) -> int:
         """The version of the last event of a stream; 0 when there is none."""

@@ -55,8 +55,8 @@ select holdfast.release_lease_v1($1::bigint)
 select holdfast.rescue_v1($1::bigint, $2::integer)
 
 -- name: report_running
--- Promise: people see what this worker is really executing.
-select holdfast.report_running_v1($1::bigint, $2::bigint[])
+-- Promise: people see what this worker is really executing, and how long ago it asked for jobs ($3) and got one ($4, null: never), in microseconds.
+select holdfast.report_running_v2($1::bigint, $2::bigint[], $3::bigint, $4::bigint)
 
 -- name: anyone_idle
 -- Promise: whether another worker (not the session $2) is idle on one of these queues.

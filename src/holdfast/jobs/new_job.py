@@ -17,6 +17,8 @@ GATED: Final = 8
 """Flag: stands behind gates (a lane, limits): it becomes ready only with its slots taken."""
 BATCHED: Final = 16
 """Flag: belongs to a batch of jobs whose end somebody waits for."""
+LATER: Final = 32
+"""Flag: was to run later from the start; how long it waited says nothing about the workers."""
 COMPANY: Final = GATED | BATCHED
 """Flags of jobs that others wait for: whatever moves them tells ``tell_company_v1``."""
 

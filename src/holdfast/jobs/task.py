@@ -16,7 +16,7 @@ from holdfast.jobs.effects import effects_suppressed
 from holdfast.jobs.execution import Execution
 from holdfast.jobs.job import Job, JobTransaction
 from holdfast.jobs.limits import GateNames, Limit, Rate, declared_gates
-from holdfast.jobs.new_job import SOLO, JobId, NewJob
+from holdfast.jobs.new_job import LATER, SOLO, JobId, NewJob
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.retry import Retry
 from holdfast.jobs.signature import Signature
@@ -292,7 +292,7 @@ class Request(Generic[P, R]):
             queue=options.queue,
             args=text,
             priority=options.priority,
-            flags=task.flags,
+            flags=task.flags if options.delay_us is None and options.due_at is None else task.flags | LATER,
             delay_us=options.delay_us,
             due_at=options.due_at,
             max_attempts=options.max_attempts,

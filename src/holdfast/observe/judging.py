@@ -186,16 +186,11 @@ def _failures(sight: Sight, patience: Patience) -> Iterator[Reason]:
             Kind.FAILING,
             Severity.PROBLEM,
             Subject(Noun.QUEUE, queue.name),
-            f"queue {queue.name}: {number(broken)} of {number(attempts)} attempts failed in 5 min" + _mostly(worst),
+            f"queue {queue.name}: {number(broken)} of {number(attempts)} attempts failed in 5 min"
+            + (f", mostly {worst.error} in {worst.task}" if worst else ""),
             f"look at one: holdfast job show {worst.job}" if worst else "holdfast job list --state failed",
+            worst.message if worst else None,
         )
-
-
-def _mostly(worst: FailureSight | None) -> str:
-    if worst is None:
-        return ""
-    said = f": {worst.message}" if worst.message else ""
-    return f", mostly {worst.error} in {worst.task}{said}"
 
 
 def _schedules(sight: Sight, patience: Patience) -> Iterator[Reason]:

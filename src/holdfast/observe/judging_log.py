@@ -11,7 +11,7 @@ from holdfast.observe.verdict import Kind, Noun, Patience, Reason, Severity, Sub
 from holdfast.observe.words import many, number, some
 
 _UNPUBLISHED_SECONDS = 10.0
-_QUERY_SHOWN = 120
+_QUERY_SHOWN = 200
 
 
 def judge_server(sight: Sight, patience: Patience) -> Iterator[Reason]:
@@ -72,19 +72,18 @@ def _stalled(sight: Sight, oldest: HolderSight) -> Reason:
     age = span(oldest.age_seconds)
     behind = sight.log.drawn - sight.log.settled
     waits = f"event log: readers wait at position {sight.log.settled}, {many(behind, 'position')} behind; "
+    query = " ".join((oldest.query or "").split())
     if oldest.prepared is not None:
         text = f"{waits}the prepared transaction {oldest.prepared!r} has held them back for {age}"
         remedy = f"end it: COMMIT PREPARED or ROLLBACK PREPARED '{oldest.prepared}'"
     else:
-        query = " ".join((oldest.query or "").split())
-        shown = query if len(query) <= _QUERY_SHOWN else f"{query[:_QUERY_SHOWN]}…"
         text = (
             f"{waits}pid {oldest.pid} ({oldest.application or 'unnamed'}, {oldest.state or 'state unknown'}) "
-            f"has held a transaction with an append open for {age}" + (f": {shown}" if shown else "")
+            f"has held a transaction with an append open for {age}"
         )
         remedy = f"commit or roll back there, or end the session: holdfast db terminate {oldest.pid}"
     severity = Severity.CRITICAL if served else Severity.PROBLEM
-    return Reason(Kind.LOG_STALLED, severity, Subject(Noun.LOG), text, remedy)
+    return Reason(Kind.LOG_STALLED, severity, Subject(Noun.LOG), text, remedy, query[:_QUERY_SHOWN] or None)
 
 
 def judge_projections(sight: Sight, patience: Patience) -> Iterator[Reason]:

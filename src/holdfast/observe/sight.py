@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -15,7 +15,8 @@ from holdfast.events import projections
 _SQL = load_statements("holdfast.observe", "sight.sql")
 COUNT_UP_TO: Final = 10_000
 """Depths are counted so far and said to be more beyond."""
-_SILENT_SECONDS: Final = 15.0
+SILENT_SECONDS: Final = 15.0
+"""A worker that should live and has not beaten for so long is not heard of."""
 _DEAD_WITHIN_SECONDS: Final = 600.0
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ class QueueSight:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSight:
-    """A worker that lives, or ended a short while ago. ``claimed_seconds``: since its newest lease; None: no lease."""
+    """A worker that lives, or ended a short while ago; since when it beat, asked for jobs, and got one."""
 
     id: int
     name: str
@@ -60,14 +61,13 @@ class WorkerSight:
     silent_seconds: float | None
     age_seconds: float
     ended_seconds: float | None
+    asked_seconds: float | None
     claimed_seconds: float | None
-    asked_seconds: float | None = None
-    """Since its pump last looked whether there is something to claim, or was right not to."""
 
     @property
     def live(self) -> bool:
         """Whether it is heard of. Nobody declares the last worker dead, so the word of the database is not enough."""
-        return self.state == "live" and (self.silent_seconds or 0.0) < _SILENT_SECONDS
+        return self.state == "live" and (self.silent_seconds or 0.0) < SILENT_SECONDS
 
     @property
     def title(self) -> str:
@@ -108,6 +108,14 @@ class ScheduleSight:
 
     name: str
     overdue_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NextSchedule:
+    """The schedule that is due next."""
+
+    name: str
+    next_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +174,7 @@ class Sight:
     schedules: tuple[ScheduleSight, ...]
     log: LogSight
     server: ServerSight
+    next_schedule: NextSchedule | None
     projected: Sequence[projections.ProjectionInfo] = field(default_factory=tuple)
 
     @property
@@ -182,6 +191,18 @@ class Sight:
         """The live workers that serve a queue."""
         return [worker for worker in self.live if queue in worker.queues]
 
+    def of_queues(self, queues: frozenset[str] | None) -> Sight:
+        """What somebody sees who may see these queues only; None: all."""
+        if queues is None:
+            return self
+        return replace(
+            self,
+            queues=tuple(queue for queue in self.queues if queue.name in queues),
+            workers=tuple(worker for worker in self.workers if queues.intersection(worker.queues)),
+            lanes=tuple(lane for lane in self.lanes if lane.queue in queues),
+            failures=tuple(failure for failure in self.failures if failure.queue in queues),
+        )
+
 
 async def look(database: Database, *, timeout_seconds: float = 3.0) -> Sight:
     """Look once. Raises what the database raises; ``verdict.unavailable`` makes a verdict of it."""
@@ -195,6 +216,7 @@ async def look(database: Database, *, timeout_seconds: float = 3.0) -> Sight:
         _part(row, "schedules", tuple[ScheduleSight, ...]),
         _part(row, "log", LogSight),
         _part(row, "server", ServerSight),
+        None if row["next_schedule"] is None else _part(row, "next_schedule", NextSchedule),
         await projections.Projections(database).list(),
     )
 

@@ -10,7 +10,8 @@ with held as materialized (
       and not exists (select from holdfast.outcome o where o.job_id = h.job_id)
     order by l.claimed_at limit 1000
 ), queues as (
-    select d.queue as name, d.ready, d.ready_is_exact, d.oldest_seconds, d.scheduled, d.blocked, d.running, d.paused_at, d.pause_reason, p.paused_by,
+    select d.queue as name, d.ready, d.ready_is_exact,
+           case when d.ready > 0 then holdfast.ready_seconds_v1(d.queue) end as oldest_seconds, d.scheduled, d.blocked, d.running, d.paused_at, d.pause_reason, p.paused_by,
            coalesce(t.completed, 0) as completed, coalesce(t.failed, 0) as failed, coalesce(t.retried, 0) as retried
     from holdfast.queue_depths_v1($1::integer) d
     left join holdfast.queue_pause p on p.queue = d.queue
@@ -21,8 +22,9 @@ with held as materialized (
            extract(epoch from holdfast.now() - b.beaten_at)::double precision as silent_seconds,
            extract(epoch from holdfast.now() - w.started_at)::double precision as age_seconds,
            extract(epoch from holdfast.now() - w.ended_at)::double precision as ended_seconds,
-           (select extract(epoch from holdfast.now() - max(l.claimed_at))::double precision from holdfast.lease l
-            where l.id >= w.id << 36 and l.id < (w.id + 1) << 36) as claimed_seconds
+           extract(epoch from holdfast.now() - coalesce(b.asked_at, w.started_at))::double precision as asked_seconds,
+           extract(epoch from holdfast.now() - greatest(b.claimed_at, (
+               select max(l.claimed_at) from holdfast.lease l where l.id >= w.id << 36 and l.id < (w.id + 1) << 36)))::double precision as claimed_seconds
     from holdfast.worker w left join holdfast.worker_beat b on b.worker = w.id
     where w.state = 'live' or w.ended_at > holdfast.now() - make_interval(secs => $2::double precision)
     order by w.id limit 1000
@@ -62,10 +64,10 @@ with held as materialized (
 ), server as (
     select current_setting('server_version') as version, pg_is_in_recovery() as standby,
            current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as allowed,
-           (select count(*) from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend') as connections,
+           (select count(*) from pg_catalog.pg_stat_activity a where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null) as connections,
            (select coalesce(jsonb_agg(to_jsonb(b)), '[]') from (
                 select coalesce(nullif(a.application_name, ''), 'unnamed') as application, count(*) as count
-                from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' group by 1 order by 2 desc limit 5) as b) as users
+                from pg_catalog.pg_stat_activity a where coalesce(a.backend_type, 'client backend') = 'client backend' and a.datid is not null group by 1 order by 2 desc limit 5) as b) as users
 )
 select holdfast.now() as at,
        (select coalesce(jsonb_agg(to_jsonb(q)), '[]')::text from queues q) as queues,
@@ -73,5 +75,7 @@ select holdfast.now() as at,
        (select coalesce(jsonb_agg(to_jsonb(l)), '[]')::text from lanes l) as lanes,
        (select coalesce(jsonb_agg(to_jsonb(f)), '[]')::text from failures f) as failures,
        (select coalesce(jsonb_agg(to_jsonb(s)), '[]')::text from schedules s) as schedules,
+       (select to_jsonb(n)::text from (select s.name, s.next_at from holdfast.schedule s where s.next_at is not null and s.paused_at is null
+            and s.withdrawn_at is null order by s.next_at limit 1) as n) as next_schedule,
        (select to_jsonb(l)::text from log l) as log,
        (select to_jsonb(s)::text from server s) as server

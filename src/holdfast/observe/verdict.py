@@ -86,6 +86,8 @@ class Reason:
     subject: Subject
     text: str
     remedy: str
+    detail: str | None = None
+    """What may be private: a statement, the message of an error. For those who may see arguments."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class Pump:
         self._rung = False
         self.claiming = True
         self.claimed_count = 0
+        self.turned_at = monotonic()
+        self.claimed_at: float | None = None
         self.found_nothing = asyncio.Event()
         self._written = asyncio.Event()
         self._taken_count = 0
@@ -164,6 +166,7 @@ class Pump:
         return True
 
     async def _turn(self) -> None:
+        self.turned_at = monotonic()
         self._stir.clear()
         if not self.claiming:
             self._idleness.away()
@@ -200,6 +203,7 @@ class Pump:
             await self._write_finished()
             return
         if batch.claimed:
+            self.claimed_at = monotonic()
             self.found_nothing.clear()
             self._idleness.found(can_take_more=self._runners.idle > 0)
             # After a full batch the next call is sent first: the runners work while the server does. After a small one

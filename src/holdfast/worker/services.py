@@ -16,6 +16,7 @@ from holdfast.worker.runners import Runners
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
 _SETTLE_EVERY_SECONDS = 1.0
+_REPORT_EVERY_SECONDS = 10.0
 _OPERATIONS_EVERY_SECONDS = 2.0
 
 
@@ -50,7 +51,8 @@ class Services:
         self._cancels = asyncio.Event()
         self._batches = Batches(database, Jobs(database))
         self._member_ended = asyncio.Event()
-        self._reported: set[int] = set()
+        self._reported: set[int] | None = None
+        self._reported_at = 0.0
         self._tidied_at = monotonic()
         self._channel: str | None = None
 
@@ -183,10 +185,14 @@ class Services:
         await self._failures.fold()
 
     async def _report(self) -> None:
-        running = set(self._runners.running)
-        if running != self._reported:
-            await self._database.execute(_SQL["report_running"], self._hot.worker, sorted(running), pool="control")
-            self._reported = running
+        """What runs, when that has changed; and every few seconds that this loop and its pump still turn."""
+        running, now = set(self._runners.running), monotonic()
+        if running == self._reported and now - self._reported_at < _REPORT_EVERY_SECONDS:
+            return
+        asked, claimed = self._pump.turned_at, self._pump.claimed_at
+        ages = (int((now - asked) * 1e6), None if claimed is None else int((now - claimed) * 1e6))
+        await self._database.execute(_SQL["report_running"], self._hot.worker, sorted(running), *ages, pool="control")
+        self._reported, self._reported_at = running, now
 
     async def _release_unknown(self) -> None:
         if await self._hot.release_unknown():

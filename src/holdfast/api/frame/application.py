@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from holdfast.api import probes
+from holdfast.api import exposition, probes
 from holdfast.api.dashboard import DashboardRoute
 from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame, ProjectPage
@@ -58,6 +58,7 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
     api.add_middleware(Envelope)
     for router in noun_routers():
         api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
+    api.router.routes += [GuardedRoute(declared, endpoint, "") for declared, endpoint in exposition.router.routes]
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.
     api.router.routes.append(DashboardRoute())

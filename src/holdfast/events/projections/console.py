@@ -82,6 +82,16 @@ class ParkedStream:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SkippedEvent:
+    """An event that was passed over, and why."""
+
+    stream: str
+    position: int
+    skipped_at: datetime
+    reason: str
+
+
 class Projections:
     """What exists of projections in the database, whether their code is here or not."""
 
@@ -112,6 +122,10 @@ class Projections:
             )
             for row in await self._database.fetch(_SQL["parked"], name, limit)
         ]
+
+    async def skipped(self, name: str, limit: int = 100) -> list[SkippedEvent]:
+        """Events that a person decided not to handle, the newest first."""
+        return [SkippedEvent(*row) for row in await self._database.fetch(_SQL["skipped"], name, limit)]
 
     async def caught_up(self, name: str, position: int, timeout_seconds: float = 5.0) -> None:
         """Return once every event up to ``position`` is in the read model: read your own writes.
