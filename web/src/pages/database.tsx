@@ -1,5 +1,6 @@
 // The database: who waits for whom, who holds the log and vacuum back, what takes space; and the way to end a session.
-import type { DatabaseFacts, Server } from "../api/machine";
+import { useState } from "react";
+import type { DatabaseFacts, Server, ServerSetting } from "../api/machine";
 import { useRead } from "../api/reading";
 import { Code } from "../kit/Code";
 import { Page } from "../kit/Page";
@@ -49,10 +50,21 @@ export default function Database() {
             rows={facts.connections}
             idOf={(row) => `${row.application}-${row.state}`}
           />
-          <Listed title={words.settings} none="" columns={SETTINGS} rows={facts.settings} idOf={(row) => row.name} />
+          <ServerSettings rows={facts.settings} />
         </>
       )}
     </Page>
+  );
+}
+
+/** Some hundred rows that are looked up once in a while: drawn when they are asked for. */
+function ServerSettings({ rows }: { rows: ServerSetting[] }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{words.settings}</summary>
+      {isOpen && <Listed title={words.settings} none="" columns={SETTINGS} rows={rows} idOf={(row) => row.name} />}
+    </details>
   );
 }
 
