@@ -161,53 +161,44 @@ class JobError(HoldfastError):
     """Something about one job."""
 
     code = "job"
+    exit_status = 3
+    http_status = 404
 
 
 class JobNotFound(JobError):
     """No job of that id is known; it may have been pruned."""
 
     code = "job_not_found"
-    exit_status = 3
-    http_status = 404
 
 
 class BatchNotFound(JobError):
     """No batch of that id is known; it may have been pruned."""
 
     code = "batch_not_found"
-    exit_status = 3
-    http_status = 404
 
 
 class QueueUnknown(JobError):
     """No queue of that name is known: it has had no job and no worker."""
 
     code = "queue_unknown"
-    exit_status = 3
-    http_status = 404
 
 
 class FailureUnknown(JobError):
     """No group of failures of that fingerprint is known; nothing of it may have failed for long."""
 
     code = "failure_unknown"
-    exit_status = 3
-    http_status = 404
 
 
 class OperationNotFound(JobError):
     """No operation of that id is known; it may have ended long ago."""
 
     code = "operation_not_found"
-    exit_status = 3
-    http_status = 404
 
 
 class OperationRefused(JobError):
     """The token starts nothing any more, or the operation has ended."""
 
     code = "operation_refused"
-    exit_status = 3
     http_status = 409
 
 
@@ -215,6 +206,8 @@ class JobFailed(JobError):
     """A job that was waited for failed or was cancelled."""
 
     code = "job_failed"
+    exit_status = 1
+    http_status = 500
 
 
 class FilterInvalid(JobError):
@@ -229,7 +222,6 @@ class IllegalMove(JobError):
     """The verb is not legal in the place the job stands in."""
 
     code = "illegal_move"
-    exit_status = 3
     http_status = 409
 
     state: str | None = None
@@ -250,6 +242,7 @@ class ProjectionError(HoldfastError):
     """Something about one projection."""
 
     code = "projection"
+    exit_status = 3
     http_status = 409
 
 
@@ -257,7 +250,6 @@ class ProjectionUnknown(ProjectionError):
     """No projection of that name is known to the database, or to the application."""
 
     code = "projection_unknown"
-    exit_status = 3
     http_status = 404
 
 
@@ -265,14 +257,12 @@ class PartitionTaken(ProjectionError):
     """Another process that lives serves these fixed partitions, or serves the projection in another way."""
 
     code = "partition_taken"
-    exit_status = 3
 
 
 class RebuildRefused(ProjectionError):
     """There is nothing to rebuild, to switch to or to go back to, or it is not ready."""
 
     code = "rebuild_refused"
-    exit_status = 3
 
 
 class EventError(HoldfastError):

@@ -80,6 +80,32 @@ def show(
 
 
 @operations.command(
+    help=help_of(
+        "Wait for the end of an operation. Exit status: 0 everything moved, 1 not, 6 not in time.",
+        "holdfast operation wait 17 --timeout 600",
+    )
+)
+def wait(
+    operation: _Id,
+    timeout: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="give up after so long")] = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wait for an operation."""
+
+    async def work(app: Holdfast) -> OperationInfo:
+        return await app.operations.wait(operation, timeout_seconds=timeout)
+
+    info = on_application(database_url, work)
+    if as_json:
+        screen.json(info)
+    else:
+        screen.out.print(_page(info))
+    if info.state != "finished" or info.failed:
+        raise typer.Exit(_FAILED)
+
+
+@operations.command(
     help=help_of("End an operation between two batches; what it has moved stays moved.", "holdfast operation cancel 17")
 )
 def cancel(operation: _Id, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:

@@ -1125,6 +1125,53 @@ AS $function$
 $function$;
 comment on function holdfast.anyone_idle_v1(text[],integer) is 'Is another worker idle on one of these queues? Then prefetched jobs that wait are better given back.';
 
+-- [function] holdfast.append_each_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],jsonb[],text[],text[],jsonb[])
+CREATE OR REPLACE FUNCTION holdfast.append_each_v1(p_streams text[], p_expected bigint[], p_counts integer[], p_of integer[], p_nth integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], p_metadata jsonb[], p_correlations text[], p_causations text[], p_traces jsonb[])
+ RETURNS TABLE(verdict text, positions bigint[], versions bigint[], recorded_at timestamp with time zone, detail jsonb)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+    v_type      text;
+    v_taken     record;
+    v_positions bigint[];
+    v_at        timestamptz := holdfast.now();
+BEGIN
+    FOR v_type IN SELECT DISTINCT t FROM unnest(p_types) AS t LOOP
+        IF NOT pg_try_advisory_xact_lock_shared(1212577, holdfast.condition_key_v1('type', v_type)) THEN
+            RETURN QUERY SELECT 'busy', NULL::bigint[], NULL::bigint[], NULL::timestamptz, NULL::jsonb FROM unnest(p_streams);
+            RETURN;
+        END IF;
+    END LOOP;
+    v_taken := holdfast.take_streams_v1(p_streams, p_expected, p_counts);
+    WITH added AS (
+        INSERT INTO holdfast.event AS e (version, recorded_at, id, partition, schema_version, stream, type, data, metadata,
+                                    correlation_id, causation_id, trace)
+        SELECT v_taken.bases[i.of] + i.nth, v_at, i.id, v_taken.partitions[i.of], i.schema_version, p_streams[i.of], i.type,
+               i.data, i.metadata, i.correlation_id, i.causation_id, i.trace
+        FROM unnest(p_of, p_nth, p_ids, p_types, p_schema_versions, p_data, p_metadata, p_correlations, p_causations, p_traces)
+             WITH ORDINALITY AS i(of, nth, id, type, schema_version, data, metadata, correlation_id, causation_id, trace, at)
+        WHERE v_taken.verdicts[i.of] = 'appended' ORDER BY i.at
+        RETURNING e.position
+    )
+    SELECT array_agg(a.position ORDER BY a.position) INTO v_positions FROM added a;
+    IF v_positions IS NOT NULL THEN
+        PERFORM holdfast.judge_position_v1(v_positions[1]);
+    END IF;
+    RETURN QUERY
+    WITH placed AS (
+        SELECT i.of, array_agg(v_positions[i.turn] ORDER BY i.turn) AS positions, array_agg(v_taken.bases[i.of] + i.nth ORDER BY i.turn) AS versions
+        FROM (SELECT u.of, u.nth, row_number() OVER (ORDER BY u.at) AS turn
+              FROM unnest(p_of, p_nth) WITH ORDINALITY AS u(of, nth, at) WHERE v_taken.verdicts[u.of] = 'appended') AS i
+        GROUP BY i.of
+    )
+    SELECT t.verdict, p.positions, p.versions, v_at,
+           CASE WHEN t.verdict = 'conflict' THEN holdfast.winners_v1(p_streams[t.at], p_expected[t.at]) END
+    FROM unnest(v_taken.verdicts) WITH ORDINALITY AS t(verdict, at) LEFT JOIN placed p ON p.of = t.at ORDER BY t.at;
+END $function$;
+comment on function holdfast.append_each_v1(text[],bigint[],integer[],integer[],integer[],uuid[],text[],smallint[],jsonb[],jsonb[],text[],text[],jsonb[]) is 'Appends of strangers in one commit, each to a stream of its own, without tags, conditions, keys and given ids; a verdict each, as append_v1 gives it, or busy: nothing was done for it, and it is to be sent alone.';
+
 -- [function] holdfast.append_events(text,jsonb,bigint,text,jsonb)
 CREATE OR REPLACE FUNCTION holdfast.append_events(stream text, events jsonb, expected_version bigint DEFAULT NULL::bigint, idempotency_key text DEFAULT NULL::text, condition jsonb DEFAULT NULL::jsonb)
  RETURNS TABLE(version bigint, "position" bigint)
@@ -6421,6 +6468,52 @@ BEGIN
     END IF;
 END $function$;
 comment on function holdfast.take_stream_v1(text,bigint,integer) is 'Makes room for p_count events in a stream that stands at the expected version (0: does not exist, NULL: any). No base: it does not, and nothing was changed.';
+
+-- [function] holdfast.take_streams_v1(text[],bigint[],integer[])
+CREATE OR REPLACE FUNCTION holdfast.take_streams_v1(p_streams text[], p_expected bigint[], p_counts integer[], OUT verdicts text[], OUT bases bigint[], OUT partitions smallint[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '20ms'
+AS $function$
+DECLARE
+    v_new text[];
+BEGIN
+    -- Of strangers nobody waits for the others' rows: what somebody holds is left to a call of its own.
+    SELECT array_agg(CASE WHEN h.version IS NULL THEN CASE WHEN NOT h.exists AND coalesce(h.expected, 0) = 0 THEN 'new'
+                                                           WHEN NOT h.exists THEN 'conflict' ELSE 'busy' END
+                          WHEN h.expected <> h.version THEN 'conflict' ELSE 'appended' END ORDER BY h.at),
+           array_agg(h.version ORDER BY h.at), array_agg(h.partition ORDER BY h.at)
+    INTO verdicts, bases, partitions
+    FROM (
+        WITH held AS MATERIALIZED (
+            SELECT s.name, s.version, s.partition FROM holdfast.stream s WHERE s.name = ANY (p_streams) ORDER BY s.name FOR NO KEY UPDATE SKIP LOCKED
+        )
+        SELECT i.at, i.expected, l.version, l.partition,
+               l.version IS NOT NULL OR EXISTS (SELECT FROM holdfast.stream x WHERE x.name = i.stream) AS exists
+        FROM unnest(p_streams, p_expected) WITH ORDINALITY AS i(stream, expected, at) LEFT JOIN held l ON l.name = i.stream) AS h;
+    UPDATE holdfast.stream s SET version = s.version + i.count
+    FROM unnest(p_streams, p_counts, verdicts) AS i(stream, count, verdict) WHERE i.verdict = 'appended' AND s.name = i.stream;
+    IF 'new' = ANY (verdicts) THEN
+        BEGIN
+            WITH added AS (
+                INSERT INTO holdfast.stream (name, version, partition)
+                SELECT i.stream, i.count, holdfast.partition_of(i.stream)
+                FROM unnest(p_streams, p_counts, verdicts) AS i(stream, count, verdict) WHERE i.verdict = 'new' ORDER BY i.stream
+                ON CONFLICT DO NOTHING RETURNING name
+            )
+            SELECT array_agg(a.name) INTO v_new FROM added a;
+        EXCEPTION WHEN lock_not_available THEN
+            v_new := NULL;                                  -- somebody is just beginning one of them, and has not committed
+        END;
+        SELECT array_agg(CASE WHEN i.verdict <> 'new' THEN i.verdict WHEN i.stream = ANY (v_new) THEN 'appended' ELSE 'busy' END ORDER BY i.at),
+               array_agg(CASE WHEN i.verdict = 'new' THEN 0 ELSE i.base END ORDER BY i.at),
+               array_agg(CASE WHEN i.verdict = 'new' THEN holdfast.partition_of(i.stream) ELSE i.partition END ORDER BY i.at)
+        INTO verdicts, bases, partitions
+        FROM unnest(p_streams, verdicts, bases, partitions) WITH ORDINALITY AS i(stream, verdict, base, partition, at);
+    END IF;
+END $function$;
+comment on function holdfast.take_streams_v1(text[],bigint[],integer[]) is 'As take_stream_v1 for streams of strangers: appended (there is room now), conflict, or busy, where it would have had to wait. None of them twice.';
 
 -- [function] holdfast.tell_batches_v1(bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves smallint[])

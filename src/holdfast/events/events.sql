@@ -11,6 +11,13 @@ from holdfast.append_v1($1::text[], $2::bigint[], $3::integer[], $4::integer[], 
                         $8::smallint[], $9::text[]::jsonb[], $10::text[], $11::text[]::jsonb[], $12::text[], $13::text[],
                         $14::text[]::jsonb[], $15::boolean, $16::text, $17::text::jsonb) as a
 
+-- name: append_each
+-- Promise: each of these appends of strangers is in the log or its verdict says why not, in the order given; busy: send it alone.
+select a.verdict, a.positions, a.versions, a.recorded_at, a.detail::text
+from holdfast.append_each_v1($1::text[], $2::bigint[], $3::integer[], $4::integer[], $5::integer[], $6::uuid[], $7::text[],
+                             $8::smallint[], $9::text[]::jsonb[], $10::text[]::jsonb[], $11::text[], $12::text[],
+                             $13::text[]::jsonb[]) as a
+
 -- name: tick
 -- Promise: publishes how far the log may be read, if that can be known now; $2 and $3 are what the last call gave.
 select t.settled, t.pending, t.fence, t.moved, t.last_ticker, t.last_age_seconds

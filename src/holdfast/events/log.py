@@ -15,6 +15,7 @@ from holdfast.events.appending import Appending, AppendingInTransaction
 from holdfast.events.conditions import Decision, Match, as_matches, condition_on
 from holdfast.events.event import Appended, RecordedEvent
 from holdfast.events.reading import LAST, Page, Scope, event_of, marked_events, page_of, page_statement
+from holdfast.events.sharing import SharedAppends
 from holdfast.events.snapshots import Snapshots
 from holdfast.events.ticker import BUSY_SECONDS, IDLE_SECONDS, Holder, Ticker
 from holdfast.events.types import EventTypes
@@ -66,14 +67,13 @@ class EventLog(Appending):
         self.types = types
         self.snapshots = Snapshots(database)
         self._database = database
-        self._held = database.hold("user")
-        self._sending = False
+        self._shared = SharedAppends(database.hold("user"))
         self._ticker = Ticker(database)
         self._looking: asyncio.Task[int] | None = None
 
     async def close(self) -> None:
         """Give back the connection that appends are sent on."""
-        await self._held.close()
+        await self._shared.close()
 
     def using(self, connection: Any) -> AppendingInTransaction:
         """Append in the transaction of this connection (asyncpg, psycopg): with it, or not at all."""
@@ -243,14 +243,9 @@ class EventLog(Appending):
             delay = min(delay * 2, 1.0)
 
     async def _run(self, writing: Writing) -> Sequence[Any]:
-        """On the held connection if it is free: taking one from the pool costs more than the statement."""
-        statement, params = writing.statement
-        if self._sending:
-            row: Sequence[Any] = await self._database.fetchrow(statement, *params)
-            return row
-        self._sending = True
-        try:
-            rows: list[Sequence[Any]] = await self._held.fetch(statement, *params)
-            return rows[0]
-        finally:
-            self._sending = False
+        """Beside the appends of others, or on a connection of its own."""
+        answer = await self._shared.send(writing)
+        if answer is None:
+            statement, params = writing.statement
+            answer = await self._database.fetchrow(statement, *params)
+        return answer

@@ -29,6 +29,8 @@ from holdfast.jobs import why_unstorable
 _SQL = load_statements("holdfast.events", "events.sql")
 _LONGEST_NAME: Final = 500
 _MOST_EVENTS: Final = 10_000
+_MOST_SHARED: Final = 100
+"""An append of more events than this does not travel with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,17 @@ class Writing:
             condition_text(company.condition),
         )
 
+    @property
+    def may_share(self) -> bool:
+        """Whether it may travel with appends of strangers: nothing in it can make others wait or fail."""
+        company = self.company
+        return (
+            len(self.streams) == 1
+            and len(self.rows) <= _MOST_SHARED
+            and not (self.ids_given or company.idempotency_key or company.condition)
+            and all(row.tags is None for _, _, row in self.rows)
+        )
+
     def result(self, answer: Sequence[Any]) -> list[Appended]:
         """What became of it, one entry a stream in the caller's order. Raises the error of a verdict that refuses."""
         verdict, positions, versions, recorded_at, detail = answer
@@ -198,6 +211,27 @@ def prepare(
         tuple(rows),
         company,
         ids_given=any(event_id is not None for event_id in given),
+    )
+
+
+def shared_statement(writings: Sequence[Writing]) -> tuple[Statement, tuple[Any, ...]]:
+    """The statement for appends of strangers, each to a stream of its own, and its parameters."""
+    rows = [(of, nth, row) for of, writing in enumerate(writings, start=1) for _, nth, row in writing.rows]
+    traces = [None if w.company.trace is None else _json(w.company.trace, "the trace") for w in writings]
+    return _SQL["append_each"], (
+        [writing.streams[0] for writing in writings],
+        [writing.expected[0] for writing in writings],
+        [len(writing.rows) for writing in writings],
+        [of for of, _, _ in rows],
+        [nth for _, nth, _ in rows],
+        [row.id for _, _, row in rows],
+        [row.type for _, _, row in rows],
+        [row.schema_version for _, _, row in rows],
+        [row.data for _, _, row in rows],
+        _or_null([row.metadata for _, _, row in rows]),
+        _or_null([row.correlation_id for _, _, row in rows]),
+        _or_null([row.causation_id for _, _, row in rows]),
+        _or_null([traces[of - 1] for of, _, _ in rows]),
     )
 
 

@@ -34,7 +34,7 @@ from holdfast.jobs.queue_views import QueueView
 from holdfast.jobs.queues import QueueInfo, Queues
 from holdfast.jobs.reasons import Reason
 from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
-from holdfast.jobs.refusals import actions, demand
+from holdfast.jobs.refusals import actions, demand, refusal
 from holdfast.jobs.reports import Progress, Reports
 from holdfast.jobs.rescue import count_loss, rescue
 from holdfast.jobs.retry import GiveUp, Retry, RetryAfter, Snooze
@@ -151,6 +151,7 @@ __all__ = [
     "leave_apart",
     "legal_verbs",
     "log_capture",
+    "refusal",
     "rescue",
     "result_text",
     "seconds_of",

@@ -39,13 +39,18 @@ def demand(job_id: int, verb: Verb, answer: str) -> None:
     done = BY_PERSONS[verb][1]
     if answer not in set(Place) or (answer, verb) in MOVES:
         raise IllegalMove(f"job {job_id} is held by somebody else and was not {done}", remedy="try again")
-    legal = actions(answer)
+    raise refusal(job_id, verb, Place(answer))
+
+
+def refusal(job_id: int, verb: Verb, place: Place) -> IllegalMove:
+    """The verb is not legal in this place: the error that says which are."""
+    legal = actions(place)
     refused = IllegalMove(
-        f"job {job_id} is {answer} and cannot be {done}",
+        f"job {job_id} is {place} and cannot be {BY_PERSONS[verb][1]}",
         remedy=f"what can be done with it: {', '.join(legal) or 'nothing'}",
     )
-    refused.state, refused.actions = answer, legal
-    raise refused
+    refused.state, refused.actions = place, legal
+    return refused
 
 
 def unknown(job_id: int) -> JobNotFound:

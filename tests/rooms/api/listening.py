@@ -78,9 +78,8 @@ class Served:
         """Open a stream; it is open when its status is there."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         last = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
-        writer.write(
-            f"GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{last}\r\n".encode()
-        )
+        head = f"GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        writer.write(f"{head}{last}\r\n".encode())
         status = int((await reader.readline()).split()[1])
         while (await reader.readline()).strip():
             pass

@@ -13,7 +13,7 @@ from holdfast.api.frame.values import Body, Id, JobId, Reason
 from holdfast.api.nouns.job_shapes import JobOut
 from holdfast.api.nouns.jobs import visible_job, whole_job
 from holdfast.errors import Forbidden
-from holdfast.jobs import JobInfo, Verb, demand
+from holdfast.jobs import JobInfo, Place, Verb, demand, refusal
 
 router = NounRouter("jobs")
 
@@ -101,10 +101,11 @@ async def retry_job(acting: Acting, id: JobId, body: Reason) -> JobOut:
 @router.act("/jobs/{id}/cancel", needs=Permission.JOBS_CANCEL, audit="job.cancel")
 async def cancel_job(acting: Acting, id: JobId, body: Reason) -> JobOut:
     """Cancel a job that waits; one that runs is asked to stop."""
-    info = await _begin(acting, id, body.reason)
+    await _begin(acting, id, body.reason)
     answers = await acting.jobs.cancel(id, reason=body.reason)
-    answer = answers[id]
-    demand(id, Verb.CANCEL, (await acting.jobs.show(id)).state if answer == "finished" else answer or info.state)
+    if answers[id] == "finished":
+        raise refusal(id, Verb.CANCEL, Place((await acting.jobs.show(id)).state))
+    demand(id, Verb.CANCEL, answers[id])
     return await _end(acting, id)
 
 
