@@ -1,4 +1,4 @@
-"""Two API processes behind one address: whoever answers, a session is known, a limit is shared, a stream goes on."""
+"""Behind a proxy: two API processes share sessions, limits and streams; below a prefix every page works."""
 
 from __future__ import annotations
 
@@ -82,3 +82,21 @@ async def test_wrong_tokens_are_counted_by_both_together(processes: Processes, s
     assert answers[:10] == [401] * 10
     assert set(answers[10:]) == {429}
     assert min(balancer.served.values()) >= 5
+
+
+async def test_below_a_prefix_every_page_and_a_reload_work(processes: Processes, shop: Shop, visits: Visits) -> None:
+    job = await shop.enqueue("charge", "billing", order_id=3)
+    async with balancing([await processes.api(api_prefix="/ops/jobs")], "/ops/jobs") as proxy:
+        visitor = await visits(f"{proxy.url}/ops/jobs")
+        page = visitor.page
+        await visitor.visit("/")
+        for name in PAGES:
+            await page.get_by_role("navigation").get_by_role("link", name=name).first.click()
+            await expect(visitor.main.get_by_role("heading", name=name, level=1)).to_be_visible()
+            await visitor.settled()
+        await visitor.visit(f"/jobs/{job}")
+        await page.reload()
+
+        await expect(visitor.main.get_by_role("heading", level=1)).to_contain_text(str(job))
+        assert page.url == f"{proxy.url}/ops/jobs/jobs/{job}"
+        await expect(page.get_by_role("button", name="live")).to_be_visible()

@@ -1,7 +1,9 @@
 // The database: who waits for whom, who holds the log and vacuum back, what takes space; and the way to end a session.
 import { useState } from "react";
-import type { DatabaseFacts, Server, ServerSetting } from "../api/machine";
+import type { DatabaseFacts, Server, ServerSetting, TableFacts } from "../api/machine";
 import { useRead } from "../api/reading";
+import { useAddress } from "../kit/address";
+import { Button } from "../kit/Button";
 import { Code } from "../kit/Code";
 import { Page } from "../kit/Page";
 import { Facts, Meter, Panel } from "../kit/Panel";
@@ -42,7 +44,6 @@ export default function Database() {
             idOf={(row) => `${row.kind}-${row.name}`}
           />
           <ServerPanel server={facts.server} />
-          <Listed title={words.tables} none="" columns={TABLES} rows={facts.tables} idOf={(row) => row.name} />
           <Listed
             title={words.byApplication}
             none=""
@@ -50,10 +51,33 @@ export default function Database() {
             rows={facts.connections}
             idOf={(row) => `${row.application}-${row.state}`}
           />
+          <Tables rows={facts.tables} />
           <ServerSettings rows={facts.settings} />
         </>
       )}
     </Page>
+  );
+}
+
+const FEW_TABLES = 12;
+
+/** The largest first; all of them when they are asked for. */
+function Tables({ rows }: { rows: TableFacts[] }) {
+  const [shown, setShown] = useAddress("tables");
+  const isWhole = shown === "all" || rows.length <= FEW_TABLES;
+  return (
+    <Panel
+      title={words.tables}
+      flush
+      end={!isWhole && <Button onPress={() => setShown("all")}>{words.allTables(count(rows.length))}</Button>}
+    >
+      <Table
+        label={words.tables}
+        columns={TABLES}
+        rows={isWhole ? rows : rows.slice(0, FEW_TABLES)}
+        rowId={(row) => row.name}
+      />
+    </Panel>
   );
 }
 
