@@ -119,11 +119,12 @@ def _lanes(sight: Sight, patience: Patience) -> Iterator[Reason]:
         if lane.seconds < max(patience.lane, 5 * (usual or 0.0)):
             continue
         known = "" if usual is None else f", usual {span(usual)}"
+        wait = "waits" if lane.waiting == 1 else "wait"
         yield Reason(
             Kind.LANE_HELD,
             Severity.PROBLEM,
             Subject(Noun.JOB, lane.job),
-            f'lane "{lane.lane}": {many(lane.waiting, "job")} wait behind job {lane.job} ({lane.task}, '
+            f'lane "{lane.lane}": {many(lane.waiting, "job")} {wait} behind job {lane.job} ({lane.task}, '
             f"running {span(lane.seconds)} on {lane.worker_name}{known})",
             f'see why: holdfast job why {lane.job}; end it: holdfast job cancel {lane.job} --reason "…"',
         )

@@ -108,7 +108,7 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_PARKED,
             name,
             f"{many(each.undecided, 'stream')} parked at an event that fails, and waiting for a person",
-            f"see which: holdfast projection parked {name}; then holdfast projection unpark or skip",
+            f"see which: holdfast projection parked {name}; then holdfast projection unpark {name} --all (or --skip)",
         )
     if each.state in ("unserved", "partly served"):
         yield _about(
@@ -126,7 +126,7 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
         )
     for problem in each.problems:
         if problem.startswith(("refused", "code of version")):
-            yield _about(Kind.PROJECTION_TROUBLED, name, problem, f"holdfast projection show {name}")
+            yield _about(Kind.PROJECTION_TROUBLED, name, problem, "see all: holdfast projection list")
 
 
 def _about(kind: Kind, name: str, text: str, remedy: str) -> Reason:
