@@ -30,11 +30,7 @@ async def busy_day(
     ``words`` stand in every field that somebody else may fill: arguments, errors, reasons, events, names.
     """
     processes.tell("bank-is-down")
-    await shop.place_orders(1, 30)
-    await shop.app.events.append(
-        f"order-{words}", Event(words, {words: [words]}, tags=(words,), metadata={words: words}), correlation_id=words
-    )
-    await shop.app.events.append("order-1", Event("OrderPlaced", {"order_id": 1, "total": words}))
+    await log_of(shop, words)
     processes.worker("mail,billing", "--name", words)
     processes.worker("reports", "--name", "w-reports")
     failed = await shop.enqueue("charge", "billing", order_id=7, note=words)
@@ -83,3 +79,11 @@ async def busy_day(
                 "help": "/help",
             }
         )
+
+
+async def log_of(shop: Shop, words: str) -> None:
+    """Thirty orders, an event with these words wherever there is room for any, and one that no handler understands."""
+    await shop.place_orders(1, 30)
+    wordy = Event(words, {words: [words]}, tags=(words,), metadata={words: words})
+    await shop.app.events.append(f"order-{words}", wordy, correlation_id=words)
+    await shop.app.events.append("order-1", Event("OrderPlaced", {"order_id": 1, "total": words}))
