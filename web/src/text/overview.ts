@@ -15,8 +15,8 @@ export const overview = {
     running: "Running",
     scheduled: "Scheduled",
     blocked: "Blocked",
-    failed: "Failed, last 5 min",
-    completed: "Completed, last 5 min",
+    failed: "Failed, 5 min",
+    completed: "Completed, 5 min",
     retried: (amount: string) => `${amount} retried`,
     oldest: "Oldest wait",
     workers: "Workers",
@@ -62,5 +62,5 @@ async def greet(name: str) -> str:
 
 # in a shell
 holdfast up hello.py
-holdfast job enqueue greet '{"name": "you"}'`,
+holdfast job enqueue greet name=you`,
 };

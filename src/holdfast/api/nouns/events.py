@@ -48,7 +48,7 @@ class EventOut(Out):
     trace: Any
 
 
-class StreamOut(Out):
+class LogStreamOut(Out):
     """A stream and its last event."""
 
     stream: str
@@ -160,12 +160,12 @@ async def show_log(asking: Asking) -> LogOut:
 @router.read("/events/streams", needs=_P.EVENTS_READ)
 async def list_streams(
     asking: Asking, cursor: Cursor, prefix: Annotated[str, Query(max_length=500)] = "", limit: Limit = 50
-) -> Page[StreamOut]:
+) -> Page[LogStreamOut]:
     """Streams by name."""
     after = cursor.text() if cursor else ""
     found = await asking.events.streams(prefix, after=after, limit=limit + 1)
     shown, following = page_of(found, limit, lambda one: [one.stream])
-    return Page(items=[StreamOut.model_validate(one) for one in shown], next=following)
+    return Page(items=[LogStreamOut.model_validate(one) for one in shown], next=following)
 
 
 @router.act("/events", needs=_P.EVENTS_APPEND, audit="event.append", status_code=201)
