@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -19,7 +19,7 @@ router = NounRouter("jobs")
 
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 _Duration = Annotated[
-    float | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
+    StrictFloat | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
 ]
 
 

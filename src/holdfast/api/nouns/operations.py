@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -18,7 +18,7 @@ from holdfast.jobs import Found, OperationInfo, OperationPreview
 router = NounRouter("operations")
 
 _Duration = Annotated[
-    float | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
+    StrictFloat | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
 ]
 
 
