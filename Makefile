@@ -42,9 +42,10 @@ soak: python ## Run the tests that take minutes by nature
 	@$(IN_VENV) pytest -m soak --timeout=1800 --hypothesis-profile=soak $(ARGS)
 	@HOLDFAST_TEST_SOAK_SECONDS=$(SOAK_SECONDS) $(IN_VENV) pytest tests/acceptance tests/model --timeout=3600 --hypothesis-profile=soak $(ARGS)
 
-schema: python ## Write the generated files anew: the full schema from the migrations
+schema: python ## Write the generated files anew: the full schema from the migrations, the description of the API
 	@$(IN_VENV) python -m holdfast.db.schema > $(SCHEMA).new || { rm -f $(SCHEMA).new; exit 1; }
 	@mv $(SCHEMA).new $(SCHEMA)
+	@$(IN_VENV) python tools/openapi.py
 
 constraints: python ## Renew constraints.txt from pyproject.toml (needs uv)
 	@$(PYTHON) tools/constraints.py

@@ -236,6 +236,10 @@ SELECT 'gitlog', path, error_detail FROM atlas.gitlog_artifact
 WHERE status = 'failed' AND processed_at >= $1::timestamptz
 ORDER BY 1, 2, 3;
 
+-- name: installed
+-- Whether the tables are there: the dashboard may be older than the first run.
+SELECT to_regclass('atlas.snapshot') IS NOT NULL;
+
 -- name: server_time
 -- The clock that the rows are stamped with.
 SELECT clock_timestamp();

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from holdfast import GiveUp, Holdfast, Job, Retry
 
-from . import store
+from . import graph, store
 from .artifacts import ArtifactUnavailable, read_artifact
 from .gitlog import HistoryUnavailable, read_history
 from .scores import materialise
@@ -21,6 +21,7 @@ from .spdx import SbomRejected, read_sbom
 SBOM, GITLOG, SCORES = "sbom", "gitlog", "scores"
 
 app = Holdfast()
+app.page("/atlas", "Dependency graph", Path(__file__).parent / "page" / "page.js", routes=graph.router)
 
 
 @app.task(queue=SBOM, retry=Retry(max_attempts=3), transactional=True)

@@ -16,6 +16,7 @@ import pytest
 from typer.main import get_command
 
 from holdfast import Holdfast, errors
+from holdfast.access import ROLES, Permission, Role
 from holdfast.cli.program import program
 from holdfast.errors import HoldfastError
 from holdfast.settings import Settings
@@ -155,6 +156,17 @@ def test_every_error_is_in_the_table_with_its_statuses() -> None:
     classes = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, HoldfastError)]
 
     assert shown == {kind.code: [str(kind.exit_status), str(kind.http_status)] for kind in classes}
+
+
+def test_every_permission_is_in_the_table_with_its_roles() -> None:
+    shown = {row[0]: row[1:] for row in table_rows(ALL["docs/reference/http.md"], 7)}
+    roles = [Role(word) for word in shown.pop("permission")]
+
+    assert sorted(roles) == sorted(Role)
+    assert shown == {
+        permission.value: ["yes" if permission in ROLES[role] else "\N{EN DASH}" for role in roles]
+        for permission in Permission
+    }
 
 
 def test_every_event_is_in_the_table() -> None:

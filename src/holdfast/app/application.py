@@ -6,11 +6,13 @@ import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from holdfast.access import AccessKeeper
 from holdfast.app.handed_down import limits_of, worker_options
 from holdfast.app.opening import connect
+from holdfast.app.pages import ProjectPage
 from holdfast.app.rooms import Rooms
 from holdfast.db import Database, migrate
 from holdfast.errors import ConfigurationError, TaskUnknown
@@ -80,6 +82,7 @@ class Holdfast:
         self.interception: Interception | None = None
         self._portal = Portal()
         self._around: list[Callable[[], AbstractContextManager[Any]]] = []
+        self.pages: list[ProjectPage] = []
         self._projections = declared = projecting.Registry(self.event_types, self._projections_console)
         self.projection, self.trigger = declared.projection, declared.trigger
         self.outbox, self.feed = declared.outbox, declared.feed
@@ -239,6 +242,18 @@ class Holdfast:
         self._around.append(enter)
         for task in self.tasks.values():
             task.handler = surrounded(task.handler, enter)
+
+    def page(self, path: str, title: str, module: Path, *, routes: Any = None) -> None:
+        """Add a page to the dashboard: ``app.page("/graph", "Dependencies", Path(__file__).parent / "graph/page.js")``.
+
+        ``module`` is an ES module that exports ``mount``; its folder is served beside it. ``routes`` is a
+        ``holdfast.api.NounRouter`` with what the page asks, below ``/api/v1/project``. Raises ``ConfigurationError``.
+        """
+        page = ProjectPage(path, title, module, routes)
+        page.check()
+        if any(known.path == path for known in self.pages):
+            raise ConfigurationError(f"there are two pages at {path}", remedy="give one of them another path")
+        self.pages.append(page)
 
     def find_task(self, name: str) -> Task[..., Any]:
         """The task of that name. Raises ``TaskUnknown`` with the nearest names."""

@@ -106,12 +106,13 @@ async def read_history(database: Database, span: Range, queues: Sequence[str] | 
     )
 
 
-def percentiles(counts: Sequence[float] | None, bounds: Sequence[float]) -> Percentiles:
+def percentiles(counts: Sequence[float | None] | None, bounds: Sequence[float]) -> Percentiles:
     """Of counts in intervals (the last: above every bound), as if jobs lay evenly within each."""
-    total = sum(counts or ())
-    if not counts or total <= 0:
+    known = [count or 0.0 for count in counts or ()]  # NULL: hours in which nothing was timed
+    total = sum(known)
+    if total <= 0:
         return Percentiles()
-    return Percentiles(*(_quantile(counts, bounds, share * total) for share in (0.5, 0.95, 0.99)))
+    return Percentiles(*(_quantile(known, bounds, share * total) for share in (0.5, 0.95, 0.99)))
 
 
 def _quantile(counts: Sequence[float], bounds: Sequence[float], rank: float) -> float:

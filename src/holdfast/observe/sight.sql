@@ -10,13 +10,7 @@ with held as materialized (
       and not exists (select from holdfast.outcome o where o.job_id = h.job_id)
     order by l.claimed_at limit 1000
 ), queues as (
-    select d.queue as name, d.ready, d.ready_is_exact,
-           case when d.ready > 0 then holdfast.ready_seconds_v1(d.queue) end as oldest_seconds, d.scheduled, d.blocked, d.running, d.paused_at, d.pause_reason, p.paused_by,
-           coalesce(t.completed, 0) as completed, coalesce(t.failed, 0) as failed, coalesce(t.retried, 0) as retried
-    from holdfast.queue_depths_v1($1::integer) d
-    left join holdfast.queue_pause p on p.queue = d.queue
-    left join lateral (select sum(x.completed)::bigint as completed, sum(x.failed)::bigint as failed, sum(x.retried)::bigint as retried
-                       from holdfast.tally x where x.queue = d.queue and x.minute > holdfast.now() - interval '5 minutes') as t on true
+    select * from holdfast.sight_queues_v1($1::integer)
 ), workers as (
     select w.id, w.name, w.host, w.pid, w.state, w.queues, w.concurrency, coalesce(b.running, '{}') as running, w.end_reason,
            extract(epoch from holdfast.now() - b.beaten_at)::double precision as silent_seconds,

@@ -199,11 +199,22 @@ function options(
         fill:
           series.length === 1 ? `color-mix(in srgb, ${token(`--series-${each.color}`)} 14%, transparent)` : undefined,
         spanGaps: false,
-        points: { show: false },
+        points: { show: true, size: 5, filter: isolated },
       })),
     ],
     plugins: [{ hooks: { draw: (self) => drawMarks(self, marks.current) } }],
   };
+}
+
+/** Values without a neighbour: no line leads through them, so they are drawn as points. */
+function isolated(self: uPlot, series: number): number[] {
+  const values = self.data[series] ?? [];
+  const known = (index: number) => values[index] !== null && values[index] !== undefined;
+  const found: number[] = [];
+  for (let index = 0; index < values.length; index++) {
+    if (known(index) && !known(index - 1) && !known(index + 1)) found.push(index);
+  }
+  return found;
 }
 
 /** What happened, as a dashed line with the first letter of its kind; the table names it in full. */
@@ -213,7 +224,6 @@ function drawMarks(self: uPlot, marks: Mark[]): void {
   ctx.strokeStyle = token("--line-strong");
   ctx.fillStyle = token("--ink-2");
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
-  ctx.textAlign = "left";
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
   for (const mark of marks) {
     const x = self.valToPos(Date.parse(mark.at) / 1000, "x", true);
@@ -222,7 +232,10 @@ function drawMarks(self: uPlot, marks: Mark[]): void {
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(mark.text.slice(0, 18), x + 3 * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
+    // At the right edge the words stand before their line.
+    const isLate = x > bbox.left + bbox.width * 0.75;
+    ctx.textAlign = isLate ? "right" : "left";
+    ctx.fillText(mark.text.slice(0, 24), x + (isLate ? -3 : 3) * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
   }
   ctx.restore();
 }

@@ -45,7 +45,7 @@ export function Code({ children, wrap = false, label }: { children: string; wrap
   return (
     <div className={wrap ? "code wrap" : "code"}>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with the keyboard */}
-      <pre tabIndex={0} role="region" aria-label={label ?? text.shell.code}>
+      <pre tabIndex={0} role="group" aria-label={label ?? text.shell.code}>
         {children}
       </pre>
       <CopyButton value={children} />

@@ -1,6 +1,5 @@
 // The frame of every page: its title, how old it is, its buttons.
 
-import { useIsFetching } from "@tanstack/react-query";
 import { RotateCw } from "lucide-react";
 import { type ReactNode, useEffect } from "react";
 import { lookAgain } from "../api/reading";
@@ -22,8 +21,6 @@ interface PageProps {
   children: ReactNode;
 }
 
-const SLOW_MILLISECONDS = 3_000;
-
 export function Page({ title, badge, trail, about, at, actions, children }: PageProps) {
   useEffect(() => {
     document.title = `${title} · ${text.shell.product}`;
@@ -33,7 +30,7 @@ export function Page({ title, badge, trail, about, at, actions, children }: Page
     <>
       <div className="page-head">
         {trail && (
-          <nav className="crumb" aria-label={text.shell.mainNavigation}>
+          <nav className="crumb" aria-label={text.shell.trail}>
             {trail.map(([name, to]) => (
               <Go key={to} to={to}>
                 {name}
@@ -57,12 +54,9 @@ export function Page({ title, badge, trail, about, at, actions, children }: Page
 }
 
 function Freshness({ at }: { at: number }) {
-  const waiting = useIsFetching({
-    predicate: (query) => Date.now() - (query.state.dataUpdatedAt || Date.now()) > SLOW_MILLISECONDS * 5,
-  });
   return (
     <>
-      <Age at={at} slow={waiting > 0 && at !== 0 && Date.now() - at > 15_000} />
+      <Age at={at} />
       <IconButton label={text.shell.refresh} icon={RotateCw} onPress={lookAgain} />
     </>
   );

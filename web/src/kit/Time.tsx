@@ -29,7 +29,7 @@ function Growing({ since }: { since: string }) {
 const STALE_SECONDS = 15;
 
 /** How old what is shown is; from 15 seconds on it says so loudly. `at` in milliseconds of this browser's clock. */
-export function Age({ at, slow }: { at: number; slow?: boolean }) {
+export function Age({ at }: { at: number }) {
   const now = useNow();
   if (at === 0) return <span className="age">{text.shell.age.loading}</span>;
   const seconds = Math.max(0, (now - serverNow() + Date.now() - at) / 1000);
@@ -39,7 +39,6 @@ export function Age({ at, slow }: { at: number; slow?: boolean }) {
   return (
     <span className="age" data-stale={stale || undefined}>
       {words}
-      {slow && ` · ${text.shell.age.slow}`}
     </span>
   );
 }

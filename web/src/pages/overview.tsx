@@ -149,7 +149,13 @@ function Figures({ tiles }: { tiles: Tiles }) {
       <Tile
         name={say.lag}
         value={worst ? span(worst.lag_seconds ?? 0) : "–"}
-        note={worst ? `${worst.name} · ${say.events(count(worst.lag_events))}` : undefined}
+        note={
+          worst
+            ? worst.lag_events > 0
+              ? `${worst.name} · ${say.events(count(worst.lag_events))}`
+              : worst.name
+            : undefined
+        }
         tone={(worst?.lag_seconds ?? 0) > 60 ? "warn" : undefined}
         to="/projections"
       />

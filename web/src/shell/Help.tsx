@@ -48,7 +48,7 @@ function Keys({ keys }: { keys: string }) {
       {parts.map((part, index) => (
         <span key={part}>
           {index > 0 && `${text.shell.keys.and} `}
-          <kbd>{part.replace("Mod+", "Ctrl ")}</kbd>
+          <kbd>{part.startsWith("Mod+") ? `Ctrl ${part.slice(4).toUpperCase()}` : part}</kbd>
         </span>
       ))}
     </span>

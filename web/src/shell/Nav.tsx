@@ -39,7 +39,7 @@ export function Nav({ isOpen }: { isOpen: boolean }) {
           <ul>
             {info.pages.map((page) => (
               <li key={page.path}>
-                <NavLink to={`/pages/${encodeURIComponent(page.path)}`} icon={ProjectIcon} name={page.title} />
+                <NavLink to={`/pages${page.path}`} icon={ProjectIcon} name={page.title} />
               </li>
             ))}
           </ul>

@@ -128,7 +128,7 @@ function useEntries(typed: string, onHelp: () => void): Entry[] {
       id: `project-${page.path}`,
       label: page.title,
       icon: CornerDownLeft,
-      run: () => go(`/pages/${encodeURIComponent(page.path)}`),
+      run: () => go(`/pages${page.path}`),
     })),
     ...(queues.data?.items ?? []).map((queue) => ({
       id: `queue-${queue.name}`,

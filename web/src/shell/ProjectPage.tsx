@@ -30,12 +30,12 @@ interface Guest {
   mount: (host: Host) => undefined | (() => void) | Promise<undefined | (() => void)>;
 }
 
-export function ProjectPage({ path }: { path: string }) {
+export function ProjectPage({ name }: { name: string }) {
   const { info, me } = useMe();
   const go = useGo();
   const area = useRef<HTMLDivElement>(null);
   const [broken, setBroken] = useState<unknown>(null);
-  const page = info.pages.find((each) => each.path === path);
+  const page = info.pages.find((each) => each.path === `/${name}`);
   const source = page?.module;
   useEffect(() => {
     const element = area.current;

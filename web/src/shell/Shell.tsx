@@ -69,7 +69,7 @@ export function Shell() {
                   <Guarded page={page} />
                 </Route>
               ))}
-              <Route path="/pages/:path">{({ path: name }) => <ProjectPage path={decodeURIComponent(name)} />}</Route>
+              <Route path="/pages/:name">{({ name }) => <ProjectPage name={name} />}</Route>
               <Route>
                 <Nowhere />
               </Route>

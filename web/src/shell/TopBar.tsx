@@ -67,7 +67,7 @@ export function TopBar({ isNavOpen, onNav, onPalette, onHelp, onSettings }: TopB
       <StreamMark />
       <ZoneButton />
       <ThemeButton />
-      <UserMenu onHelp={onHelp} onSettings={onSettings} />
+      <UserMenu onPalette={onPalette} onHelp={onHelp} onSettings={onSettings} />
     </header>
   );
 }
@@ -182,7 +182,9 @@ function ThemeButton() {
   );
 }
 
-function UserMenu({ onHelp, onSettings }: { onHelp: () => void; onSettings: () => void }) {
+type UserMenuProps = Pick<TopBarProps, "onPalette" | "onHelp" | "onSettings">;
+
+function UserMenu({ onPalette, onHelp, onSettings }: UserMenuProps) {
   const { me, info } = useMe();
   const { theme, zone } = usePreferences();
   const go = useGo();
@@ -198,6 +200,7 @@ function UserMenu({ onHelp, onSettings }: { onHelp: () => void; onSettings: () =
       label={text.shell.user.menu(me.name)}
       entries={[
         { id: "who", label: me.name, icon: UserRound, end: me.roles.join(", "), onAction: () => go("/help") },
+        { id: "palette", label: text.shell.palette.open, icon: Search, end: "Ctrl K", onAction: onPalette },
         { id: "settings", label: text.shell.user.settings, icon: Settings, onAction: onSettings },
         { id: "keys", label: text.shell.user.keys, icon: Keyboard, end: "?", onAction: onHelp },
         {

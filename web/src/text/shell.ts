@@ -1,6 +1,7 @@
 export const shell = {
   product: "Holdfast",
   skip: "Skip to the page",
+  trail: "Where this page is",
   mainNavigation: "Pages",
   openMenu: "Open the menu",
   closeMenu: "Close the menu",
@@ -113,7 +114,6 @@ export const shell = {
     stale: (age: string) => `old: as of ${age} ago`,
     now: "as of now",
     loading: "loading",
-    slow: "The database answers slowly.",
   },
   refresh: "Look again",
   copied: "Copied",

@@ -11,9 +11,12 @@ from holdfast.errors import ConfigurationError, ValueRefused
 
 
 class Out(BaseModel):
-    """An answer, made of whatever has attributes of these names: ``QueueOut.model_validate(info)``."""
+    """An answer, made of whatever has attributes of these names: ``QueueOut.model_validate(info)``.
 
-    model_config = ConfigDict(from_attributes=True)
+    A field with a default is sent all the same, and the description says so.
+    """
+
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import metadata
 
@@ -11,11 +11,12 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Mount
 
 from holdfast.api import exposition, probes
-from holdfast.api.dashboard import DashboardRoute
+from holdfast.api.dashboard import DashboardRoute, Pages
 from holdfast.api.frame import problems
-from holdfast.api.frame.frame import Frame, ProjectPage
+from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.middleware import Envelope
 from holdfast.api.frame.openapi import describe
 from holdfast.api.frame.routing import GuardedRoute, NounRouter
@@ -25,7 +26,7 @@ from holdfast.app import Holdfast
 PREFIX = "/api/v1"
 
 
-def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[ProjectPage] = ()) -> FastAPI:
+def create_api(app: Holdfast, *, auth: bool | None = None) -> FastAPI:
     """The HTTP API of an application: serve it, or mount it in a FastAPI application of your own.
 
     ``auth``: whether callers must be known; ``None``: as the setting says, and if that says nothing, they must. With
@@ -33,7 +34,7 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
     first needed; served alone, it is closed at the end.
     """
     guarded = auth if auth is not None else app.settings.auth is not False
-    frame = Frame(app, guarded=guarded, pages=pages)
+    frame = Frame(app, guarded=guarded)
     api = FastAPI(
         title="Holdfast",
         version=metadata.version("holdfast"),
@@ -57,8 +58,12 @@ def create_api(app: Holdfast, *, auth: bool | None = None, pages: Sequence[Proje
         )
     api.add_middleware(Envelope)
     for router in noun_routers():
-        api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
-    api.router.routes += [GuardedRoute(declared, endpoint, "") for declared, endpoint in exposition.router.routes]
+        _add(api, router, PREFIX)
+    for page in app.pages:
+        if page.routes is not None:
+            _add(api, page.routes, f"{PREFIX}/project")
+        api.router.routes.append(Mount(f"/project{page.path}", app=Pages(page.module.parent), name=page.title))
+    _add(api, exposition.router, "")
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.
     api.router.routes.append(DashboardRoute())
@@ -73,6 +78,10 @@ def noun_routers() -> list[NounRouter]:
         module = importlib.import_module(f"holdfast.api.nouns.{noun}")
         routers.append(module.router)
     return routers
+
+
+def _add(api: FastAPI, router: NounRouter, prefix: str) -> None:
+    api.router.routes += [GuardedRoute(declared, endpoint, prefix) for declared, endpoint in router.routes]
 
 
 def _lifespan(frame: Frame) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

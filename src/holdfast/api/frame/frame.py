@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from fastapi import Request
 
@@ -18,23 +16,13 @@ from holdfast.db import PatientFor
 from holdfast.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectPage:
-    """A page of the project's own beside those of the dashboard."""
-
-    path: str
-    title: str
-    module: str
-
-
 class Frame:
     """The state of one API."""
 
-    def __init__(self, app: Holdfast, *, guarded: bool, pages: Sequence[ProjectPage] = ()) -> None:
+    def __init__(self, app: Holdfast, *, guarded: bool) -> None:
         """``guarded``: whether somebody must be known; otherwise everybody on this machine is an admin."""
         self.app = app
         self.settings: Settings = app.settings
-        self.pages = tuple(pages)
         self.draining = False
         self.throttle = Throttle(self.settings)
         self.signing_in = SigningIn(self.settings, self.throttle, guarded=guarded)

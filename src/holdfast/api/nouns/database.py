@@ -109,7 +109,7 @@ class HorizonOut(Out):
     seconds: float | None
 
 
-class SettingOut(Out):
+class ServerSettingOut(Out):
     """A setting of the server."""
 
     name: str
@@ -128,7 +128,7 @@ class DatabaseOut(Out):
     backends: list[BackendOut]
     waits: list[WaitOut]
     horizon: list[HorizonOut]
-    settings: list[SettingOut]
+    settings: list[ServerSettingOut]
     blind: list[str]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
@@ -48,7 +48,7 @@ class EventOut(Out):
     trace: Any
 
 
-class StreamOut(Out):
+class LogStreamOut(Out):
     """A stream and its last event."""
 
     stream: str
@@ -98,7 +98,7 @@ class Append(Body):
 
     stream: str = Field(min_length=1, max_length=500)
     events: list[NewEvent] = Field(min_length=1, max_length=1000)
-    expected_version: int | Literal["any", "none"] = "any"
+    expected_version: StrictInt | Literal["any", "none"] = "any"
     reason: str | None = Field(default=None, max_length=1000)
 
 
@@ -160,12 +160,12 @@ async def show_log(asking: Asking) -> LogOut:
 @router.read("/events/streams", needs=_P.EVENTS_READ)
 async def list_streams(
     asking: Asking, cursor: Cursor, prefix: Annotated[str, Query(max_length=500)] = "", limit: Limit = 50
-) -> Page[StreamOut]:
+) -> Page[LogStreamOut]:
     """Streams by name."""
     after = cursor.text() if cursor else ""
     found = await asking.events.streams(prefix, after=after, limit=limit + 1)
     shown, following = page_of(found, limit, lambda one: [one.stream])
-    return Page(items=[StreamOut.model_validate(one) for one in shown], next=following)
+    return Page(items=[LogStreamOut.model_validate(one) for one in shown], next=following)
 
 
 @router.act("/events", needs=_P.EVENTS_APPEND, audit="event.append", status_code=201)
@@ -182,6 +182,7 @@ async def append_events(acting: Acting, body: Append) -> AppendedOut:
 @router.read(
     "/events/feed",
     needs=_P.EVENTS_READ,
+    endless=True,
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )

@@ -77,6 +77,6 @@ async def show_info(asking: Asking) -> InfoOut:
         read_only=frame.read_only,
         auth=frame.guarded,
         server_time=now(),
-        pages=[PageOut(path=page.path, title=page.title, module=page.module) for page in frame.pages],
+        pages=[PageOut(path=page.path, title=page.title, module=page.address) for page in frame.app.pages],
         stream=StreamOut(min_seconds=_POLL_MIN_SECONDS, max_seconds=_POLL_MAX_SECONDS),
     )

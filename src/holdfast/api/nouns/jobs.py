@@ -141,7 +141,7 @@ async def show_job(asking: Asking, id: JobId) -> JobOut:
 
 
 @router.read("/jobs/{id}/history", needs=Permission.JOBS_READ)
-async def show_history(asking: Asking, id: JobId) -> Page[MomentOut]:
+async def show_job_history(asking: Asking, id: JobId) -> Page[MomentOut]:
     """What happened to a job, oldest first; what is due comes last."""
     await visible_job(asking, id)
     moments = await asking.jobs.timeline(id)

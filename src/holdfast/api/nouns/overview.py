@@ -17,7 +17,7 @@ from holdfast.observe import Reason, Sight, Verdict, judge, look, unavailable
 
 router = NounRouter("overview")
 
-_CHANGES, _FAILURES = 10, 5
+_CHANGES, _AUDIT_ROWS, _FAILURES = 10, 50, 5
 
 
 class SubjectOut(Out):
@@ -27,7 +27,7 @@ class SubjectOut(Out):
     id: str | None = Field(description="its name, or its id as text; null: there is only one")
 
 
-class ReasonOut(Out):
+class VerdictReasonOut(Out):
     """Why it is not OK."""
 
     kind: str
@@ -42,7 +42,7 @@ class VerdictOut(Out):
     """How it stands, the worst reason first."""
 
     status: str = Field(description="OK, DEGRADED or STALLED")
-    reasons: list[ReasonOut]
+    reasons: list[VerdictReasonOut]
 
 
 class ProjectionTile(Out):
@@ -84,7 +84,7 @@ class TilesOut(Out):
     next_schedule: ScheduleTile | None
 
 
-class FailureOut(Out):
+class RecentFailureOut(Out):
     """What failed alike in the last five minutes."""
 
     queue: str
@@ -113,7 +113,7 @@ class OverviewOut(Out):
     at: datetime
     verdict: VerdictOut
     tiles: TilesOut | None
-    failures: list[FailureOut]
+    failures: list[RecentFailureOut]
     changes: list[ChangeOut]
 
 
@@ -152,8 +152,8 @@ def verdict_out(who: Principal, verdict: Verdict) -> VerdictOut:
     )
 
 
-def _reason(reason: Reason, *, detailed: bool) -> ReasonOut:
-    made = ReasonOut.model_validate(reason)
+def _reason(reason: Reason, *, detailed: bool) -> VerdictReasonOut:
+    made = VerdictReasonOut.model_validate(reason)
     return made if detailed else made.model_copy(update={"detail": None})
 
 
@@ -164,8 +164,8 @@ def verdict_of_error(error: Exception) -> Verdict:
     return unavailable(str(error) or type(error).__name__)
 
 
-def _failure(asking: Asked, failure: object) -> FailureOut:
-    made = FailureOut.model_validate(failure)
+def _failure(asking: Asked, failure: object) -> RecentFailureOut:
+    made = RecentFailureOut.model_validate(failure)
     return made if asking.sees_args else made.model_copy(update={"message": None})
 
 
@@ -202,7 +202,8 @@ def tiles_of(who: Principal, sight: Sight) -> TilesOut:
 async def _changes(asking: Asked) -> list[ChangeOut]:
     if not asking.may(Permission.AUDIT_READ):
         return []
-    rows = await Audit(asking.database).list(limit=_CHANGES)
+    rows = await Audit(asking.database).list(limit=_AUDIT_ROWS)
+    done = [row for row in rows if row.result == "done"][:_CHANGES]
     return [
         ChangeOut(
             id=str(row.id),
@@ -213,6 +214,5 @@ async def _changes(asking: Asked) -> list[ChangeOut]:
             target=row.target,
             reason=row.reason,
         )
-        for row in rows
-        if row.result == "done"
+        for row in done
     ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import AwareDatetime, Field
 
 from holdfast.access import Permission
@@ -19,6 +20,9 @@ router = NounRouter("schedules")
 
 _UPCOMING, _OCCURRENCES = 5, 50
 _P = Permission
+
+_Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+_AskedMoment = Annotated[AwareDatetime, Query(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
 
 class OccurrenceOut(Out):
@@ -78,7 +82,7 @@ class StepOut(Out):
     runs: bool = Field(description="a backfill gives it a job")
 
 
-class PreviewOut(Out):
+class BackfillOut(Out):
     """What a backfill would do."""
 
     steps: list[StepOut]
@@ -101,8 +105,8 @@ class Trigger(ScheduleNamed):
 class Backfill(ScheduleNamed):
     """From one moment to another, both included."""
 
-    since: AwareDatetime
-    until: AwareDatetime
+    since: _Moment
+    until: _Moment
 
 
 class Edit(ScheduleNamed):
@@ -136,12 +140,12 @@ async def show_schedule(asking: Asking, name: Name) -> OneScheduleOut:
 
 
 @router.read("/schedules/backfill/preview", needs=_P.SCHEDULES_READ)
-async def preview_backfill(asking: Asking, name: Name, since: AwareDatetime, until: AwareDatetime) -> PreviewOut:
+async def preview_backfill(asking: Asking, name: Name, since: _AskedMoment, until: _AskedMoment) -> BackfillOut:
     """The past occurrences of a range, and which of them a backfill would give a job."""
     await _require_theirs(asking, name)
     with refusing_values():
         steps = await asking.schedules.preview_backfill(name, since, until)
-    return PreviewOut(steps=[_step(step) for step in steps], runs=sum(step.runs for step in steps))
+    return BackfillOut(steps=[_step(step) for step in steps], runs=sum(step.runs for step in steps))
 
 
 @router.act("/schedules/trigger", needs=_P.SCHEDULES_TRIGGER, audit="schedule.trigger")

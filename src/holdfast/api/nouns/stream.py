@@ -28,6 +28,7 @@ _LONGEST_SECONDS: Final = 900.0
 @router.read(
     "/stream",
     needs=Openness.SIGNED_IN,
+    endless=True,
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )

@@ -1,0 +1,156 @@
+// The dependency graph, one package at a time: who needs it stands at the left, what it needs at the right. A click or
+// Enter on a name makes that package the middle one. Everything is text nodes and SVG: what a package is called cannot
+// do anything. Colours are those of the dashboard.
+
+const SHOWN = 14;
+const ROW = 30;
+const WIDTH = 960;
+const BOX = 250;
+
+export async function mount(host) {
+  const style = document.createElement("link");
+  style.rel = "stylesheet";
+  style.href = new URL("page.css", import.meta.url).href;
+  const root = element("div", { class: "atlas" });
+  host.element.append(style, root);
+  const { packages, edges, made_at: madeAt } = await host.ask("/project/atlas/graph");
+  if (packages.length === 0) {
+    root.append(
+      element("p", {}, "No scores yet. They are computed at 37 minutes past every hour, or now:"),
+      element("pre", {}, "make demo"),
+    );
+    return undefined;
+  }
+  const graph = read(packages, edges);
+  const search = element("input", { type: "search", class: "input", list: "atlas-names", "aria-label": "Package" });
+  search.placeholder = "A package";
+  const names = element("datalist", { id: "atlas-names" });
+  for (const node of graph) names.append(element("option", { value: node.name }));
+  const about = element("p", { role: "status" });
+  const picture = element("div", { class: "atlas-picture" });
+  const top = element("ol", { class: "atlas-top" });
+  root.append(
+    element("p", {}, search, names),
+    element("h2", {}, "Most needed"),
+    top,
+    about,
+    picture,
+    element("p", { class: "quiet" }, `Scores of ${new Date(madeAt).toLocaleString()}, ${packages.length} packages, ${edges.length} dependencies.`),
+  );
+  const show = (node) => {
+    search.value = node.name;
+    about.replaceChildren(...facts(node));
+    picture.replaceChildren(draw(node, show));
+    const address = new URL(window.location.href);
+    address.searchParams.set("package", node.name);
+    window.history.replaceState(window.history.state, "", address);
+  };
+  for (const node of graph.slice(0, 12)) {
+    const button = element("button", { type: "button", class: "button" }, `${node.name} · ${node.criticality}`);
+    button.addEventListener("click", () => show(node));
+    top.append(element("li", {}, button));
+  }
+  search.addEventListener("change", () => {
+    const found = graph.find((node) => node.name === search.value.trim());
+    if (found) show(found);
+  });
+  const wanted = new URL(window.location.href).searchParams.get("package");
+  show(graph.find((node) => node.name === wanted) ?? graph[0]);
+  return undefined;
+}
+
+function read(packages, edges) {
+  const graph = packages.map(([name, kind, version, licence, criticality, pony]) => ({
+    name, kind, version, licence, criticality: criticality ?? 0, pony, needs: [], neededBy: [],
+  }));
+  for (const [from, to] of edges) {
+    graph[from].needs.push(graph[to]);
+    graph[to].neededBy.push(graph[from]);
+  }
+  const byCriticality = (a, b) => b.criticality - a.criticality || a.name.localeCompare(b.name);
+  for (const node of graph) {
+    node.needs.sort(byCriticality);
+    node.neededBy.sort(byCriticality);
+  }
+  return graph;
+}
+
+function facts(node) {
+  const parts = [
+    `${node.version ?? "no version"}`,
+    node.licence ?? "no licence said",
+    `${node.criticality} packages need it, directly or not`,
+    node.pony === null ? "no history read" : `${node.pony} people made half of the commits`,
+  ];
+  return [element("strong", {}, node.name), ` · ${parts.join(" · ")}`];
+}
+
+function draw(node, show) {
+  const left = node.neededBy.slice(0, SHOWN);
+  const right = node.needs.slice(0, SHOWN);
+  const rows = Math.max(left.length, right.length, 1);
+  const height = (rows + 2) * ROW;
+  const middle = height / 2;
+  const label = `${node.neededBy.length} packages need ${node.name}; it needs ${node.needs.length}`;
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": label });
+  const lines = svg("g", { class: "lines" });
+  picture.append(lines);
+  const heading = (x, words) => picture.append(svg("text", { x, y: 16, class: "quiet" }, words));
+  heading(4, `needed by ${node.neededBy.length}`);
+  heading(WIDTH - BOX, `needs ${node.needs.length}`);
+  const column = (nodes, x, all) => {
+    const first = middle - (nodes.length * ROW) / 2 + ROW / 2;
+    nodes.forEach((each, index) => {
+      const y = first + index * ROW;
+      const from = x === 0 ? BOX : (WIDTH + BOX) / 2;
+      const to = x === 0 ? (WIDTH - BOX) / 2 : WIDTH - BOX;
+      const [y1, y2] = x === 0 ? [y, middle] : [middle, y];
+      const bend = (from + to) / 2;
+      lines.append(svg("path", { d: `M ${from} ${y1} C ${bend} ${y1} ${bend} ${y2} ${to} ${y2}` }));
+      picture.append(box(each, x, y, () => show(each)));
+    });
+    if (all > nodes.length) {
+      picture.append(svg("text", { x: x + 4, y: height - 6, class: "quiet" }, `and ${all - nodes.length} others`));
+    }
+  };
+  column(left, 0, node.neededBy.length);
+  column(right, WIDTH - BOX, node.needs.length);
+  picture.append(box(node, (WIDTH - BOX) / 2, middle, null));
+  return picture;
+}
+
+function box(node, x, y, go) {
+  const group = svg("g", { class: go ? "box" : "box chosen" });
+  const name = node.name.length > 28 ? `${node.name.slice(0, 27)}…` : node.name;
+  group.append(
+    svg("rect", { x, y: y - 12, width: BOX, height: 24, rx: 6 }),
+    svg("text", { x: x + 8, y: y + 4 }, name),
+    svg("text", { x: x + BOX - 8, y: y + 4, class: "end" }, String(node.criticality)),
+  );
+  if (go) {
+    group.setAttribute("role", "button");
+    group.setAttribute("tabindex", "0");
+    group.setAttribute("aria-label", `${node.name}, needed by ${node.criticality}`);
+    group.addEventListener("click", go);
+    group.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      go();
+    });
+  }
+  return group;
+}
+
+function element(name, attributes, ...children) {
+  const made = document.createElement(name);
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+  made.append(...children);
+  return made;
+}
+
+function svg(name, attributes, words) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [attribute, value] of Object.entries(attributes)) made.setAttribute(attribute, value);
+  if (words !== undefined) made.textContent = words;
+  return made;
+}
