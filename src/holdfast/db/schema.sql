@@ -6447,6 +6447,7 @@ CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[])
  RETURNS TABLE(job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamp with time zone, line holdfast.blocked)
  LANGUAGE plpgsql
  SET jit TO 'off'
+ SET enable_seqscan TO 'off'
 AS $function$
 #variable_conflict use_column
 DECLARE
