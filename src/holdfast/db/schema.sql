@@ -6448,6 +6448,7 @@ CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[])
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET jit TO 'off'
+ SET enable_seqscan TO 'off'
 AS $function$
 #variable_conflict use_column
 DECLARE
