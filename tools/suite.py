@@ -159,9 +159,6 @@ def main(arguments: list[str]) -> int:
     failed = run(steps)
     if arguments != ["check"] and not in_browser:
         print(f"\n{NO_BROWSER}", file=sys.stderr)
-    failed = run(steps)
-    if arguments != ["check"] and not in_browser:
-        print(f"\n{NO_BROWSER}", file=sys.stderr)
     if failed:
         print(f"\nfailed: {', '.join(failed)}", file=sys.stderr)
         return 1

@@ -197,6 +197,12 @@ class Settings(BaseModel):
     api_proxies: Annotated[tuple[str, ...], BeforeValidator(_split_commas)] = Field(
         default=(), description="addresses of reverse proxies whose X-Forwarded-For and -Proto are believed"
     )
+    api_prefix: str = Field(
+        default="",
+        pattern=r"^(/[\w.~-]+)*$",
+        max_length=200,
+        description="path below which a proxy shows the API and the dashboard, and which it takes off: /ops",
+    )
     read_only: bool = Field(default=False, description="whether the API refuses everything that changes something")
     environment_name: str | None = Field(
         default=None, max_length=40, description="what the dashboard calls this installation"

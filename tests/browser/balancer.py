@@ -17,11 +17,12 @@ _CHUNK = 65_536
 class Balancer:
     """Hands requests round; ``served`` counts them by address."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], prefix: str = "") -> None:
         self.served = dict.fromkeys(urls, 0)
         self.url = ""
         self._turns = itertools.cycle(urls)
         self._gone: set[str] = set()
+        self._prefix = prefix.encode()
 
     def leave_out(self, url: str) -> None:
         """Send nothing there any more: its process is about to end."""
@@ -36,7 +37,7 @@ class Balancer:
             self.served[url] += 1
             place = urlsplit(url)
             server_reader, server_writer = await asyncio.open_connection(place.hostname, place.port)
-            server_writer.write(closing(head))
+            server_writer.write(closing(without(self._prefix, head)))
             upward = asyncio.create_task(_pump(reader, server_writer))
             await _pump(server_reader, writer)
             upward.cancel()
@@ -46,6 +47,12 @@ class Balancer:
             for end in (server_writer, writer):
                 if end is not None:
                     end.close()
+
+
+def without(prefix: bytes, head: bytes) -> bytes:
+    """The head of a request with the prefix taken off its path, as a proxy in front of several sites does."""
+    method, address, rest = head.split(b" ", 2)
+    return b" ".join([method, address.removeprefix(prefix) or b"/", rest])
 
 
 def closing(head: bytes) -> bytes:
@@ -62,9 +69,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def balancing(urls: Sequence[str]) -> AsyncIterator[Balancer]:
-    """A balancer that runs while the block does."""
-    balancer = Balancer(urls)
+async def balancing(urls: Sequence[str], prefix: str = "") -> AsyncIterator[Balancer]:
+    """A balancer that runs while the block does; it takes ``prefix`` off every address."""
+    balancer = Balancer(urls, prefix)
     server = await asyncio.start_server(balancer.handle, "127.0.0.1", 0)
     balancer.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

@@ -25,6 +25,7 @@ class Processes:
         self.database_url = database_url
         self.folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
+        self._apis: dict[str, subprocess.Popen[bytes]] = {}
 
     def worker(self, queues: str, *arguments: str) -> subprocess.Popen[bytes]:
         """A worker that serves these queues, with its supervisor."""
@@ -33,9 +34,8 @@ class Processes:
     async def api(self, **settings: str) -> str:
         """An API process that answers; its address without a slash at the end."""
         port = free_port()
-        name = f"api-{port}"
-        process = self._start(name, ["api", str(APPLICATION), "--port", str(port)], **settings)
-        url = f"http://127.0.0.1:{port}"
+        name, url = f"api-{port}", f"http://127.0.0.1:{port}"
+        process = self._apis[url] = self._start(name, ["api", str(APPLICATION), "--port", str(port)], **settings)
 
         async def answers() -> bool:
             assert process.poll() is None, self.said(name)
@@ -47,6 +47,11 @@ class Processes:
         async with httpx.AsyncClient() as client:
             await eventually(answers, within_seconds=30)
         return url
+
+    async def stop_api(self, url: str) -> None:
+        """End an API process in order, as a deploy does; returns when it has ended."""
+        self._apis[url].send_signal(signal.SIGTERM)
+        await eventually(lambda: self._apis[url].poll() is not None, within_seconds=15)
 
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(encoding="utf-8")

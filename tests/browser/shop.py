@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from holdfast import Event, Holdfast
+from tests.waiting import eventually
 
 _TABLE = "create table if not exists open_order (id bigint primary key, total bigint not null)"
 _ENQUEUE = "select holdfast.enqueue($1, $2, queue => $3, lane => $4, run_at => $5)"
@@ -44,6 +45,60 @@ class Shop:
             yield forgetful.get_server_pid()
         finally:
             forgetful.terminate()
+
+    async def outcome_of(self, job: int) -> str:
+        """How a job ended; waits for its end."""
+        return (await self.app.jobs.wait(job, timeout_seconds=30)).state
+
+    async def until_running(self, count: int) -> None:
+        """Wait until so many jobs are being run."""
+
+        async def so_many() -> bool:
+            rows = await self.connection.fetch("select unnest(job_ids) from holdfast.lease")
+            return len(rows) == count
+
+        await eventually(so_many, within_seconds=30)
+
+    async def until_declared(self, schedule: str) -> None:
+        """Wait until a worker has written a schedule down."""
+        await eventually(lambda: self._knows(schedule), within_seconds=30)
+
+    async def _knows(self, schedule: str) -> bool:
+        return any(info.name == schedule for info in await self.app.schedules.list())
+
+    async def occurrences(self, schedule: str) -> int:
+        """How many moments of the past a schedule has decided about."""
+        return len(await self.app.schedules.occurrences(schedule, limit=100))
+
+    async def rows_of_model_is(self, count: int) -> bool:
+        """Whether the read model holds so many orders."""
+        return bool(await self.connection.fetchval("select count(*) = $1 from open_order", count))
+
+    async def log_reaches(self, events: int) -> bool:
+        """Whether readers of the log see so many events."""
+        return len(await self.app.events.read_last(events)) == events
+
+    async def has_parked(self, projection: str, streams: int) -> bool:
+        """Whether so many streams of a projection wait for a person."""
+        return len(await self.app.projections.parked(projection)) >= streams
+
+    async def fingerprint_of(self, task: str) -> str:
+        """The group of a task's failures; waits until one is known."""
+
+        async def known() -> str | None:
+            groups = await self.app.failures.list()
+            return next((group.fingerprint for group in groups if group.task == task), None)
+
+        return str(await eventually(known, within_seconds=30))
+
+    async def worker_named(self, name: str) -> int:
+        """The id of a worker by what people call it."""
+        return int(await self.connection.fetchval("select max(id) from holdfast.worker where name = $1", name))
+
+    async def audit(self) -> list[tuple[str, str | None]]:
+        """What was done, and why."""
+        rows = await self.connection.fetch("select action, reason from holdfast.audit")
+        return [(row["action"], row["reason"]) for row in rows]
 
 
 @asynccontextmanager

@@ -12,10 +12,18 @@ from fastapi import FastAPI
 from holdfast.api.frame.frame import Frame
 
 
-def serve(api: FastAPI, listening: socket.socket, *, shutdown_seconds: int = 5, proxies: Sequence[str] = ()) -> None:
+def serve(
+    api: FastAPI,
+    listening: socket.socket,
+    *,
+    shutdown_seconds: int = 5,
+    proxies: Sequence[str] = (),
+    prefix: str = "",
+) -> None:
     """Serve on this socket until SIGTERM or SIGINT; open requests get a few seconds to end.
 
-    ``proxies``: addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed.
+    ``proxies``: addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed. ``prefix``: the path
+    below which they show this server, and which they take off before they ask.
     """
     config = uvicorn.Config(
         api,
@@ -23,6 +31,7 @@ def serve(api: FastAPI, listening: socket.socket, *, shutdown_seconds: int = 5, 
         access_log=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=list(proxies),
+        root_path=prefix,
         server_header=False,
         timeout_graceful_shutdown=shutdown_seconds,
     )

@@ -63,7 +63,7 @@ def api(
             asyncio.run(tell_first_token(settings))
         screen.say("Ctrl-C ends it.")
     made = create_api(application, auth=guarded(settings))
-    serve(made, listening, proxies=settings.api_proxies)
+    serve(made, listening, proxies=settings.api_proxies, prefix=settings.api_prefix)
 
 
 def require_packages() -> None:

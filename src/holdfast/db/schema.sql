@@ -4815,6 +4815,25 @@ AS $function$
 $function$;
 comment on function holdfast.queue_depths_v1(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
 
+-- [function] holdfast.queue_depths_v2(integer)
+CREATE OR REPLACE FUNCTION holdfast.queue_depths_v2(p_most integer)
+ RETURNS TABLE(queue text, ready bigint, ready_is_exact boolean, oldest_seconds double precision, scheduled bigint, blocked bigint, running bigint, paused_at timestamp with time zone, pause_reason text, completed bigint, failed bigint, cancelled bigint, retried bigint, lost bigint, unfinished_about bigint)
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+    SELECT s.name, s.ready, s.ready_is_exact, s.oldest_seconds, s.scheduled, s.blocked, s.running, s.paused_at, s.pause_reason,
+           coalesce(t.completed, 0), coalesce(t.failed, 0), coalesce(t.cancelled, 0), coalesce(t.retried, 0), coalesce(t.lost, 0),
+           greatest(0, coalesce(t.enqueued + t.reopened - t.completed - t.failed - t.cancelled, 0))
+    FROM holdfast.sight_queues_v1(p_most) s
+    LEFT JOIN holdfast.tally t ON t.queue = s.name AND t.minute = '-infinity'
+    ORDER BY s.name
+$function$;
+comment on function holdfast.queue_depths_v2(integer) is 'One line per queue. Depths are counted up to p_most rows and said to be inexact beyond; totals come from the folded counters. No unbounded count.';
+
 -- [function] holdfast.rank_v1(text,smallint,timestamp with time zone)
 CREATE OR REPLACE FUNCTION holdfast.rank_v1(p_gates text, p_priority smallint, p_at timestamp with time zone)
  RETURNS bigint
@@ -6427,7 +6446,9 @@ comment on function holdfast.take_key_v1(text,bigint,smallint,bigint,smallint) i
 CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[])
  RETURNS TABLE(job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamp with time zone, line holdfast.blocked)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
  SET jit TO 'off'
+ SET enable_seqscan TO 'off'
 AS $function$
 #variable_conflict use_column
 DECLARE

@@ -10,7 +10,7 @@ select holdfast.resume_queue_v1($1::text)
 -- Promise: one line per queue; depths are exact up to $1 rows.
 select queue, ready, ready_is_exact, oldest_seconds, scheduled, blocked, running, paused_at, pause_reason,
        completed, failed, cancelled, retried, lost, unfinished_about
-from holdfast.queue_depths_v1($1::integer)
+from holdfast.queue_depths_v2($1::integer)
 
 -- name: workers
 -- Promise: live workers and those that died within the last $1 seconds.

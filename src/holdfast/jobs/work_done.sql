@@ -31,7 +31,7 @@ where l.lost_at >= $1::timestamptz
 -- name: left
 -- Promise: what these queues still hold, a line each, counted up to $2: ready, due later, running with others.
 select d.queue, d.ready, d.scheduled, d.running, d.paused_at is not null as paused
-from holdfast.queue_depths_v1($2::integer) d where d.queue = any($1::text[]) order by d.queue
+from holdfast.queue_depths_v2($2::integer) d where d.queue = any($1::text[]) order by d.queue
 
 -- name: now
 -- Promise: the moment, by the clock that the rows are written by.

@@ -10,7 +10,7 @@ from holdfast.jobs import span
 from holdfast.observe.judging_log import judge_log, judge_projections, judge_server
 from holdfast.observe.sight import FailureSight, QueueSight, Sight, WorkerSight
 from holdfast.observe.verdict import PATIENCE, Kind, Noun, Patience, Reason, Severity, Subject, Verdict, verdict_of
-from holdfast.observe.words import many, number, some
+from holdfast.observe.words import many, number, some, typed
 
 _MOST_NAMED = 3
 
@@ -59,10 +59,10 @@ def _nobody_listens(sight: Sight, queue: QueueSight, severity: Severity) -> Reas
     told = f"queue {queue.name}: {depth(queue)}, no worker listens"
     heard = sorted({name for worker in sight.live for name in worker.queues})
     near = difflib.get_close_matches(queue.name, heard, n=1)
-    remedy = f"start a worker for it: holdfast worker --queues {queue.name}"
+    remedy = f"start a worker for it: holdfast worker --queues {typed(queue.name)}"
     if not heard:
         told += " (no worker is live)"
-        remedy = f"start a worker: holdfast worker --app … --queues {queue.name}"
+        remedy = f"start a worker: holdfast worker --app … --queues {typed(queue.name)}"
     elif near:
         told += f' (did you mean "{near[0]}"? worker {sight.listeners(near[0])[0].title} does)'
         remedy = f"enqueue to {near[0]} instead, or {remedy}"
@@ -109,7 +109,7 @@ def _paused(sight: Sight) -> Iterator[Reason]:
             Severity.PROBLEM,
             Subject(Noun.QUEUE, queue.name),
             f"queue {queue.name}: paused {ago} ago{by}{why}, {depth(queue)}",
-            f"when the cause is gone: holdfast queue resume {queue.name}",
+            f"when the cause is gone: holdfast queue resume {typed(queue.name)}",
         )
 
 
@@ -205,7 +205,7 @@ def _schedules(sight: Sight, patience: Patience) -> Iterator[Reason]:
             Subject(Noun.SCHEDULE, schedule.name),
             f"schedule {schedule.name}: due {span(schedule.overdue_seconds)} ago, "
             f"and no worker has decided about it{nobody}",
-            f"start a worker of its application; then: holdfast schedule show {schedule.name}",
+            f"start a worker of its application; then: holdfast schedule show {typed(schedule.name)}",
         )
 
 

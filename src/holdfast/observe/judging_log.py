@@ -8,7 +8,7 @@ from holdfast.events import projections
 from holdfast.jobs import span
 from holdfast.observe.sight import HolderSight, Sight
 from holdfast.observe.verdict import Kind, Noun, Patience, Reason, Severity, Subject
-from holdfast.observe.words import many, number, some
+from holdfast.observe.words import many, number, some, typed
 
 _UNPUBLISHED_SECONDS = 10.0
 _QUERY_SHOWN = 200
@@ -95,20 +95,21 @@ def judge_projections(sight: Sight, patience: Patience) -> Iterator[Reason]:
 
 
 def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterator[Reason]:
-    name = each.name
+    name, quoted = each.name, typed(each.name)
     if each.stopped:
         yield _about(
             Kind.PROJECTION_STOPPED,
             name,
             f"{many(each.stopped, 'partition')} stopped at an event that fails, {_behind(each)}",
-            f"see the error: holdfast projection lag {name}; then fix it and holdfast projection resume {name}",
+            f"see the error: holdfast projection lag {quoted}; then fix it and holdfast projection resume {quoted}",
         )
     if each.undecided:
         yield _about(
             Kind.PROJECTION_PARKED,
             name,
             f"{many(each.undecided, 'stream')} parked at an event that fails, and waiting for a person",
-            f"see which: holdfast projection parked {name}; then holdfast projection unpark {name} --all (or --skip)",
+            f"see which: holdfast projection parked {quoted};"
+            f" then holdfast projection unpark {quoted} --all (or --skip)",
         )
     if each.state in ("unserved", "partly served"):
         yield _about(
@@ -122,7 +123,7 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_LAGGING,
             name,
             f"{_behind(each)}, the oldest for {span(each.lag_seconds)}",
-            f"see where: holdfast projection lag {name}; more workers share its partitions",
+            f"see where: holdfast projection lag {quoted}; more workers share its partitions",
         )
     for problem in each.problems:
         if problem.startswith(("refused", "code of version")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 
@@ -19,3 +20,8 @@ def some(names: Sequence[str], most: int) -> str:
     """``a, b, c and 4 more``."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {number(len(names) - most)} more"
+
+
+def typed(name: str) -> str:
+    """A name as one types it on a command line."""
+    return shlex.quote(name)

@@ -13,6 +13,7 @@ import pytest
 from holdfast import Holdfast, clock
 from holdfast.access import LOCAL, Permission, Principal
 from holdfast.api import create_api
+from holdfast.api.live.hub import ABSENT_SECONDS, Hub
 from holdfast.api.live.listener import TOO_SLOW_SECONDS, Listener, message
 from holdfast.api.live.topics import Watched, watched_by
 from holdfast.clock import monotonic
@@ -174,6 +175,21 @@ def test_topics_are_filtered_by_permission() -> None:
         watched_by(somebody(Permission.JOBS_READ), ["events"])
     with pytest.raises(ValueRefused):
         watched_by(LOCAL, [f"job:{n}" for n in range(51)])
+
+
+async def test_whoever_takes_nothing_for_minutes_is_forgotten(app: Holdfast) -> None:
+    api = create_api(app, auth=False)
+    hub = Hub(api.state.frame, lambda _who, _sight, _error: {})
+    listener = hub.join(LOCAL, Watched(frozenset({"jobs"}), frozenset(), ()), {}, None)
+    assert (hub.count, listener.waiting) == (1, 1)
+    try:
+        clock.set_ahead(ABSENT_SECONDS + 1)
+        await eventually(lambda: hub.count == 0)
+    finally:
+        clock.set_ahead(0)
+        api.state.frame.drain()
+
+    assert [b"event: reset" in frame async for frame in listener.frames()] == [True]
 
 
 async def test_a_job_of_another_queue_is_not_heard_of(app: Holdfast, here: Served) -> None:

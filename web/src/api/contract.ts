@@ -1,5 +1,5 @@
 // The types that pages read, held against those made of the API's own description: a field that is gone, has another
-// name or another type fails the check here. `npm run types` makes `#api` of openapi.json, `make schema` writes that.
+// name or another type fails the check here. `npm run check` makes `#api` of openapi.json first, `make schema` writes that.
 import type * as Api from "#api";
 import type {
   AuditEntry,

@@ -1,6 +1,9 @@
 // The database: who waits for whom, who holds the log and vacuum back, what takes space; and the way to end a session.
-import type { DatabaseFacts, Server } from "../api/machine";
+import { useState } from "react";
+import type { DatabaseFacts, Server, ServerSetting, TableFacts } from "../api/machine";
 import { useRead } from "../api/reading";
+import { useAddress } from "../kit/address";
+import { Button } from "../kit/Button";
 import { Code } from "../kit/Code";
 import { Page } from "../kit/Page";
 import { Facts, Meter, Panel } from "../kit/Panel";
@@ -41,7 +44,6 @@ export default function Database() {
             idOf={(row) => `${row.kind}-${row.name}`}
           />
           <ServerPanel server={facts.server} />
-          <Listed title={words.tables} none="" columns={TABLES} rows={facts.tables} idOf={(row) => row.name} />
           <Listed
             title={words.byApplication}
             none=""
@@ -49,10 +51,44 @@ export default function Database() {
             rows={facts.connections}
             idOf={(row) => `${row.application}-${row.state}`}
           />
-          <Listed title={words.settings} none="" columns={SETTINGS} rows={facts.settings} idOf={(row) => row.name} />
+          <Tables rows={facts.tables} />
+          <ServerSettings rows={facts.settings} />
         </>
       )}
     </Page>
+  );
+}
+
+const FEW_TABLES = 12;
+
+/** The largest first; all of them when they are asked for. */
+function Tables({ rows }: { rows: TableFacts[] }) {
+  const [shown, setShown] = useAddress("tables");
+  const isWhole = shown === "all" || rows.length <= FEW_TABLES;
+  return (
+    <Panel
+      title={words.tables}
+      flush
+      end={!isWhole && <Button onPress={() => setShown("all")}>{words.allTables(count(rows.length))}</Button>}
+    >
+      <Table
+        label={words.tables}
+        columns={TABLES}
+        rows={isWhole ? rows : rows.slice(0, FEW_TABLES)}
+        rowId={(row) => row.name}
+      />
+    </Panel>
+  );
+}
+
+/** Some hundred rows that are looked up once in a while: drawn when they are asked for. */
+function ServerSettings({ rows }: { rows: ServerSetting[] }) {
+  const [isOpen, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{words.settings}</summary>
+      {isOpen && <Listed title={words.settings} none="" columns={SETTINGS} rows={rows} idOf={(row) => row.name} />}
+    </details>
   );
 }
 

@@ -4,10 +4,11 @@ import { useState } from "react";
 import { act } from "../api/client";
 import { useRead } from "../api/reading";
 import type { FailureGroup, Job } from "../api/types";
+import { serverNow } from "../clock";
 import { type Action, ActionButtons } from "../kit/acting";
 import { useAddress } from "../kit/address";
 import { StateBadge } from "../kit/Badge";
-import { Spark } from "../kit/Chart";
+import { Chart, Spark } from "../kit/Chart";
 import { Code } from "../kit/Code";
 import { Go, term } from "../kit/Link";
 import { List } from "../kit/List";
@@ -124,7 +125,12 @@ function Group({ fingerprint }: { fingerprint: string }) {
               />
             </Panel>
             <Panel title={words.day}>
-              <Spark values={group.buckets} label={words.dayOf(group.task)} bad />
+              <Chart
+                label={words.dayOf(group.task)}
+                at={hoursBefore(group.buckets.length)}
+                series={[{ name: words.anHour, values: group.buckets, color: 2 }]}
+                format={count}
+              />
             </Panel>
           </div>
           {group.sample_job && (
@@ -148,6 +154,12 @@ function Group({ fingerprint }: { fingerprint: string }) {
       )}
     </Page>
   );
+}
+
+/** The beginnings of the last so many hours, the oldest first. */
+function hoursBefore(hours: number): string[] {
+  const now = serverNow();
+  return Array.from({ length: hours }, (_, index) => new Date(now - (hours - index) * 3_600_000).toISOString());
 }
 
 function filterOf(group: FailureGroup): string {

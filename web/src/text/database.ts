@@ -54,6 +54,7 @@ export const database = {
   ended: (pid: number) => `Ended ${pid}`,
   cancelled: (pid: number) => `Cancelled the statement of ${pid}`,
   tables: "Tables",
+  allTables: (amount: string) => `All ${amount}`,
   table: "Table",
   parts: "Partitions",
   rows: "Rows, about",

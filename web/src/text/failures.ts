@@ -13,6 +13,7 @@ export const failures = {
   standing: "Failed now",
   ever: "Since the first",
   day: "Last 24 hours",
+  anHour: "failed an hour",
   dayOf: (task: string) => `Failures of ${task} an hour, over the last 24 hours`,
   first: "First",
   last: "Last",

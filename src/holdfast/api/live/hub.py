@@ -8,7 +8,6 @@ look at it. When nobody has listened for a few seconds it stops.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import secrets
 from collections.abc import Callable
@@ -32,6 +31,7 @@ PULSE_SECONDS: Final = 2.0
 BUSY_SECONDS: Final = 1.0
 STATS_SECONDS: Final = 6.0
 GRACE_SECONDS: Final = 3.0
+ABSENT_SECONDS: Final = 300.0
 MOST_LISTENERS: Final = 1000
 MOST_OF_ONE: Final = 30
 _APART_SECONDS: Final = 0.2
@@ -80,7 +80,8 @@ class Hub:
         self._listeners.add(listener)
         number = self._number_in(last_id)
         told = {"refused": list(watched.refused), "resumed": number is not None, "retry_ms": _retry_ms()}
-        listener.tell(message("hello", "hello", hello | told, self._number))
+        # What was missed has lower numbers: hearing hello alone is not to have heard it.
+        listener.tell(message("hello", "hello", hello | told, None if number is not None else self._number))
         if number is not None:
             self._resume(listener, number)
         elif last_id is not None:
@@ -94,15 +95,6 @@ class Hub:
     def leave(self, listener: Listener) -> None:
         """Listen no more. May be repeated."""
         self._listeners.discard(listener)
-
-    async def stop(self) -> None:
-        """Say goodbye to everybody, and look no more."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._say_goodbye()
 
     def _begin(self) -> None:
         """Nobody has looked for a while: what was known may be wrong by now."""
@@ -160,6 +152,7 @@ class Hub:
     async def _turn(self) -> bool:
         """One look. True: something has changed, so the next one is due soon."""
         changed = False
+        self._end_the_absent()
         try:
             database = (await self._frame.reading()).database
             jobs = {job for listener in self._listeners for job in listener.watched.jobs}
@@ -170,7 +163,15 @@ class Hub:
                 log.warning("live updates: %s", error)
             self._error, self._sight = error, None
             self._tell_stats()
+        except Exception:  # a mistake of ours must not leave everybody listening to nothing
+            log.exception("live updates stumbled and go on")
         return changed
+
+    def _end_the_absent(self) -> None:
+        """Whoever has taken nothing for minutes is gone, or will begin anew when they are back."""
+        for listener in [one for one in self._listeners if one.waiting_seconds > ABSENT_SECONDS]:
+            listener.end(reset("too slow"))
+            self.leave(listener)
 
     async def _look(self, database: Database, *, changed: bool) -> None:
         """The whole, if somebody wants it and it may have changed, or was not looked at for a while."""

@@ -59,6 +59,11 @@ class Listener:
         """How many messages wait to be sent."""
         return len(self._pending)
 
+    @property
+    def waiting_seconds(self) -> float:
+        """For how long they have taken nothing of what waits."""
+        return 0.0 if self._waiting_since is None else monotonic() - self._waiting_since
+
     def tell(self, message: Message) -> None:
         """Send it when they take it; in place of an older one of its key."""
         now = monotonic()

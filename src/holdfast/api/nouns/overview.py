@@ -17,7 +17,7 @@ from holdfast.observe import Reason, Sight, Verdict, judge, look, unavailable
 
 router = NounRouter("overview")
 
-_CHANGES, _FAILURES = 10, 5
+_CHANGES, _AUDIT_ROWS, _FAILURES = 10, 50, 5
 
 
 class SubjectOut(Out):
@@ -202,7 +202,8 @@ def tiles_of(who: Principal, sight: Sight) -> TilesOut:
 async def _changes(asking: Asked) -> list[ChangeOut]:
     if not asking.may(Permission.AUDIT_READ):
         return []
-    rows = await Audit(asking.database).list(limit=_CHANGES)
+    rows = await Audit(asking.database).list(limit=_AUDIT_ROWS)
+    done = [row for row in rows if row.result == "done"][:_CHANGES]
     return [
         ChangeOut(
             id=str(row.id),
@@ -213,6 +214,5 @@ async def _changes(asking: Asked) -> list[ChangeOut]:
             target=row.target,
             reason=row.reason,
         )
-        for row in rows
-        if row.result == "done"
+        for row in done
     ]

@@ -41,7 +41,7 @@ const COLUMNS: Column<Session>[] = [
 export function Sessions() {
   return (
     <>
-      <p className="about">{words.sessionsAbout}</p>
+      <p className="quiet">{words.sessionsAbout}</p>
       <List<Session>
         name="sessions"
         label={words.sessions}

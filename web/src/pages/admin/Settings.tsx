@@ -10,7 +10,7 @@ const words = text.admin;
 
 const COLUMNS: Column<Setting>[] = [
   { id: "name", name: words.setting, cell: (row) => <code>{row.name}</code>, sortBy: (row) => row.name },
-  { id: "value", name: words.value, cell: (row) => <code>{row.value}</code> },
+  { id: "value", name: words.value, cell: (row) => <code className="anywhere">{row.value}</code> },
   { id: "origin", name: words.origin, cell: (row) => row.origin, sortBy: (row) => row.origin },
   { id: "meaning", name: words.meaning, cell: (row) => row.description },
 ];
@@ -47,7 +47,7 @@ function Shown({ title, about, columns, keep }: ShownProps) {
   const read = useRead<Answer>("/settings", {}, { every: 60 });
   return (
     <>
-      <p className="about">{about}</p>
+      <p className="quiet">{about}</p>
       {read.error && <ProblemNote error={read.error} again={() => void read.refetch()} />}
       {read.data && (
         <Panel title={title} flush>

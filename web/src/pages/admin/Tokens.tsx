@@ -55,7 +55,7 @@ export function Tokens() {
   const [made, setMade] = useState<NewToken | null>(null);
   return (
     <>
-      <p className="about">{words.tokensAbout}</p>
+      <p className="quiet">{words.tokensAbout}</p>
       <List<Token>
         name="tokens"
         label={words.tokens}

@@ -17,28 +17,30 @@ export function LogPanel({ log }: { log: LogState }) {
   const holders = log.stalled_by.filter((holder) => (holder.age_seconds ?? 0) >= WORTH_SAYING_SECONDS);
   return (
     <Panel title={words.logTitle} end={<LogBadge stalled={holders.length} />}>
-      <Facts
-        of={[
-          [words.settled, log.settled],
-          [words.drawn, log.drawn],
-          [words.settledAt, log.settled_at && <Time at={log.settled_at} />],
-        ]}
-      />
-      {log.is_behind && <p className="bad">{words.behind}</p>}
-      {holders.length > 0 && (
-        <div className="stack">
-          <p>{words.stalledWhy}</p>
-          <Table
-            label={words.stalled(plural(holders.length, "session"))}
-            columns={HOLDERS}
-            rows={holders}
-            rowId={idOf}
-          />
-          <p>
-            <Go to="/database">{words.toDatabase}</Go>
-          </p>
-        </div>
-      )}
+      <div className="stack">
+        <Facts
+          of={[
+            [words.settled, log.settled],
+            [words.drawn, log.drawn],
+            [words.settledAt, log.settled_at && <Time at={log.settled_at} />],
+          ]}
+        />
+        {log.is_behind && <p className="bad">{words.behind}</p>}
+        {holders.length > 0 && (
+          <div className="stack">
+            <p>{words.stalledWhy}</p>
+            <Table
+              label={words.stalled(plural(holders.length, "session"))}
+              columns={HOLDERS}
+              rows={holders}
+              rowId={idOf}
+            />
+            <p>
+              <Go to="/database">{words.toDatabase}</Go>
+            </p>
+          </div>
+        )}
+      </div>
     </Panel>
   );
 }

@@ -1,0 +1,66 @@
+"""Every page with something on it: in both themes, on a phone, for people who do not see it, and for pictures."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+
+from tests.browser.busy import busy_day
+from tests.browser.conftest import Visits
+from tests.browser.processes import Processes
+from tests.browser.shop import Shop
+from tests.browser.visitor import DESKTOP, PHONE, Visitor
+
+# What the law and the issue ask for; best practices that axe has beside them are opinions.
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], "resultTypes": ["violations"]}
+
+
+async def faults(visitor: Visitor) -> list[str]:
+    """What axe finds on the page that is open."""
+    found = await Axe().run(visitor.page, options=_RULES)
+    return [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("light", {"viewport": DESKTOP, "color_scheme": "light"}),
+        ("dark", {"viewport": DESKTOP, "color_scheme": "dark"}),
+        ("phone", {"viewport": PHONE, "color_scheme": "light", "has_touch": True}),
+    ],
+    ids=["light", "dark", "phone"],
+)
+async def test_every_page_can_be_used_by_everybody(
+    processes: Processes, shop: Shop, visits: Visits, name: str, options: dict[str, object]
+) -> None:
+    problems: dict[str, list[str]] = {}
+    async with busy_day(processes, shop) as day:
+        visitor = await visits(await processes.api(), reduced_motion="reduce", **options)
+        for page, path in day.pages.items():
+            await visitor.visit(path)
+            await visitor.settled()
+            await visitor.shoot(f"{name}/{page}")
+            wide = await visitor.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            found = await faults(visitor) + ([f"it is {wide} px too wide"] if wide > 0 else [])
+            if found:
+                problems[page] = found
+
+    assert problems == {}
+
+
+async def test_an_empty_installation_teaches(processes: Processes, shop: Shop, visits: Visits) -> None:
+    visitor = await visits(await processes.api())
+    silent = []
+    for page in ("jobs", "queues", "failures", "schedules", "events", "projections", "workers", "operations", "audit"):
+        await visitor.visit(f"/{page}")
+        await visitor.settled()
+        await visitor.shoot(f"empty/{page}")
+        if not await visitor.main.locator(".empty").count():
+            silent.append(page)
+
+    assert silent == []
