@@ -55,37 +55,7 @@ async def busy_day(
     url, fingerprint = await processes.api(), await shop.fingerprint_of("charge")
     operation = await acts_of_people(url, fingerprint, words)
     async with shop.forgotten_transaction("nightly-export"):
-        yield BusyDay(
-            url,
-            {
-                "overview": "/",
-                "queues": "/queues",
-                "queue": "/queue?name=reports",
-                "jobs": "/jobs",
-                "jobs-failed": "/jobs?filter=state%3Dfailed",
-                "job-running": f"/jobs/{running}",
-                "job-failed": f"/jobs/{failed}",
-                "failures": "/failures",
-                "failure": f"/failures?fingerprint={fingerprint}",
-                "schedules": "/schedules",
-                "schedule": "/schedules?name=morning_report",
-                "events": "/events",
-                "streams": "/events?tab=streams",
-                "projections": "/projections",
-                "projection": "/projections?name=open_orders&partitions=all",
-                "workers": "/workers",
-                "worker": f"/workers?id={await shop.worker_named('w-reports')}",
-                "database": "/database",
-                "operations": "/operations",
-                "operation": f"/operations?id={operation}",
-                "audit": "/audit",
-                "admin-tokens": "/admin",
-                "admin-sessions": "/admin?tab=sessions",
-                "admin-settings": "/admin?tab=settings",
-                "admin-retention": "/admin?tab=retention",
-                "help": "/help",
-            },
-        )
+        yield BusyDay(url, pages(running, failed, fingerprint, operation, await shop.worker_named("w-reports")))
 
 
 async def log_of(shop: Shop, words: str) -> None:
@@ -111,3 +81,35 @@ async def acts_of_people(url: str, fingerprint: str, words: str) -> str:
         await act(f"/failures/{fingerprint}/mark", state="seen", note=words)
         preview = await act("/operations/preview", verb="priority", filter="state=scheduled", priority=3)
         return (await act("/operations", token=preview["token"], reason=words))["id"]
+
+
+def pages(running: int, failed: int, fingerprint: str, operation: str, worker: int) -> dict[str, str]:
+    """Every page, and those of single things."""
+    return {
+        "overview": "/",
+        "queues": "/queues",
+        "queue": "/queue?name=reports",
+        "jobs": "/jobs",
+        "jobs-failed": "/jobs?filter=state%3Dfailed",
+        "job-running": f"/jobs/{running}",
+        "job-failed": f"/jobs/{failed}",
+        "failures": "/failures",
+        "failure": f"/failures?fingerprint={fingerprint}",
+        "schedules": "/schedules",
+        "schedule": "/schedules?name=morning_report",
+        "events": "/events",
+        "streams": "/events?tab=streams",
+        "projections": "/projections",
+        "projection": "/projections?name=open_orders&partitions=all",
+        "workers": "/workers",
+        "worker": f"/workers?id={worker}",
+        "database": "/database",
+        "operations": "/operations",
+        "operation": f"/operations?id={operation}",
+        "audit": "/audit",
+        "admin-tokens": "/admin",
+        "admin-sessions": "/admin?tab=sessions",
+        "admin-settings": "/admin?tab=settings",
+        "admin-retention": "/admin?tab=retention",
+        "help": "/help",
+    }
