@@ -52,7 +52,8 @@ def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
 
 def _show(verdict: Verdict, sight: Sight, queues: list[QueueInfo], workers: list[dict[str, object]]) -> None:
     running, ready = sum(queue.running for queue in sight.queues), sum(queue.ready for queue in sight.queues)
-    _show_verdict(verdict, f"{len(sight.live)} workers, {number(running)} running, {number(ready)} ready")
+    workers_live = "1 worker" if len(sight.live) == 1 else f"{len(sight.live)} workers"
+    _show_verdict(verdict, f"{workers_live}, {number(running)} running, {number(ready)} ready")
     if queues:
         screen.write("")
         screen.out.print(queue_table(queues))

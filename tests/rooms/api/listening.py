@@ -76,16 +76,21 @@ class Served:
 
     async def listen(self, topics: str, *, last_id: str | None = None) -> Stream:
         """Open a stream; it is open when its status is there."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        last = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
-        head = f"GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        writer.write(f"{head}{last}\r\n".encode())
-        status = int((await reader.readline()).split()[1])
-        while (await reader.readline()).strip():
-            pass
-        stream = Stream(reader, writer, status)
+        stream = await open_stream(self.port, topics, last_id=last_id)
         self.streams.append(stream)
         return stream
+
+
+async def open_stream(port: int, topics: str, *, last_id: str | None = None) -> Stream:
+    """Open a stream at a port of this machine; it is open when its status is there."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    last = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+    head = f"GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    writer.write(f"{head}{last}\r\n".encode())
+    status = int((await reader.readline()).split()[1])
+    while (await reader.readline()).strip():
+        pass
+    return Stream(reader, writer, status)
 
 
 @contextlib.asynccontextmanager

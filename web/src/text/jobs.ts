@@ -26,9 +26,9 @@ export const jobs = {
   ended: "ended",
   empty: "No jobs yet",
   emptyHint: "A job is one request for a task. Enqueue one from your application, from a shell, or in SQL:",
-  emptyCode: `await send_welcome.enqueue(42)                                  # Python
-holdfast job enqueue send_welcome '{"user_id": 42}'               # a shell
-SELECT holdfast.enqueue('send_welcome', '{"user_id": 42}');       -- SQL`,
+  emptyCode: `await send_welcome.enqueue(42)                               # Python
+holdfast job enqueue send_welcome user_id=42                 # a shell
+SELECT holdfast.enqueue('send_welcome', '{"user_id": 42}');  -- SQL`,
   emptyState: "No job is in this state.",
   enqueue: "Enqueue a job",
   clone: "Clone",

@@ -62,5 +62,5 @@ async def greet(name: str) -> str:
 
 # in a shell
 holdfast up hello.py
-holdfast job enqueue greet '{"name": "you"}'`,
+holdfast job enqueue greet name=you`,
 };
