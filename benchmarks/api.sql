@@ -117,4 +117,4 @@ VACUUM ANALYZE
 
 -- name: filled
 -- Whether this database was filled before.
-SELECT to_regprocedure('public.bench_count()') IS NOT NULL
+SELECT to_regprocedure('bench_count()') IS NOT NULL

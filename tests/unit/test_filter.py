@@ -66,6 +66,8 @@ def test_the_narrowest_of_several_bounds_counts() -> None:
         ("queue>mail", "queue cannot be compared with >\n.*queue takes"),
         ("age=1h", "age cannot be compared with =\n.*age takes <  >"),
         ("age>soon", "age: 'soon' is not a duration"),
+        ("priority<1e999", "'1e999' is not a number"),
+        ("attempt=nan", "'nan' is not a number"),
         ("id=x7", "'x7' is no id of a job"),
         ("failure~ab", "failure cannot be compared with ~"),
         ("priority=high", "'high' is not a number"),

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -221,7 +222,9 @@ def _term(base: str, name: str, op: str, value: str) -> Term:
         try:
             number = float(value)
         except ValueError:
-            raise FilterInvalid(f"{name}{op}{value}: {value!r} is not a number", remedy=f"write {name}>5") from None
+            number = float("nan")
+        if not math.isfinite(number):
+            raise FilterInvalid(f"{name}{op}{value}: {value!r} is not a number", remedy=f"write {name}>5")
         return Term(base, op, negated, number=number)
     path = tuple(name.split(".")[1:]) if base == "args" else ()
     return Term(base, op, negated, path=path, texts=_values(value))

@@ -21,6 +21,8 @@ _SQL = load_statements("holdfast.jobs", "search.sql")
 _NEWEST: Final = 2**63 - 1
 _WINDOW, _WINDOW_WITH_TERMS = 4_000, 1_000
 """Candidates of one look: some 25 ms, here, when they are in memory. A term is judged job by job, and takes longer."""
+_SCATTERED: Final = 4
+"""Failed jobs stand on as many pages as there are of them: where these must come from the disk, a look takes longer."""
 _PATIENCE_SECONDS: Final = 0.06
 _COUNT_AT_ONCE, _COUNT_WINDOW = 10_000, 20_000
 
@@ -130,7 +132,8 @@ async def count(
 
 def window(found: JobFilter) -> int:
     """How many candidates one look may take."""
-    return _WINDOW_WITH_TERMS if found.terms else _WINDOW
+    size = _WINDOW_WITH_TERMS if found.terms else _WINDOW
+    return size // _SCATTERED if found.places <= {Place.FAILED, Place.CANCELLED} else size
 
 
 def sights(found: JobFilter) -> tuple[list[str] | None, list[str] | None, list[str] | None, str | None]:

@@ -192,7 +192,7 @@ async def test_who_may_not_see_arguments_sees_none_anywhere(app: Holdfast, serve
     for path in (f"/jobs/{job_id}", "/jobs", f"/jobs/{job_id}/history", f"/jobs/{job_id}/why"):
         shown = await api.get(path, headers=viewer)
         assert shown.status_code == 200, shown.text
-        assert not any(secret in shown.text for secret in ("77", "hunter2", "k123")), path
+        assert not any(secret in shown.text for secret in ('"n":77', "user-77", "hunter2", "k123")), path
     assert (await api.get(f"/jobs/{job_id}/logs", headers=viewer)).status_code == 403
     whole = (await api.get(f"/jobs/{job_id}", headers=viewer)).json()
     assert (whole["args"], whole["hidden"]) == (None, ["args", "result", "logs"])
@@ -244,7 +244,7 @@ async def test_a_job_that_is_not_there_is_not_found(http: httpx.AsyncClient, job
         answer = await http.get(f"/jobs/{job}{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found"), path
     for bad in ("x", "-1", "9223372036854775808", "01", "1e3"):
-        assert (await http.get(f"/jobs/{bad}")).status_code == 422
+        assert (await http.get(f"/jobs/{bad}")).status_code in (404, 422)
 
 
 async def test_tasks_and_the_filter_language_are_described(app: Holdfast, http: httpx.AsyncClient) -> None:

@@ -28,6 +28,7 @@ FILL = """
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "_WINDOW", 7)
     monkeypatch.setattr(searching, "_WINDOW_WITH_TERMS", 7)
+    monkeypatch.setattr(searching, "_SCATTERED", 2)
 
 
 async def everything(app: Holdfast, text: str, *, limit: int = 3, patience: float | None = None) -> list[int]:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.convertors import Convertor, register_url_convertor
 
 from holdfast.access import NOBODY, Needs, Openness, Permission, Principal
 from holdfast.api.frame.acting import Acted, act_apart, act_within, write_apart
@@ -23,6 +25,8 @@ from holdfast.api.frame.reading_bodies import StrictRequest, require_clean_query
 from holdfast.api.frame.same_site import require_same_site
 from holdfast.errors import AccessError, ConfigurationError, HoldfastError, ReadOnly
 
+# A word in the place of an id is another path, or none: `/operations/preview` is no operation called "preview".
+_NUMBERED = re.compile(r"\{(id|pid)\}")
 F = TypeVar("F", bound=Callable[..., Any])
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 
@@ -44,6 +48,23 @@ class Declared:
     endless: bool = False
     """Its answer has no end of its own."""
     options: dict[str, Any] = field(default_factory=dict)
+
+
+class _Digits(Convertor[str]):
+    """What stands for an id in a path: digits, left as they are. How many may be is said where they are read."""
+
+    regex = "[0-9]+"
+
+    def convert(self, value: str) -> str:
+        """The digits."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The digits."""
+        return value
+
+
+register_url_convertor("digits", _Digits())
 
 
 class NounRouter:
@@ -102,7 +123,8 @@ class GuardedRoute(APIRoute):
             "tags": [declared.noun],
             "openapi_extra": {"x-needs": declared.needs.value, "security": _security(declared.needs)},
         }
-        super().__init__(prefix + declared.path, endpoint, methods=[declared.method], **{**options, **declared.options})
+        path = prefix + _NUMBERED.sub(r"{\1:digits}", declared.path)
+        super().__init__(path, endpoint, methods=[declared.method], **{**options, **declared.options})
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """The gate around FastAPI's own handler, which reads parameters, calls the function and writes its answer."""

@@ -6,14 +6,14 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.answers import Out
 from holdfast.api.frame.asking import Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body
+from holdfast.api.frame.values import Body, Moment
 from holdfast.observe import Ending, Inspection
 
 router = NounRouter("database")
@@ -135,7 +135,7 @@ class DatabaseOut(Out):
 class EndSession(Body):
     """Why, and which session exactly: process ids are used again."""
 
-    started_at: AwareDatetime | None = Field(default=None, description="as the list showed it; refused if it differs")
+    started_at: Moment | None = Field(default=None, description="as the list showed it; refused if it differs")
     reason: str | None = Field(default=None, max_length=1000)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Id, JobId, Reason
+from holdfast.api.frame.values import Body, Id, JobId, Moment, Reason
 from holdfast.api.nouns.job_shapes import JobOut
 from holdfast.api.nouns.jobs import visible_job, whole_job
 from holdfast.errors import Forbidden
@@ -19,7 +19,7 @@ router = NounRouter("jobs")
 
 _Name = Annotated[str, Field(min_length=1, max_length=500)]
 _Duration = Annotated[
-    float | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
+    StrictFloat | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
 ]
 
 
@@ -31,7 +31,7 @@ class JobIn(Body):
     queue: _Name | None = Field(default=None, description="default: the task's own")
     priority: int | None = Field(default=None, ge=0, le=9)
     run_in: _Duration | None = None
-    run_at: AwareDatetime | None = None
+    run_at: Moment | None = None
     unique: _Name | None = Field(default=None, description="a key: while a job holds it, nothing is inserted")
     lane: _Name | None = Field(default=None, description="jobs of a lane run one at a time, in order")
 
@@ -47,7 +47,7 @@ class RescheduleIn(Reason):
     """Another time, one of the two."""
 
     run_in: _Duration | None = None
-    run_at: AwareDatetime | None = None
+    run_at: Moment | None = None
 
 
 class PriorityIn(Reason):

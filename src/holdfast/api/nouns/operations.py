@@ -5,20 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field, StrictFloat
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, Reason, page_of
+from holdfast.api.frame.values import Body, Cursor, Id, Limit, Moment, Page, Reason, page_of
 from holdfast.api.nouns.job_shapes import VERBS, JobLine
 from holdfast.jobs import Found, OperationInfo, OperationPreview
 
 router = NounRouter("operations")
 
 _Duration = Annotated[
-    float | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
+    StrictFloat | str, Field(description="seconds, or text such as 90s, 10m, 1h30m, 2d", union_mode="left_to_right")
 ]
 
 
@@ -29,7 +29,7 @@ class PreviewIn(Body):
     filter: str = Field(max_length=2_000, description="as for GET /jobs; empty: every job")
     reason: str | None = Field(default=None, max_length=1_000)
     run_in: _Duration | None = Field(default=None, description="for reschedule")
-    run_at: AwareDatetime | None = Field(default=None, description="for reschedule, instead of run_in")
+    run_at: Moment | None = Field(default=None, description="for reschedule, instead of run_in")
     priority: int | None = Field(default=None, ge=0, le=9, description="for priority")
 
 
