@@ -191,13 +191,32 @@ async def come_to_rest(url: str, load: Load, fleet: Fleet, *, within_seconds: fl
             )
             return int(left) == 0
 
-        await eventually(at_rest, within_seconds=within_seconds)
+        try:
+            await eventually(at_rest, within_seconds=within_seconds)
+        except Exception as error:  # a wait that ran out is no AssertionError
+            raise AssertionError(f"{error}; left: {await what_is_left(connection)}") from error
         await read_database(connection, history)
         assert await connection.fetch("select * from holdfast.audit_v1()") == []
     finally:
         await connection.close()
     history.executions = [job for job, _, _ in fleet.executions()]
     return history
+
+
+async def what_is_left(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    """Jobs that have not ended, by where they stand and before which gate; taken slots; workers."""
+    rows = await connection.fetch(
+        """select 'ready' as what, count(*) as n from holdfast.ready
+           union all select 'scheduled', count(*) from holdfast.scheduled
+           union all select 'blocked before ' || gate || ', jobs with ' || replace(gates, E'\\n', ' + '), count(*)
+               from holdfast.blocked group by gate, gates
+           union all select 'slots of ' || gate, count(*) from holdfast.slot group by gate
+           union all select 'leased to worker ' || (l.id >> 36), sum(cardinality(l.job_ids))
+               from holdfast.lease l group by l.id >> 36
+           union all select 'live worker ' || w.id || ', beat ' || coalesce((holdfast.now() - b.beaten_at)::text, 'never'), 1
+               from holdfast.worker w left join holdfast.worker_beat b on b.worker = w.id where w.state = 'live'"""
+    )
+    return [f"{row['what']}: {row['n']}" for row in rows]
 
 
 async def read_database(connection: asyncpg.Connection[asyncpg.Record], history: History) -> None:
