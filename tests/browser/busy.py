@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+import httpx
+
 from holdfast import Event
 from holdfast.clock import now
 from tests.browser.processes import Processes
@@ -16,8 +18,9 @@ from tests.waiting import eventually
 
 @dataclass
 class BusyDay:
-    """Where to look: every page by a name, with something to show on each."""
+    """Where to look: the address, and every page by a name, with something to show on each."""
 
+    url: str
     pages: dict[str, str]
 
 
@@ -49,36 +52,10 @@ async def busy_day(
     await shop.app.schedules.pause("newsletter", reason=words)
     await shop.app.projections.park("open_orders", "order-3", reason=words)
     await eventually(lambda: shop.has_parked("open_orders", 2), within_seconds=60)
+    url, fingerprint = await processes.api(), await shop.fingerprint_of("charge")
+    operation = await acts_of_people(url, fingerprint, words)
     async with shop.forgotten_transaction("nightly-export"):
-        yield BusyDay(
-            {
-                "overview": "/",
-                "queues": "/queues",
-                "queue": "/queue?name=reports",
-                "jobs": "/jobs",
-                "jobs-failed": "/jobs?filter=state%3Dfailed",
-                "job-running": f"/jobs/{running}",
-                "job-failed": f"/jobs/{failed}",
-                "failures": "/failures",
-                "failure": f"/failures?fingerprint={await shop.fingerprint_of('charge')}",
-                "schedules": "/schedules",
-                "schedule": "/schedules?name=morning_report",
-                "events": "/events",
-                "streams": "/events?tab=streams",
-                "projections": "/projections",
-                "projection": "/projections?name=open_orders&partitions=all",
-                "workers": "/workers",
-                "worker": f"/workers?id={await shop.worker_named('w-reports')}",
-                "database": "/database",
-                "operations": "/operations",
-                "audit": "/audit",
-                "admin-tokens": "/admin",
-                "admin-sessions": "/admin?tab=sessions",
-                "admin-settings": "/admin?tab=settings",
-                "admin-retention": "/admin?tab=retention",
-                "help": "/help",
-            }
-        )
+        yield BusyDay(url, pages(running, failed, fingerprint, operation, await shop.worker_named("w-reports")))
 
 
 async def log_of(shop: Shop, words: str) -> None:
@@ -87,3 +64,52 @@ async def log_of(shop: Shop, words: str) -> None:
     wordy = Event(words, {words: [words]}, tags=(words,), metadata={words: words})
     await shop.app.events.append(f"order-{words}", wordy, correlation_id=words)
     await shop.app.events.append("order-1", Event("OrderPlaced", {"order_id": 1, "total": words}))
+
+
+async def acts_of_people(url: str, fingerprint: str, words: str) -> str:
+    """What stands in the audit: a pause, a token, a mark, an operation; the id of the operation."""
+    async with httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20) as api:
+
+        async def act(path: str, **body: object) -> dict[str, str]:
+            answer = await api.post(path, json=body)
+            assert answer.is_success, answer.text
+            done: dict[str, str] = answer.json()
+            return done
+
+        await act("/queues/pause", name="billing", reason=words)
+        await act("/tokens", name=words[:200], role="viewer")
+        await act(f"/failures/{fingerprint}/mark", state="seen", note=words)
+        preview = await act("/operations/preview", verb="priority", filter="state=scheduled", priority=3)
+        return (await act("/operations", token=preview["token"], reason=words))["id"]
+
+
+def pages(running: int, failed: int, fingerprint: str, operation: str, worker: int) -> dict[str, str]:
+    """Every page, and those of single things."""
+    return {
+        "overview": "/",
+        "queues": "/queues",
+        "queue": "/queue?name=reports",
+        "jobs": "/jobs",
+        "jobs-failed": "/jobs?filter=state%3Dfailed",
+        "job-running": f"/jobs/{running}",
+        "job-failed": f"/jobs/{failed}",
+        "failures": "/failures",
+        "failure": f"/failures?fingerprint={fingerprint}",
+        "schedules": "/schedules",
+        "schedule": "/schedules?name=morning_report",
+        "events": "/events",
+        "streams": "/events?tab=streams",
+        "projections": "/projections",
+        "projection": "/projections?name=open_orders&partitions=all",
+        "workers": "/workers",
+        "worker": f"/workers?id={worker}",
+        "database": "/database",
+        "operations": "/operations",
+        "operation": f"/operations?id={operation}",
+        "audit": "/audit",
+        "admin-tokens": "/admin",
+        "admin-sessions": "/admin?tab=sessions",
+        "admin-settings": "/admin?tab=settings",
+        "admin-retention": "/admin?tab=retention",
+        "help": "/help",
+    }

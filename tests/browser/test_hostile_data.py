@@ -15,7 +15,7 @@ from tests.browser.shop import Shop
 async def test_nothing_that_is_stored_ever_runs(processes: Processes, shop: Shop, visits: Visits) -> None:
     hostile = EVERYTHING.replace("\x07", "").replace("\x1b", "")[:450]
     async with busy_day(processes, shop, words=hostile) as day:
-        visitor = await visits(await processes.api())
+        visitor = await visits(day.url)
         visitor.page.on("dialog", lambda dialog: visitor.complaints.append(f"dialog: {dialog.message}"))
         for path in day.pages.values():
             await visitor.visit(path)

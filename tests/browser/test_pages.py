@@ -40,7 +40,7 @@ async def test_every_page_can_be_used_by_everybody(
 ) -> None:
     problems: dict[str, list[str]] = {}
     async with busy_day(processes, shop) as day:
-        visitor = await visits(await processes.api(), reduced_motion="reduce", **options)
+        visitor = await visits(day.url, reduced_motion="reduce", **options)
         for page, path in day.pages.items():
             await visitor.visit(path)
             await visitor.settled()

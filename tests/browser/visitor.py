@@ -45,7 +45,8 @@ class Visitor:
         return self.page.get_by_role("main")
 
     async def settled(self) -> None:
-        """Wait until nothing on the page is marked as loading."""
+        """Wait until nothing on the page is loading."""
+        await expect(self.main.get_by_text("Loading …")).to_have_count(0)
         await expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
 
     async def breaches(self) -> list[str]:

@@ -6446,7 +6446,6 @@ comment on function holdfast.take_key_v1(text,bigint,smallint,bigint,smallint) i
 CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[])
  RETURNS TABLE(job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamp with time zone, line holdfast.blocked)
  LANGUAGE plpgsql
- SET enable_seqscan TO 'off'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
 AS $function$

@@ -418,7 +418,7 @@ COMMENT ON FUNCTION holdfast.search_jobs_v1 IS
 -- no other place, and each row is compared with a table of ids, not with a list of five hundred.
 CREATE OR REPLACE FUNCTION holdfast.take_out_v1(p_jobs bigint[]) RETURNS TABLE (
     job_id bigint, queue text, priority smallint, attempt smallint, flags smallint, due_at timestamptz, line holdfast.blocked)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+LANGUAGE plpgsql VOLATILE SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     v_left bigint[] := ARRAY(
