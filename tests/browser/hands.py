@@ -59,7 +59,7 @@ class Keyboard:
         await reach(field)
         kind = await field.get_attribute("type")
         if kind == "datetime-local":
-            await field.page.keyboard.type(as_typed(text))
+            await type_moment(field, text)
         else:
             await field.page.keyboard.press("ControlOrMeta+a")
             await field.page.keyboard.type(text)
@@ -85,8 +85,22 @@ async def reach(target: Locator) -> None:
     raise AssertionError(f"the keyboard does not reach {target}")
 
 
-def as_typed(moment: str) -> str:
-    """``2026-11-02T07:00`` as the fields of a British browser take it, one after the other."""
-    day, time = moment.split("T")
-    year, month, of_month = day.split("-")
-    return f"{of_month}{month}{year}\t{time.replace(':', '')}"
+async def type_moment(field: Locator, text: str) -> None:
+    """``2026-11-02T07:00`` part by part, in the order that the browser has: British, or American with AM and PM."""
+    day, time = text.split("T")
+    (year, month, of_month), (hour, minute) = day.split("-"), time.split(":")
+    noon = "AM" if int(hour) < 12 else "PM"
+    for parts in (
+        (of_month, month, year, hour, minute),
+        (month, of_month, year, f"{(int(hour) + 11) % 12 + 1:02}", minute, noon),
+    ):
+        for _ in range(6):
+            await field.page.keyboard.press("ArrowLeft")
+        for part in parts:
+            await field.page.keyboard.type(part)
+            # A year may have more digits than these four: only an arrow ends it.
+            if part is year:
+                await field.page.keyboard.press("ArrowRight")
+        if await field.input_value() == text:
+            return
+    raise AssertionError(f"{text} cannot be typed: {await field.input_value()!r}")

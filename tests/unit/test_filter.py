@@ -13,7 +13,7 @@ def test_terms_become_places_ages_and_comparisons() -> None:
     found = JobFilter.parse('queue=mail,exports state=failed error~"timed out" age>1h age<2d priority>=5')
     assert found.places == {Place.FAILED}
     assert (found.older_than_seconds, found.younger_than_seconds) == (3600, 172_800)
-    assert found.queues == {"mail", "exports"}
+    assert found.queues == frozenset({"mail", "exports"})
     assert found.terms == (
         Term("error", "~", texts=("timed out",)),
         Term("priority", ">=", number=5.0),
@@ -22,15 +22,15 @@ def test_terms_become_places_ages_and_comparisons() -> None:
 
 def test_what_a_search_knows_by_sight_must_be_one_of_all_that_is_said() -> None:
     found = JobFilter.parse("queue=a,b,c queue=b,c,d task=t id=7,9")
-    assert (found.queues, found.tasks, found.ids) == ({"b", "c"}, {"t"}, {7, 9})
-    assert found.among(["c", "e"]).queues == {"c"}
-    assert JobFilter.parse("queue!=a").among(["a"]).queues == {"a"}
+    assert (found.queues, found.tasks, found.ids) == (frozenset({"b", "c"}), frozenset({"t"}), frozenset({7, 9}))
+    assert found.among(["c", "e"]).queues == frozenset({"c"})
+    assert JobFilter.parse("queue!=a").among(["a"]).queues == frozenset({"a"})
     assert JobFilter.parse("queue=a").among([]).queues == frozenset()
 
 
 def test_a_group_of_failures_is_made_of_jobs_that_have_failed() -> None:
     found = JobFilter.parse("failure=0123abcd state=failed,ready")
-    assert (found.failures, found.places) == ({"0123abcd"}, {Place.FAILED})
+    assert (found.failures, found.places) == (frozenset({"0123abcd"}), frozenset({Place.FAILED}))
 
 
 def test_whether_states_were_said_is_known() -> None:

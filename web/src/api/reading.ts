@@ -6,7 +6,7 @@ import { stream, useStream } from "../live/stream";
 import { currentPreferences, usePreferences } from "../preferences";
 import { act, ask } from "./client";
 import { type Problem, problemOf } from "./problem";
-import type { Overview, Stats } from "./types";
+import type { Stats } from "./types";
 
 /** With a live stream a look now and then is enough: for what no event tells, and to show that the data is fresh. */
 const LOOK_WHILE_LIVE_MILLISECONDS = 10_000;
@@ -60,9 +60,6 @@ export function keepFresh(): () => void {
 function takeFigures(stats: Stats): void {
   client.setQueryData(["stats"], stats);
   if (stats.verdict) client.setQueryData(keyOf("/verdict"), stats.verdict);
-  client.setQueryData<Overview>(keyOf("/overview"), (before) =>
-    before && stats.verdict ? { ...before, at: stats.at, verdict: stats.verdict, tiles: stats.tiles } : before,
-  );
 }
 
 export interface ReadOptions {

@@ -44,7 +44,8 @@ export function useDoing(): [(action: Action) => Promise<void>, string | null] {
         notifyProblem(thrown);
       } finally {
         setBusy(null);
-        void queries.invalidateQueries();
+        // After what the act may have opened is there: the page of something that is gone asks no more.
+        window.setTimeout(() => void queries.invalidateQueries(), 50);
       }
     },
     [confirm, queries],

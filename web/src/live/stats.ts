@@ -5,15 +5,20 @@ import { client, useRead } from "../api/reading";
 import type { Stats, Tiles, Verdict } from "../api/types";
 import { useMe } from "../shell/me";
 
-/** The newest tiles of the stream. */
-export function useTiles(): Tiles | null {
-  const { data } = useQuery<Stats | null>({
+/** What the stream said last, and when it came (milliseconds of this browser's clock); 0: nothing yet. */
+export function useStats(): { stats: Stats | null; at: number } {
+  const { data, dataUpdatedAt } = useQuery<Stats | null>({
     queryKey: ["stats"],
     queryFn: () => client.getQueryData<Stats>(["stats"]) ?? null,
     staleTime: Number.POSITIVE_INFINITY,
     initialData: null,
   });
-  return data?.tiles ?? null;
+  return { stats: data ?? null, at: data ? dataUpdatedAt : 0 };
+}
+
+/** The newest tiles of the stream. */
+export function useTiles(): Tiles | null {
+  return useStats().stats?.tiles ?? null;
 }
 
 /** Whether the system makes progress, and why not. */

@@ -18,6 +18,7 @@ import { Duration, Time } from "../kit/Time";
 import { useMe } from "../shell/me";
 import { text } from "../text";
 import { span } from "../text/format";
+import { tookSeconds } from "./jobs/columns";
 import { EditForm, JobForm, MoveForm } from "./jobs/Forms";
 import { Children, Logs } from "./jobs/Parts";
 import { Timeline } from "./jobs/Timeline";
@@ -169,7 +170,7 @@ function JobFacts({ job }: { job: JobData }) {
         [
           say.took,
           job.started_at && job.finished_at ? (
-            <Duration key="took" seconds={(Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000} />
+            <Duration key="took" seconds={tookSeconds(job.started_at, job.finished_at)} />
           ) : null,
         ],
         [

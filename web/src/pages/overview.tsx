@@ -11,6 +11,7 @@ import { Empty, Panel } from "../kit/Panel";
 import { ProblemNote } from "../kit/Problem";
 import { Tile, Tiles as TileRow } from "../kit/Tiles";
 import { Time } from "../kit/Time";
+import { useStats } from "../live/stats";
 import { useMe } from "../shell/me";
 import { text } from "../text";
 import { ago, atLeast, count, span } from "../text/format";
@@ -18,10 +19,14 @@ import { ago, atLeast, count, span } from "../text/format";
 const words = text.overview;
 
 export default function Overview() {
-  const overview = useRead<OverviewData>("/overview", {}, { topics: ["stats", "verdict"] });
-  const { data } = overview;
+  const overview = useRead<OverviewData>("/overview", {}, { topics: ["failures"] });
+  const { stats, at } = useStats();
+  // The stream's figures are newer by up to ten seconds; what has failed and changed is asked for.
+  const isNewer = stats !== null && at > overview.dataUpdatedAt;
+  const data =
+    overview.data && isNewer ? { ...overview.data, verdict: stats.verdict, tiles: stats.tiles } : overview.data;
   return (
-    <Page title={words.title} at={overview.dataUpdatedAt}>
+    <Page title={words.title} at={Math.max(overview.dataUpdatedAt, at)}>
       {overview.error && <ProblemNote error={overview.error} again={() => void overview.refetch()} />}
       {data && (
         <>

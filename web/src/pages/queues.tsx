@@ -153,7 +153,7 @@ const COLUMNS: Column<Queue>[] = [
   ),
   {
     id: "actions",
-    name: text.shell.more,
+    name: text.shell.actions,
     cell: (queue) => (
       <span className="row">
         <ActionButtons legal={queue.actions} actions={queueActions(queue.name)} keys={false} />

@@ -132,6 +132,7 @@ export const shell = {
   no: "no",
   none: "none",
   more: "More",
+  actions: "Actions",
   loading: "Loading …",
   notices: "Notices",
   dismiss: "Dismiss",

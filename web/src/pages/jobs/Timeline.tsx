@@ -17,6 +17,7 @@ import { Outside, Subject } from "../../kit/Link";
 import { Duration, Time } from "../../kit/Time";
 import { text } from "../../text";
 import { span } from "../../text/format";
+import { tookSeconds } from "./columns";
 
 const say = text.jobs.page;
 
@@ -94,7 +95,7 @@ function Title({ moment }: { moment: JobMoment }) {
     moment.what === "attempt" && moment.outcome
       ? (say.events[moment.outcome] ?? moment.outcome)
       : (say.events[moment.what] ?? moment.what);
-  const took = moment.ended_at ? (Date.parse(moment.ended_at) - Date.parse(moment.at)) / 1000 : null;
+  const took = moment.ended_at ? tookSeconds(moment.at, moment.ended_at) : null;
   return (
     <>
       {moment.attempt !== null && moment.what === "attempt" && `${say.attempt(moment.attempt)}: `}

@@ -25,11 +25,16 @@ function Labelled({ label, at }: { label: string; at: string }) {
   );
 }
 
+/** Browsers tell times to the millisecond: what took less did not take nothing. */
+export function tookSeconds(from: string, to: string): number {
+  return Math.max(0.0005, (Date.parse(to) - Date.parse(from)) / 1000);
+}
+
 function Took({ job }: { job: Job }) {
   if (!job.started_at) return <span className="quiet">–</span>;
   if (!job.finished_at)
     return job.state === "running" ? <Duration since={job.started_at} /> : <span className="quiet">–</span>;
-  return <Duration seconds={(Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000} />;
+  return <Duration seconds={tookSeconds(job.started_at, job.finished_at)} />;
 }
 
 export const jobColumns: Column<Job>[] = [

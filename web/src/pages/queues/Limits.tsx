@@ -58,7 +58,7 @@ export function Limits() {
     },
     {
       id: "actions",
-      name: text.shell.more,
+      name: text.shell.actions,
       cell: (limit) => (
         <span className="row">
           <ActionButtons
