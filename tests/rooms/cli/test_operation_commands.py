@@ -8,7 +8,20 @@ from typing import Any
 import psycopg
 import pytest
 
+from holdfast.cli import main
 from tests.rooms.cli.test_commands import Run, data
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("HOLDFAST_DATABASE_URL", database_url)
+
+    def invoke(*arguments: str) -> tuple[int, str, str]:
+        status = main(list(arguments))
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return invoke
 
 
 @pytest.fixture
