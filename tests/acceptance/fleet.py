@@ -213,10 +213,10 @@ async def what_is_left(connection: asyncpg.Connection[asyncpg.Record]) -> list[s
            union all select 'slots of ' || gate, count(*) from holdfast.slot group by gate
            union all select 'leased to worker ' || (l.id >> 36), sum(cardinality(l.job_ids))
                from holdfast.lease l group by l.id >> 36
-           union all select 'live worker ' || w.id || ', beat ' || coalesce((holdfast.now() - b.beaten_at)::text, 'never'), 1
+           union all select 'live worker ' || w.id || ', silent for ' || (holdfast.now() - b.beaten_at)::text, 1
                from holdfast.worker w left join holdfast.worker_beat b on b.worker = w.id where w.state = 'live'"""
     )
-    return [f"{row['what']}: {row['n']}" for row in rows]
+    return [f"{row['what']}: {row['n']}" for row in rows if row["n"]]
 
 
 async def read_database(connection: asyncpg.Connection[asyncpg.Record], history: History) -> None:
