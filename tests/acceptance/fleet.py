@@ -207,7 +207,8 @@ async def what_is_left(connection: asyncpg.Connection[asyncpg.Record]) -> list[s
     """Jobs that have not ended, by where they stand and before which gate; taken slots; workers."""
     rows = await connection.fetch(
         """select 'ready' as what, count(*) as n from holdfast.ready
-           union all select 'scheduled', count(*) from holdfast.scheduled
+           union all select 'scheduled, attempt ' || attempt || ', due in ' || due_at - holdfast.now(), 1
+               from holdfast.scheduled
            union all select 'blocked before ' || gate || ', jobs with ' || replace(gates, E'\\n', ' + '), count(*)
                from holdfast.blocked group by gate, gates
            union all select 'slots of ' || gate, count(*) from holdfast.slot group by gate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictFloat
+from pydantic import BaseModel, Field, StrictFloat, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -29,7 +29,7 @@ class JobIn(Body):
     task: _Name
     args: dict[str, Any] = Field(default_factory=dict)
     queue: _Name | None = Field(default=None, description="default: the task's own")
-    priority: int | None = Field(default=None, ge=0, le=9)
+    priority: StrictInt | None = Field(default=None, ge=0, le=9)
     run_in: _Duration | None = None
     run_at: Moment | None = None
     unique: _Name | None = Field(default=None, description="a key: while a job holds it, nothing is inserted")
@@ -53,7 +53,7 @@ class RescheduleIn(Reason):
 class PriorityIn(Reason):
     """Another priority."""
 
-    priority: int = Field(ge=0, le=9, description="0 runs first, 9 last")
+    priority: StrictInt = Field(ge=0, le=9, description="0 runs first, 9 last")
 
 
 class EditIn(Reason):

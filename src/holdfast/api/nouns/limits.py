@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -49,7 +49,7 @@ class LimitIn(Body):
     """Another capacity."""
 
     name: _Name
-    capacity: int = Field(ge=0, le=2_147_483_647, description="0 lets nobody pass")
+    capacity: StrictInt = Field(ge=0, le=2_147_483_647, description="0 lets nobody pass")
     reason: str | None = Field(default=None, max_length=1_000)
 
 

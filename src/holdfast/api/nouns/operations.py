@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StrictFloat
+from pydantic import BaseModel, Field, StrictFloat, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -30,7 +30,7 @@ class PreviewIn(Body):
     reason: str | None = Field(default=None, max_length=1_000)
     run_in: _Duration | None = Field(default=None, description="for reschedule")
     run_at: Moment | None = Field(default=None, description="for reschedule, instead of run_in")
-    priority: int | None = Field(default=None, ge=0, le=9, description="for priority")
+    priority: StrictInt | None = Field(default=None, ge=0, le=9, description="for priority")
 
 
 class GroupOut(BaseModel):

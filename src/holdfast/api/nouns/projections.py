@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
@@ -112,7 +112,7 @@ class Reset(ProjectionNamed):
 class Rebuild(ProjectionNamed):
     """``version``: of the code that fills the new model; null: the newest that was declared."""
 
-    version: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    version: StrictInt | None = Field(default=None, ge=1, le=2**31 - 1)
 
 
 class OfStream(ProjectionNamed):

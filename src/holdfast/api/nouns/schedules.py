@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StrictInt
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -121,7 +121,7 @@ class Edit(ScheduleNamed):
     grace_seconds: float | None = Field(default=None, ge=0, le=366 * 86_400)
     overlap: Literal["skip", "queue", "allow"] | None = None
     queue: str | None = Field(default=None, min_length=1, max_length=500)
-    priority: int | None = Field(default=None, ge=0, le=9)
+    priority: StrictInt | None = Field(default=None, ge=0, le=9)
 
 
 @router.read("/schedules", needs=_P.SCHEDULES_READ)
