@@ -68,6 +68,20 @@ Limit = Annotated[int, Query(ge=1, le=200, description="items on one page")]
 """How many items a page has: ``limit: Limit = 50``."""
 
 
+def _is_number(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("Input should be a valid integer")  # noqa: TRY004  (pydantic hears only ValueError)
+    return value
+
+
+_WHOLE = BeforeValidator(_is_number)
+Whole = Annotated[int, _WHOLE]
+"""A whole number in a body as JSON Schema understands it: 9 and 9.0, but neither true nor "9"."""
+Priority = Annotated[int, Field(ge=0, le=9), _WHOLE]
+Capacity = Annotated[int, Field(ge=0, le=2**31 - 1), _WHOLE]
+Counted = Annotated[int, Field(ge=1, le=2**31 - 1), _WHOLE]
+
+
 class Body(BaseModel):
     """What a body is made of. Unknown fields are refused: a typing mistake would do half of what was meant."""
 

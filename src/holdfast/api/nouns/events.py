@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import Query
 from fastapi.responses import StreamingResponse
-from pydantic import Field, StrictInt
+from pydantic import Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.answers import Out, refusing_values
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, page_of
+from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, Whole, page_of
 from holdfast.events import Event, RecordedEvent, Scope
 
 router = NounRouter("events")
@@ -98,7 +98,7 @@ class Append(Body):
 
     stream: str = Field(min_length=1, max_length=500)
     events: list[NewEvent] = Field(min_length=1, max_length=1000)
-    expected_version: StrictInt | Literal["any", "none"] = "any"
+    expected_version: Whole | Literal["any", "none"] = "any"
     reason: str | None = Field(default=None, max_length=1000)
 
 

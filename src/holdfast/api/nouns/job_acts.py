@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StrictFloat, StrictInt
+from pydantic import BaseModel, Field, StrictFloat
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Id, JobId, Moment, Reason
+from holdfast.api.frame.values import Body, Id, JobId, Moment, Priority, Reason
 from holdfast.api.nouns.job_shapes import JobOut
 from holdfast.api.nouns.jobs import visible_job, whole_job
 from holdfast.errors import Forbidden
@@ -29,7 +29,7 @@ class JobIn(Body):
     task: _Name
     args: dict[str, Any] = Field(default_factory=dict)
     queue: _Name | None = Field(default=None, description="default: the task's own")
-    priority: StrictInt | None = Field(default=None, ge=0, le=9)
+    priority: Priority | None = None
     run_in: _Duration | None = None
     run_at: Moment | None = None
     unique: _Name | None = Field(default=None, description="a key: while a job holds it, nothing is inserted")
@@ -53,7 +53,7 @@ class RescheduleIn(Reason):
 class PriorityIn(Reason):
     """Another priority."""
 
-    priority: StrictInt = Field(ge=0, le=9, description="0 runs first, 9 last")
+    priority: Priority = Field(description="0 runs first, 9 last")
 
 
 class EditIn(Reason):

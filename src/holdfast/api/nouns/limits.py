@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field, StrictInt
+from pydantic import BaseModel, Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Page
+from holdfast.api.frame.values import Body, Capacity, Page
 from holdfast.errors import Forbidden
 from holdfast.jobs import LimitInfo
 
@@ -49,7 +49,7 @@ class LimitIn(Body):
     """Another capacity."""
 
     name: _Name
-    capacity: StrictInt = Field(ge=0, le=2_147_483_647, description="0 lets nobody pass")
+    capacity: Capacity = Field(description="0 lets nobody pass")
     reason: str | None = Field(default=None, max_length=1_000)
 
 

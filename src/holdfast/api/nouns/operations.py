@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, StrictFloat, StrictInt
+from pydantic import BaseModel, Field, StrictFloat
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Moment, Page, Reason, page_of
+from holdfast.api.frame.values import Body, Cursor, Id, Limit, Moment, Page, Priority, Reason, page_of
 from holdfast.api.nouns.job_shapes import VERBS, JobLine
 from holdfast.jobs import Found, OperationInfo, OperationPreview
 
@@ -30,7 +30,7 @@ class PreviewIn(Body):
     reason: str | None = Field(default=None, max_length=1_000)
     run_in: _Duration | None = Field(default=None, description="for reschedule")
     run_at: Moment | None = Field(default=None, description="for reschedule, instead of run_in")
-    priority: StrictInt | None = Field(default=None, ge=0, le=9, description="for priority")
+    priority: Priority | None = Field(default=None, description="for priority")
 
 
 class GroupOut(BaseModel):

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, StrictInt
+from pydantic import Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.answers import Out, refusing_values
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Name, Page, page_of
+from holdfast.api.frame.values import Body, Counted, Cursor, Id, Limit, Name, Page, page_of
 from holdfast.events import projections as projecting
 
 router = NounRouter("projections")
@@ -112,7 +112,7 @@ class Reset(ProjectionNamed):
 class Rebuild(ProjectionNamed):
     """``version``: of the code that fills the new model; null: the newest that was declared."""
 
-    version: StrictInt | None = Field(default=None, ge=1, le=2**31 - 1)
+    version: Counted | None = None
 
 
 class OfStream(ProjectionNamed):

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import AwareDatetime, Field, StrictInt
+from pydantic import AwareDatetime, Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.answers import Out, refusing_values
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Name, Page, page_of
+from holdfast.api.frame.values import Body, Cursor, Id, Limit, Name, Page, Priority, page_of
 from holdfast.schedules import BackfillStep, Occurrence, ScheduleInfo
 
 router = NounRouter("schedules")
@@ -121,7 +121,7 @@ class Edit(ScheduleNamed):
     grace_seconds: float | None = Field(default=None, ge=0, le=366 * 86_400)
     overlap: Literal["skip", "queue", "allow"] | None = None
     queue: str | None = Field(default=None, min_length=1, max_length=500)
-    priority: StrictInt | None = Field(default=None, ge=0, le=9)
+    priority: Priority | None = None
 
 
 @router.read("/schedules", needs=_P.SCHEDULES_READ)
