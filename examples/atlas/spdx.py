@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from .packages import InstalledPackage, canonical_id
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _NAMESPACE = uuid.UUID("6f1b3c0a-52f5-5d0c-9a53-6d2f2f0a7c11")
 _MAX_PROBLEMS_SHOWN = 5
+# The parser's index of licences is built by whoever asks first, and a second thread would find it half done.
+_ONE_AT_A_TIME = threading.Lock()
 LONGEST_NAME = 512
 
 Edge = tuple[str, str, str | None]
@@ -177,17 +180,22 @@ def _loaded(raw: bytes) -> object:
 
 
 def _validated(loaded: dict[str, Any]) -> Document:
+    with _ONE_AT_A_TIME:
+        document = _parsed(loaded)
+        messages = [found.validation_message for found in validate_full_spdx_document(document, "SPDX-2.3")]
+    if messages:
+        raise SbomRejected(_summary(messages))
+    return document
+
+
+def _parsed(loaded: dict[str, Any]) -> Document:
     try:
-        document = JsonLikeDictParser().parse(loaded)  # type: ignore[no-untyped-call]
+        return JsonLikeDictParser().parse(loaded)  # type: ignore[no-untyped-call]
     except SPDXParsingError as problem:
         messages = problem.get_messages()  # type: ignore[no-untyped-call]
         raise SbomRejected(_summary(messages)) from problem
     except Exception as problem:  # the parser trusts the shape of nested values and trips over wrong ones
         raise SbomRejected(f"not parseable as SPDX 2.3: {type(problem).__name__}: {problem}") from problem
-    messages = [found.validation_message for found in validate_full_spdx_document(document, "SPDX-2.3")]
-    if messages:
-        raise SbomRejected(_summary(messages))
-    return document
 
 
 def _summary(messages: list[str]) -> str:

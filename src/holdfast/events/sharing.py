@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.db import DRIVER_ERRORS, Fault, HeldConnection, classify
+from holdfast.errors import DatabaseUnavailable, HoldfastError
 from holdfast.events.writing import Writing, shared_statement
 
 _MOST_APPENDS: Final = 100
 _MOST_EVENTS: Final = 1000
 _PATIENCE_SECONDS: Final = 0.1
+_CLOSE_SECONDS: Final = 5.0
 Answer = Sequence[Any]
 Waiting = tuple[Writing, "asyncio.Future[Answer | None]"]
 
@@ -51,10 +53,11 @@ class SharedAppends:
         return await answer
 
     async def close(self) -> None:
-        """Let those who wait send their own, and give the connection back."""
+        """Let those who wait send their own, and give the connection back. What is under way is cut after 5 s."""
         self._let_go()
         if self._sender is not None:
-            await asyncio.wait([self._sender])
+            await asyncio.wait([self._sender], timeout=_CLOSE_SECONDS)
+            self._sender.cancel()
         await self._held.close()
 
     def _let_go(self) -> None:
@@ -116,11 +119,13 @@ class SharedAppends:
             elif taken:
                 statement, params = shared_statement([writing for writing, _ in taken])
                 answers = await self._held.fetch(statement, *params)
-        except DRIVER_ERRORS as error:
-            if classify(error) is Fault.CONNECTION_LOST:
-                for _, answer in taken:
-                    _fail(answer, error)  # whether it was committed only a repetition with the same ids can tell
-            # Else nothing was done, and whose fault it is shows when each is sent alone.
+        except (*DRIVER_ERRORS, HoldfastError) as error:
+            if isinstance(error, OSError | TimeoutError | HoldfastError) or classify(error) is Fault.CONNECTION_LOST:
+                _fail(taken, error)  # perhaps it was committed: each caller judges as if the statement were its own
+            # Else the server refused it, nothing was done, and whose fault it is shows when each is sent alone.
+        except asyncio.CancelledError:
+            _fail(taken, DatabaseUnavailable("the append was cut off: whether it was stored is unknown"))
+            raise
         finally:
             self._alone = False
             self._end_patience()
@@ -138,6 +143,7 @@ def _tell(answer: asyncio.Future[Answer | None], row: Answer | None) -> None:
         answer.set_result(row)
 
 
-def _fail(answer: asyncio.Future[Answer | None], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+def _fail(taken: Sequence[Waiting], error: Exception) -> None:
+    for _, answer in taken:
+        if not answer.done():
+            answer.set_exception(error)

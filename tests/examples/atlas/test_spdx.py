@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDictParser
 
 from examples.atlas.debian_packages import installed_debian_packages
 from examples.atlas.packages import Dependency, InstalledPackage
@@ -48,6 +51,25 @@ def test_every_package_of_this_environment_makes_a_valid_document() -> None:
     for found in installed_python_packages().packages:
         sbom = read_sbom(raw(document_for(found, NOW)), found.canonical_id())
         assert len(sbom.edges) == len(found.dependencies)
+
+
+def test_one_document_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's index of licences is built at first use; a second thread would find it half done."""
+    inside, beside = threading.Semaphore(1), threading.Event()
+    parse = JsonLikeDictParser.parse
+
+    def watched(self: JsonLikeDictParser, loaded: dict[str, Any]) -> Any:
+        if not inside.acquire(blocking=False):
+            beside.set()
+            return parse(self, loaded)
+        beside.wait(0.5)  # long enough for the other thread to come in, if it may
+        inside.release()
+        return parse(self, loaded)
+
+    monkeypatch.setattr(JsonLikeDictParser, "parse", watched)
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: read_sbom(raw(document("left")), APP), range(2)))
+    assert not beside.is_set()
 
 
 def test_names_with_signs_stay_apart() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from holdfast import Event, Holdfast
-from holdfast.errors import VersionConflict
+from holdfast import Append, Event, Holdfast
+from holdfast.errors import DatabaseUnavailable, VersionConflict
+from holdfast.events.sharing import SharedAppends
 from tests.waiting import eventually
 
 _WAITS_FOR_STRANGERS = """
@@ -127,3 +128,26 @@ async def test_a_connection_that_dies_under_many_loses_and_doubles_nothing(app: 
     await eventually(killed)
     await asyncio.gather(*tasks)
     assert [await app.events.version_of(f"s-{n}") for n in range(300)] == [1] * 300
+
+
+async def test_closing_cuts_what_is_under_way_and_its_callers_hear_of_it(
+    app: Holdfast, outsider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.events.sharing._CLOSE_SECONDS", 0.1)
+    shared = SharedAppends(app.database.hold("user"))
+    answers = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    async with outsider.transaction():
+        await outsider.execute("lock table holdfast.event in share mode")
+        for stream, answer in zip(("a-1", "b-1"), answers, strict=True):
+            writing = app.events._prepare([Append(stream, Event("T", 0))], {})
+            shared._waiting.append((writing, answer))
+        shared._start_sender()
+
+        async def waits() -> bool:
+            return bool(await outsider.fetchval("select count(*) > 0 from pg_locks where not granted"))
+
+        await eventually(waits)
+        await asyncio.wait_for(shared.close(), timeout=5)
+        for answer in answers:
+            with pytest.raises(DatabaseUnavailable, match="whether it was stored is unknown"):
+                await asyncio.wait_for(answer, timeout=5)
