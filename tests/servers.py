@@ -31,7 +31,7 @@ DURABLE = {"shared_buffers": "256MB", "max_prepared_transactions": "8"}
 
 # A database is some 500 small files. Making and removing them on a disk took ten to twenty times as long as in memory,
 # and most of the suite's time. What kills a server keeps what it wrote there, too: only the machine's end would not.
-MEMORY = Path("/dev/shm")  # noqa: S108  (directories of our own in it, by tempfile)
+MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 3 * 2**30
 """A container's is often 64 MB: what does not have this much free is not used."""
 
