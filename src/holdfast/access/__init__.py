@@ -10,6 +10,7 @@ from holdfast.access.redaction import HIDDEN, looks_secret, redacted, redacted_t
 from holdfast.access.request_keys import Answered, RequestKeys
 from holdfast.access.roles import ROLES, Openness, Permission, Role
 from holdfast.access.sessions import Credential, Session, Sessions
+from holdfast.access.standing import find_ended
 from holdfast.access.tokens import Token, Tokens
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Sessions",
     "Token",
     "Tokens",
+    "find_ended",
     "looks_secret",
     "permissions_of",
     "prune",

@@ -78,6 +78,23 @@ where id = $1 and seen_at < holdfast.now() - interval '1 minute' and ended_at is
 -- Promise: the session opens nothing from now on; its name, or NULL when it had ended already.
 update holdfast.access_session set ended_at = holdfast.now() where id = $1 and ended_at is null returning name
 
+-- name: find_ended
+-- Promise: of these tokens and sessions, those that open nothing any more ($3: seconds after which an unseen session has
+-- ended); by primary keys.
+select 'token' as kind, asked.id
+from unnest($1::bigint[]) asked(id)
+where not exists (
+    select from holdfast.access_token t
+    where t.id = asked.id and t.revoked_at is null and (t.expires_at is null or t.expires_at > holdfast.now()))
+union all
+select 'session', asked.id
+from unnest($2::bigint[]) asked(id)
+where not exists (
+    select from holdfast.access_session s left join holdfast.access_token t on t.id = s.token_id
+    where s.id = asked.id and s.ended_at is null and s.expires_at > holdfast.now()
+      and s.seen_at > holdfast.now() - make_interval(secs => $3::double precision)
+      and (s.token_id is null or (t.revoked_at is null and (t.expires_at is null or t.expires_at > holdfast.now()))))
+
 -- name: list_sessions
 -- Promise: the newest sessions below an id that are open, at most $2; by the primary key.
 select s.id, s.name, s.token_id, s.client, s.agent, s.created_at, s.seen_at, s.expires_at

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from tests.waiting import eventually
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -74,19 +77,22 @@ class Served:
         self.api, self.server, self.port = api, server, port
         self.streams: list[Stream] = []
 
-    async def listen(self, topics: str, *, last_id: str | None = None) -> Stream:
+    async def listen(self, topics: str, *, last_id: str | None = None, headers: Mapping[str, str] = _NONE) -> Stream:
         """Open a stream; it is open when its status is there."""
-        stream = await open_stream(self.port, topics, last_id=last_id)
+        stream = await open_stream(self.port, topics, last_id=last_id, headers=headers)
         self.streams.append(stream)
         return stream
 
 
-async def open_stream(port: int, topics: str, *, last_id: str | None = None) -> Stream:
+async def open_stream(
+    port: int, topics: str, *, last_id: str | None = None, headers: Mapping[str, str] = _NONE
+) -> Stream:
     """Open a stream at a port of this machine; it is open when its status is there."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    last = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+    sent = {**headers, **({"Last-Event-ID": last_id} if last_id else {})}
+    more = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
     head = f"GET /api/v1/stream?topics={topics} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-    writer.write(f"{head}{last}\r\n".encode())
+    writer.write(f"{head}{more}\r\n".encode())
     status = int((await reader.readline()).split()[1])
     while (await reader.readline()).strip():
         pass

@@ -246,6 +246,8 @@ class Stream {
     } else if (name === "bye") {
       // The server drains: another one, or its successor, is there in a moment, and the browser comes back by itself.
       this.say({ mode: "reconnecting", retryAt: 0 });
+      // Somebody signed us out: read something, and the answer says so.
+      if (fields.because === "signed out") this.reset();
     }
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -29,6 +30,7 @@ class Acted(Asked):
         self._reason: str | None = None
         self._before: Any = None
         self._after: Any = None
+        self._afterwards: list[Callable[[], None]] = []
 
     def act_as(self, who: Principal) -> None:
         """From now on it is this principal who acts: somebody has just signed in."""
@@ -43,6 +45,15 @@ class Acted(Asked):
         self._before = before if before is not None else self._before
         self._after = after if after is not None else self._after
         self._reason = reason or self._reason
+
+    def afterwards(self, do: Callable[[], None]) -> None:
+        """Do this once the act is committed: what a process knows beside the database follows it, never leads."""
+        self._afterwards.append(do)
+
+    def follow_up(self) -> None:
+        """It is committed."""
+        for do in self._afterwards:
+            do()
 
     def entry(self, result: Result, error: Exception | None = None) -> Entry:
         """The row of the audit."""
@@ -87,13 +98,14 @@ async def act_within(app: Holdfast, request: Request, who: Principal, act: Act) 
             await Audit(handle).write(acted.entry("done"))
             if key is not None:
                 await key.keep(response)
-            return response
     except (RequestValidationError, RequestError):
         raise  # nothing was tried
     except Exception as error:
         if acted is not None:
             await write_apart(app, acted.entry(_result_of(error), error))
         raise
+    acted.follow_up()
+    return response
 
 
 async def act_apart(app: Holdfast, request: Request, who: Principal, act: Act, rooms: Rooms) -> Response:
@@ -114,6 +126,7 @@ async def act_apart(app: Holdfast, request: Request, who: Principal, act: Act, r
     await Audit(rooms.database).write(acted.entry("done"))
     if key is not None:
         await key.keep(response)
+    acted.follow_up()
     return response
 
 

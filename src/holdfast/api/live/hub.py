@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from holdfast.access import Principal
+from holdfast.access import Principal, find_ended
 from holdfast.api.frame.frame import Frame
 from holdfast.api.live.listener import Listener, Message, message, reset
 from holdfast.api.live.topics import Watched
@@ -32,6 +32,8 @@ BUSY_SECONDS: Final = 1.0
 STATS_SECONDS: Final = 6.0
 GRACE_SECONDS: Final = 3.0
 ABSENT_SECONDS: Final = 300.0
+CREDENTIALS_SECONDS: Final = 5.0
+"""So long a stream may outlive a credential that another process took back."""
 MOST_LISTENERS: Final = 1000
 MOST_OF_ONE: Final = 30
 _APART_SECONDS: Final = 0.2
@@ -54,6 +56,7 @@ class Hub:
         self._sight: Sight | None = None
         self._error: Exception | None = None
         self._looked_at = -STATS_SECONDS
+        self._credentials_looked_at = monotonic()
         self._felt = False
         self._wake = asyncio.Event()
 
@@ -95,6 +98,12 @@ class Hub:
     def leave(self, listener: Listener) -> None:
         """Listen no more. May be repeated."""
         self._listeners.discard(listener)
+
+    def dismiss(self, is_out: Callable[[Principal], bool]) -> None:
+        """End the streams of everybody whose credential has ended."""
+        for listener in [one for one in self._listeners if is_out(one.who)]:
+            listener.end(message("bye", "bye", {"retry_ms": _retry_ms(), "because": "signed out"}))
+            self.leave(listener)
 
     def _begin(self) -> None:
         """Nobody has looked for a while: what was known may be wrong by now."""
@@ -155,6 +164,7 @@ class Hub:
         self._end_the_absent()
         try:
             database = (await self._frame.reading()).database
+            await self._end_the_signed_out(database)
             jobs = {job for listener in self._listeners for job in listener.watched.jobs}
             changed = self._compare(await feel_pulse(database, jobs))
             await self._look(database, changed=changed)
@@ -172,6 +182,15 @@ class Hub:
         for listener in [one for one in self._listeners if one.waiting_seconds > ABSENT_SECONDS]:
             listener.end(reset("too slow"))
             self.leave(listener)
+
+    async def _end_the_signed_out(self, database: Database) -> None:
+        """Whoever was signed out in another process; those of this one were dismissed with the act."""
+        if monotonic() - self._credentials_looked_at < CREDENTIALS_SECONDS:
+            return
+        self._credentials_looked_at = monotonic()
+        known = {listener.who for listener in self._listeners}
+        ended = await find_ended(database, known, idle_seconds=self._frame.settings.session_idle_seconds)
+        self.dismiss(ended.__contains__)
 
     async def _look(self, database: Database, *, changed: bool) -> None:
         """The whole, if somebody wants it and it may have changed, or was not looked at for a while."""

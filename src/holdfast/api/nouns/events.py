@@ -18,6 +18,7 @@ from holdfast.api.frame.answers import Out, refusing_values
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, Whole, page_of
+from holdfast.clock import monotonic
 from holdfast.events import Event, RecordedEvent, Scope
 
 router = NounRouter("events")
@@ -25,6 +26,8 @@ router = NounRouter("events")
 _P = Permission
 _LAST = 2**63 - 1
 _FEED_PAGE = 500
+_CREDENTIALS_SECONDS = 5.0
+"""So long a feed may outlive the credential that it was asked with."""
 
 _Words = Annotated[list[str] | None, Query(max_length=20)]
 _Position = Annotated[Id | None, Query()]
@@ -205,7 +208,12 @@ async def feed_events(
 
 async def _lines(asking: Asked, after: int, scope: Scope, ending: Any, *, follow: bool) -> AsyncIterator[bytes]:
     reached, end = after, None
+    known_at = monotonic()
     while not ending.is_set():
+        if monotonic() - known_at >= _CREDENTIALS_SECONDS:
+            if not await asking.is_still_in():
+                return
+            known_at = monotonic()
         page = await asking.events.read(reached, scope=scope, limit=_FEED_PAGE)
         end = page.settled if end is None else end
         events = [event for event in page.events if follow or event.position <= end]

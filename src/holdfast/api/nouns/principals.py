@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from holdfast.access import Openness, Principal
+from holdfast.access import Openness, Principal, Sessions
 from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.asking import Asking
 from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Body
+from holdfast.api.nouns.stream import hub_of
 
 router = NounRouter("principals")
 
@@ -59,8 +60,7 @@ async def sign_in(acting: Acting, body: SignIn, response: Response) -> MeOut:
         return MeOut.of(acting.who)
     credential = await frame.signing_in.credential_of(body.token, acting.request, acting.database)
     sessions = frame.signing_in.sessions(acting.database)
-    if acting.who.session_id is not None:
-        await sessions.end(acting.who.session_id)
+    await _end_own(acting, sessions)
     client = acting.request.client
     who, secret = await sessions.open(
         credential, client=client.host if client else None, agent=acting.request.headers.get("user-agent")
@@ -77,5 +77,13 @@ async def sign_out(acting: Acting, response: Response) -> None:
     frame: Frame = acting.request.app.state.frame
     if acting.who.session_id is not None:
         acting.target("session", acting.who.session_id)
-        await frame.signing_in.sessions(acting.database).end(acting.who.session_id)
+    await _end_own(acting, frame.signing_in.sessions(acting.database))
     frame.signing_in.forget(acting.request, response)
+
+
+async def _end_own(acting: Acting, sessions: Sessions) -> None:
+    """End the session that the request came with, if it has one, and its streams."""
+    ended = acting.who.session_id
+    if ended is not None:
+        await sessions.end(ended)
+        acting.afterwards(lambda: hub_of(acting.request).dismiss(lambda who: who.session_id == ended))

@@ -12,6 +12,7 @@ from holdfast.api.frame.asking import Asking
 from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Cursor, Id, Limit, Page, page_of
+from holdfast.api.nouns.stream import hub_of
 from holdfast.errors import SessionNotFound
 
 router = NounRouter("sessions")
@@ -60,3 +61,4 @@ async def end_session(acting: Acting, id: Id) -> None:
     if name is None:
         raise SessionNotFound(f"there is no session {id}, or it has ended", remedy="list them again")
     acting.note(before={"name": name})
+    acting.afterwards(lambda: hub_of(acting.request).dismiss(lambda who: who.session_id == id))

@@ -22,7 +22,7 @@ from holdfast.observe import Sight, judge
 router = NounRouter("stream")
 
 _LONGEST_SECONDS: Final = 900.0
-"""After that the browser comes back, and shows anew who it is: a token may have been revoked."""
+"""After that the browser comes back, and shows anew who it is: what its token permits may have changed."""
 
 
 @router.read(
@@ -41,7 +41,7 @@ async def open_stream(
 
     ``hello`` comes first; unless it says ``resumed``, fetch again what was fetched before it. ``patch`` {topic, id,
     version}: that has changed, fetch it. ``stats``: verdict, tiles and queues, at most once a second. ``reset``: fetch
-    everything again. ``bye``: this server ends, come back after ``retry_ms``.
+    everything again. ``bye``: this server ends, come back after ``retry_ms``; or you were signed out.
     """
     watched = watched_by(asking.who, topics.split(","))
     hub = hub_of(asking.request)

@@ -12,6 +12,7 @@ from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.asking import Asking
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, page_of
+from holdfast.api.nouns.stream import hub_of
 from holdfast.errors import Forbidden
 
 router = NounRouter("tokens")
@@ -97,6 +98,7 @@ async def revoke_token(acting: Acting, id: Id) -> TokenOut:
     acting.target("token", id)
     tokens = Tokens(acting.database)
     acting.note(before={"name": await tokens.revoke(id, by=acting.who.name)})
+    acting.afterwards(lambda: hub_of(acting.request).dismiss(lambda who: who.token_id == id))
     return TokenOut.of(await tokens.show(id), acting)
 
 
