@@ -29,7 +29,7 @@ _MOST_WAITING = 300
 _WAITING = Statement(
     "waiting",
     "select count(*) from (select from holdfast.ready union all select from holdfast.blocked"
-    f" limit {_MOST_WAITING}) as some",
+    f" limit {_MOST_WAITING}) as waiting",
 )
 _STATES = {1: "completed", 2: "failed", 3: "cancelled"}
 
@@ -92,6 +92,11 @@ class Fleet:
     def said(self) -> str:
         return (self.folder / "workers.log").read_text(encoding="utf-8")
 
+    def log_bytes(self) -> int:
+        """The length of the log of executions: more of it, and something has begun."""
+        log = self.folder / "executions.log"
+        return log.stat().st_size if log.exists() else 0
+
     def executions(self) -> list[tuple[int, int, int]]:
         """Job id, request and pid of every execution that began."""
         log = self.folder / "executions.log"
@@ -152,14 +157,16 @@ class Load:
                 await self.enqueue(tasks[turn % len(tasks)], gates(caller, turn))
                 await asyncio.sleep(0.01)
                 if turn % 20 == 0:
-                    await eventually(self._is_room, within_seconds=600)
+                    await eventually(self.is_room, within_seconds=600)
 
         self._callers += [asyncio.create_task(call(caller)) for caller in range(callers)]
 
-    async def _is_room(self) -> bool:
+    async def is_room(self) -> bool:
         """Whether the workers keep up: a soak is to last as long as its nemesis, not as long as its backlog."""
         try:
             return int(await self._database.fetchval(_WAITING, timeout_seconds=5)) < _MOST_WAITING
+        except asyncpg.SyntaxOrAccessError:
+            raise  # no server that is away
         except (*DRIVER_ERRORS, HoldfastError):
             return True
 

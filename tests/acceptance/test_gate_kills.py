@@ -46,10 +46,14 @@ async def kill_behind_gates(url: str, fleet: Fleet, load: Load, times: int) -> l
     await load.open()
     fleet.start(3)
     seen: list[str] = []
+    log_bytes = [0]
     watching = asyncio.create_task(look_on(url, seen))
     load.begin(4, gates=gates_of)
 
     async def kill(_: int) -> None:
+        # Each blow meets a fleet at work: where processes start slowly, it would only ever meet newborns.
+        await eventually(lambda: fleet.log_bytes() > log_bytes[-1], within_seconds=60)
+        log_bytes.append(fleet.log_bytes())
         victim = die.randrange(3)
         fleet.signal(victim, signal.SIGKILL)
         fleet.replace(victim)

@@ -23,7 +23,7 @@ from holdfast.worker import StartedChild, Supervisor, SupervisorOptions
 log = get_logger("cli")
 
 _FAILED = 1
-_INTERRUPTED = 8
+INTERRUPTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Drain:
             done = asyncio.run(self._read(drained.workers, queues))
         except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
             log.error("the summary cannot be read: %s", error)  # noqa: TRY400 - what it says is enough
-            return drained.status or _INTERRUPTED
+            return drained.status or INTERRUPTED
         early = drained.ended_early
         if drained.status and not done.failed and early is None:
             early = f"a worker ended with status {drained.status}"  # it broke, and no job did
@@ -93,14 +93,14 @@ class Drain:
         for turn in turns:
             left = self._seconds_left()
             if left is not None and left <= 0:
-                return Drained(workers, _INTERRUPTED, self._out_of_time())
+                return Drained(workers, INTERRUPTED, self._out_of_time())
             child = of_queues(command, turn)
             supervisor = Supervisor(
                 dataclasses.replace(options, child=child, max_runtime_seconds=left), self._let_first_go_on()
             )
             ended = supervisor.run()
             workers += supervisor.workers
-            status = max(status, _INTERRUPTED if ended > 128 else ended)
+            status = max(status, INTERRUPTED if ended > 128 else ended)
             if supervisor.stopped or ended not in (0, _FAILED):
                 early = self._out_of_time() if supervisor.out_of_time else "it was stopped"
                 break

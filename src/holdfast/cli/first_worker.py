@@ -5,7 +5,9 @@ The application's code stays out of the supervisor, and is imported once.
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +41,13 @@ class FirstWorker:
         self.started.process.wait()
 
 
-def start_first(command: Sequence[str]) -> FirstWorker:
+def start_first(command: Sequence[str], *, stopped_status: int = 0) -> FirstWorker:
     """Start it with this command, and read the settings.
 
-    What is wrong with the application is said by that process, and ends this one with its status.
+    What is wrong with the application is said by that process, and ends this one with its status. Until a supervisor
+    listens to signals, a SIGTERM ends this process with ``stopped_status``, and with it the other.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(stopped_status))
     ours, theirs = socket.socketpair()
     with theirs:
         started = start_child([*command, f"--describe-fd={theirs.fileno()}"], pass_fds=(theirs.fileno(),))

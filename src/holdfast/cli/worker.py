@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from holdfast.app import Holdfast, limits_of
-from holdfast.cli.drain import Drain, DrainOrder, first_turn
+from holdfast.cli.drain import INTERRUPTED, Drain, DrainOrder, first_turn
 from holdfast.cli.first_worker import FirstWorker, describe, start_first
 from holdfast.cli.locate import load_application
 from holdfast.cli.options import AppPath, AsJson, Concurrency, DatabaseUrl, Processes, Queues, help_of
@@ -22,9 +22,6 @@ from holdfast.jobs import seconds_of
 from holdfast.settings import Settings, load_settings
 from holdfast.telemetry import configure_logging
 from holdfast.worker import Companion, Supervisor, SupervisorOptions
-
-_KILLED_BEFORE_ITS_HANDLERS = 128 + 15
-
 
 WORKER_HELP = help_of(
     "Run jobs until told to stop.",
@@ -104,12 +101,11 @@ def supervise(
     options = _supervision(command, first.settings, processes=processes, restart=True)
     options = dataclasses.replace(options, companions=companions)
     first.let_go_on()
-    status = Supervisor(options, first.started).run()
-    return 0 if status == _KILLED_BEFORE_ITS_HANDLERS else status
+    return Supervisor(options, first.started).run()
 
 
 def _drain(command: Sequence[str], duty: Duty, order: DrainOrder, processes: int) -> int:
-    first = start_first(first_turn(command, duty, order))
+    first = start_first(first_turn(command, duty, order), stopped_status=INTERRUPTED)
     settings = first.settings
     configure_logging(settings.log_level, settings.log_format)
     order = dataclasses.replace(order, summary=order.summary or settings.drain_summary)
@@ -127,6 +123,7 @@ def _supervision(command: Sequence[str], settings: Settings, *, processes: int, 
         limits=limits_of(settings),
         max_losses=settings.max_losses,
         restart=restart,
+        stopped_status=0 if restart else INTERRUPTED,
         shutdown_hard_seconds=settings.shutdown_hard_seconds,
     )
 

@@ -63,13 +63,16 @@ class _WorkerProcess:
         configure_logging(settings.log_level, settings.log_format)
         # Nobody beats for this process before it said hello, and nobody but the supervisor may outlive it.
         lifeline = PipeLifeline(self._lifeline_fd)
-        opening = self._application.open()
-        if not await _unless(self._stopping, opening):
-            return _INTERRUPTED if self._duty.drain else 0
+        status = _INTERRUPTED
         try:
-            return await self._work(lifeline)
+            if await _unless(self._stopping, self._application.open()):
+                status = await self._work(lifeline)
+            elif not self._duty.drain:
+                status = 0
+            return status
         finally:
-            _end_within(_LAST_SECONDS, _INTERRUPTED)
+            # What this process had to do is done, or not, by now: connections that close slowly do not change that.
+            _end_within(_LAST_SECONDS, status)
             await self._application.close(2.0)
 
     async def _work(self, lifeline: PipeLifeline) -> int:
@@ -87,9 +90,7 @@ class _WorkerProcess:
             return _INTERRUPTED if report.fenced else 0
         async with drain_progress(self._application.queues, worker):
             report = await worker.run()
-        status = _status_of(report, stopped=self._stopping.is_set())
-        _end_within(_LAST_SECONDS, status)
-        return status
+        return _status_of(report, stopped=self._stopping.is_set())
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -124,17 +125,22 @@ def _status_of(report: Report, *, stopped: bool) -> int:
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
-    """Await the work, unless the event comes first; whether the work was done. Its exception is raised here."""
+    """Await the work, unless the event comes first or meanwhile; whether it did not. Raises what the work raised.
+
+    The event is looked at last, and the caller goes on without a pause: between this and that no stop is lost.
+    """
     doing, coming = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait((doing, coming), return_when=asyncio.FIRST_COMPLETED)
     finally:
         coming.cancel()
-    if doing.done():
+    if not event.is_set():
         doing.result()
         return True
     doing.cancel()
     await asyncio.wait((doing,), timeout=1.0)
+    if doing.done() and not doing.cancelled() and (error := doing.exception()) is not None:
+        log.info("told to stop while this was under way: %s", error)
     return False
 
 

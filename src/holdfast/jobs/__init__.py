@@ -31,7 +31,7 @@ from holdfast.jobs.outcome_text import encode_error, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.queue_views import QueueView
-from holdfast.jobs.queues import QueueInfo, Queues
+from holdfast.jobs.queues import LeftToRun, QueueInfo, Queues
 from holdfast.jobs.reasons import Reason
 from holdfast.jobs.records import Answer, Claimed, Exit, Finished, Left, Outcome
 from holdfast.jobs.refusals import actions, demand, refusal
@@ -92,6 +92,7 @@ __all__ = [
     "Jobs",
     "Keeper",
     "Left",
+    "LeftToRun",
     "Limit",
     "LimitConsole",
     "LimitInfo",

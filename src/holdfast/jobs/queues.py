@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from holdfast.db import Database, load_statements
 from holdfast.jobs.queue_views import QueueView, tasks_of, view_queue, view_queues
@@ -35,6 +35,19 @@ class QueueInfo:
     unfinished_about: int
 
 
+class LeftToRun(NamedTuple):
+    """What a drain of some queues still waits for."""
+
+    jobs: bool
+    """Jobs to run, those among them that a worker held which looks dead: they are about to be put back."""
+    retries: bool
+    """Retries that are due within the horizon."""
+    settling: bool
+    """A batch may be ending."""
+    operations: bool
+    """An operation runs: any worker does it, whatever queues it serves, and it may bring jobs back."""
+
+
 class Queues:
     """``app.queues``: the lines that jobs wait in."""
 
@@ -59,13 +72,15 @@ class Queues:
         """Live workers, and those that ended within the last ten minutes."""
         return [dict(row) for row in await self._database.fetch(_SQL["workers"], dead_within_seconds)]
 
-    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> tuple[bool, bool, bool]:
-        """Whether these queues hold jobs to run, or retries due within the horizon; whether a batch may be ending.
-
-        Jobs of workers that look dead are about to be put back: they count as jobs to run.
-        """
+    async def left_to_run(self, queues: Sequence[str], *, horizon_seconds: float) -> LeftToRun:
+        """What a worker that drains these queues still has to wait for."""
         row = await self._database.fetchrow(_SQL["left_to_run"], list(queues), horizon_seconds)
-        return bool(row["ready"] or row["left_behind"]), bool(row["retries"]), bool(row["settling"])
+        return LeftToRun(
+            jobs=bool(row["ready"] or row["left_behind"]),
+            retries=bool(row["retries"]),
+            settling=row["settling"],
+            operations=row["operating"],
+        )
 
     async def backlog(self, queues: Sequence[str], *, count_up_to: int = 100_000) -> int:
         """How many jobs of these queues are ready, counted up to a limit."""

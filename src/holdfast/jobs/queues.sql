@@ -22,7 +22,7 @@ order by w.id
 
 -- name: left_to_run
 -- Promise: what a drained worker of these queues still has to wait for: ready jobs, those due by now, those before gates that open within $2 seconds, retries due by then,
--- batches not settled, and jobs of workers that look dead, which are about to be put back.
+-- batches not settled, operations that run, and jobs of workers that look dead, which are about to be put back.
 select (select count(*) from (select from holdfast.blocked b where b.queue = any($1::text[])
             and not exists (select from holdfast.queue_pause p where p.queue = b.queue)
             and case split_part(b.gate, ':', 1)
@@ -38,6 +38,7 @@ select (select count(*) from (select from holdfast.blocked b where b.queue = any
             and s.due_at <= holdfast.now() + case when s.attempt > 1 then make_interval(secs => $2::double precision) else '0' end
             limit 1) as x) as retries,
        exists (select from holdfast.batch_delta) as settling,
+       exists (select from holdfast.operation o where o.state = 'running') as operating,
        holdfast.left_behind_v1($1::text[]) as left_behind
 
 -- name: backlog

@@ -60,6 +60,7 @@ class Liveness:
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._forget: Callable[[], None] = lambda: None
+        self._leaving = False
 
     @property
     def worker(self) -> int:
@@ -132,8 +133,9 @@ class Liveness:
     async def retire(self, reason: str, deadline_seconds: float) -> bool:
         """Leave for good: declared dead by itself, after its leases were given back. False: not within the deadline.
 
-        Then the session's end, or the silence, will say it.
+        Then the session's end, or the silence, will say it. A beat that is refused from now on is no loss.
         """
+        self._leaving = True
         try:
             async with asyncio.timeout(deadline_seconds):
                 dead = self._worker is None or await self._declare(reason)
@@ -196,6 +198,8 @@ class Liveness:
         # The pause may have been while the answer was on its way.
         self._tick()
         if not live:
+            if self._leaving:  # the declaration was done, although its answer was lost
+                return
             self._change(lambda: self._standing.refused(_DECLARED_DEAD))
             return
         self._change(lambda: self._standing.beaten(sent_at, monotonic()))

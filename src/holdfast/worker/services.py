@@ -47,6 +47,7 @@ class Services:
         self._failures = FailureFolder(database, retention_days=options.retention_days)
         self._operator = Operator(database, retention_days=options.retention_days)
         self._operations = asyncio.Event()
+        self._operated = False
         self._due = asyncio.Event()
         self._cancels = asyncio.Event()
         self._batches = Batches(database, Jobs(database))
@@ -172,7 +173,11 @@ class Services:
         """A batch of an operation, and the next one at once; where there is none, wait for one two seconds at most."""
         self._operations.clear()
         if await self._operator.turn():
+            self._operated = True
             return 0.0
+        if self._operated:
+            self._operated = False
+            self._pump.stir()  # a drain waits for it
         try:
             async with asyncio.timeout(_OPERATIONS_EVERY_SECONDS):
                 await self._operations.wait()

@@ -29,6 +29,8 @@ class SupervisorOptions:
     """False: a worker that exits by itself is done (drain); one that a signal killed is started again all the same."""
     max_runtime_seconds: float | None = None
     """After so long the workers are stopped in order, as by a signal."""
+    stopped_status: int = 0
+    """As what a worker process counts that a stop found still starting, or crashed and not started again."""
     shutdown_hard_seconds: float = 25.0
     companions: Sequence[Companion] = ()
     """Processes beside the workers; they are ended after them."""

@@ -193,10 +193,10 @@ class _Post:
                 self._supervisor.workers.append(ward.number)
             self._supervisor.bury(ward)
             if self._is_final(status):
-                return status if status >= 0 else 128 - status
+                return self._told(status)
             await self._pause(ward, status)
             if self._stopping.is_set():
-                return status if status >= 0 else 128 - status
+                return self._options.stopped_status
 
     def _is_final(self, status: int) -> bool:
         """Whether nothing is started again after this end of the worker process."""
@@ -204,6 +204,12 @@ class _Post:
             return True
         # One that never got as far as registering says what is wrong by its status: a setting, an import.
         return status >= 0 and not (self._options.restart and self._registered_once)
+
+    def _told(self, status: int) -> int:
+        """As the shell tells it. One that our own stop killed had no handlers yet, or not any more."""
+        if status == -signal.SIGTERM and self._stopping.is_set():
+            return self._options.stopped_status
+        return status if status >= 0 else 128 - status
 
     async def _pause(self, ward: Ward, status: int) -> None:
         """Say that it crashed, and wait before the next one: longer and longer, until one stays healthy."""

@@ -24,6 +24,7 @@ from holdfast.jobs import (
     HotPath,
     Job,
     Left,
+    LeftToRun,
     Outcome,
     Queues,
     Reports,
@@ -108,7 +109,7 @@ class Worker:
     async def run(self) -> Report:
         """Serve until told to stop; returns what was done. Raises ``DatabaseUnavailable`` when it cannot even start."""
         try:
-            pump = await self._start()
+            pump = await self._start_unless_stopped()
             if pump is not None:
                 await self._serve(pump)
                 await self._wind_down(pump)
@@ -132,6 +133,16 @@ class Worker:
         """Claim nothing more, but stay."""
         if self._pump is not None:
             self._pump.claiming = False
+
+    async def _start_unless_stopped(self) -> Pump | None:
+        """What cannot start does not matter any more, once it was told to stop."""
+        try:
+            return await self._start()
+        except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
+            if not self._stop.is_set():
+                raise
+            log.warning("told to stop while it could not start: %s", error)
+            return None
 
     async def _start(self) -> Pump | None:
         """Everything that serving needs; None: a stop came before there was a number."""
@@ -214,7 +225,10 @@ class Worker:
             drained.cancel()
 
     async def _drained(self, pump: Pump) -> None:
-        """Returns once nothing is runnable: nothing here, nothing ready, no retry due within the horizon."""
+        """Returns once nothing is runnable: nothing here, nothing ready, no retry due within the horizon.
+
+        Nor does an operation run, which this worker does like any other.
+        """
         while True:
             await pump.found_nothing.wait()
             pump.found_nothing.clear()
@@ -229,18 +243,18 @@ class Worker:
         # What is being given back has left the runners first, so it is asked last.
         return self._runners.quiet and pump.at_rest and not (self._returning and self._returning.under_way)
 
-    async def _left_to_run(self) -> tuple[bool, bool, bool]:
-        ready, retries, settling = await Queues(self._database).left_to_run(
+    async def _left_to_run(self) -> LeftToRun:
+        left = await Queues(self._database).left_to_run(
             self.options.queues, horizon_seconds=self.options.drain_horizon_seconds
         )
-        if ready or retries or not settling:
+        if not left.settling or any(left._replace(settling=False)):
             self._settling_since = None
-            return ready, retries, settling
+            return left
         self._settling_since = self._settling_since or monotonic()
         if monotonic() - self._settling_since < _SETTLE_SECONDS:
-            return ready, retries, True
+            return left
         log.warning("a batch is held by an open transaction or cannot be ended: the drain does not wait for it")
-        return ready, retries, False
+        return left._replace(settling=False)
 
     async def _wind_down(self, pump: Pump) -> None:
         """The phases of an end: give back what has not begun, let run, cancel, write, each within its own time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from holdfast import Holdfast
 from holdfast.errors import ConfigurationError, FilterInvalid, OperationNotFound, OperationRefused
-from holdfast.jobs import OperationInfo, Operations, Operator
+from holdfast.jobs import LeftToRun, OperationInfo, Operations, Operator
+from holdfast.worker import Worker
 from tests.interleavings.stage import Mutation, Stage
 from tests.rooms.jobs.hand import Hand, assert_conserved
 from tests.rooms.jobs.test_search import one_in_each_place
@@ -337,6 +339,31 @@ async def test_a_worker_applies_it_soon_and_says_how_far_it_is(
     assert (info.moved, info.eta_seconds) == (30, None)
     assert info.rate is not None
     assert info.rate > 0
+
+
+async def test_a_drain_ends_when_the_operation_is_done_and_what_it_brought_back_has_run(
+    app: Holdfast, send: Any, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the drain has found nothing else to do before the operation had its first turn."""
+    ids = await failed(app, send, 700)
+    turn, left, asked = Operator.turn, Worker._left_to_run, asyncio.Event()
+
+    async def turn_late(operator: Operator) -> bool:
+        await asked.wait()
+        return await turn(operator)
+
+    async def ask(worker: Worker) -> LeftToRun:
+        answer = await left(worker)
+        asked.set()
+        return answer
+
+    monkeypatch.setattr(Operator, "turn", turn_late)
+    monkeypatch.setattr(Worker, "_left_to_run", ask)
+    started = await operations.start((await operations.preview("retry", "queue=mail")).token)
+    report = await app.drain(["mail"])
+
+    info = await operations.show(started.id)
+    assert (info.state, info.moved, report.completed) == ("finished", len(ids), len(ids))
 
 
 async def test_whoever_may_touch_some_queues_moves_and_sees_nothing_of_others(

@@ -19,6 +19,7 @@ import pytest
 
 from holdfast.clock import monotonic
 from holdfast.db.embedded import OwnedServer
+from holdfast.errors import DatabaseUnavailable
 from holdfast.leases import Limits, Liveness, State, Station, WorkerFacts
 from tests.rooms.leases.living import rescue
 from tests.servers import DatabaseServer
@@ -192,6 +193,32 @@ async def test_declared_dead_it_is_told_with_the_next_beat(
 
     await eventually(lambda: told.words == ["lost"])
     assert not liveness.may_work()
+
+
+async def test_a_beat_refused_while_it_leaves_is_no_loss(
+    station: Station, admin: asyncpg.Connection, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liveness = told.liveness(station)
+    worker = await liveness.register(FACTS)
+    ask, refused = station.session.value, asyncio.Event()
+    answers: list[object] = []
+
+    async def lose_the_first_answer(statement: str, *params: object) -> object:
+        answer = await ask(statement, *params)
+        if statement == "declare_dead" and not answers:
+            answers.append(answer)
+            await refused.wait()
+            raise DatabaseUnavailable("the answer was lost")
+        if statement == "beat" and answers:
+            refused.set()
+        return answer
+
+    monkeypatch.setattr(station.session, "value", lose_the_first_answer)
+
+    assert await liveness.retire("stopped", 10)
+    assert refused.is_set()
+    assert told.words == []
+    assert await reason_of(admin, worker) == "stopped"
 
 
 async def test_it_retires_and_lets_go_of_its_number(station: Station, admin: asyncpg.Connection, told: Told) -> None:

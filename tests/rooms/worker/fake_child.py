@@ -2,8 +2,8 @@
 
     python fake_child.py '{"log": ..., "status": 0, "deaf": false, "at_once": null}' --lifeline-fd=7
 
-``deaf``: does not end on SIGTERM. ``at_once``: "exit" before saying hello; or, once registered, "leave", or hold the
-interpreter: "spin" with and "freeze" without using the CPU.
+``deaf``: does not end on SIGTERM. ``at_once``: "import" for ever; "exit" before saying hello; once registered
+"leave", or hold the interpreter: "spin" with and "freeze" without using the CPU.
 """
 
 from __future__ import annotations
@@ -64,4 +64,9 @@ async def main(fd: int, log: str, *, status: int = 0, deaf: bool = False, at_onc
 
 if __name__ == "__main__":
     given_fd = int(sys.argv[2].removeprefix("--lifeline-fd="))
-    sys.exit(asyncio.run(main(given_fd, **json.loads(sys.argv[1]))))
+    given = json.loads(sys.argv[1])
+    if given.get("at_once") == "import":
+        with Path(given["log"]).open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} imports\n")
+        signal.pause()  # SIGTERM ends it: nothing is set up yet
+    sys.exit(asyncio.run(main(given_fd, **given)))

@@ -125,6 +125,26 @@ def test_a_stop_is_forwarded_and_the_status_is_the_childs(
     assert end_of(admin, worker) == "stopped"
 
 
+@pytest.mark.parametrize("stopped_status", [0, 8])
+def test_one_that_a_stop_kills_before_it_can_listen_counts_as_the_command_says(
+    supervise: Callable[..., Supervised], stopped_status: int
+) -> None:
+    one = supervise({"at_once": "import"}, processes=2, stopped_status=stopped_status)
+    eventually_sync(lambda: one.heard("imports", 2))
+    one.process.send_signal(signal.SIGTERM)
+
+    assert one.end() == stopped_status
+
+
+def test_a_stop_between_a_crash_and_the_next_start_is_in_order(supervise: Callable[..., Supervised]) -> None:
+    one = supervise({"status": 3, "at_once": "leave"})
+    eventually_sync(lambda: "worker.crash_loop crashes=5" in one.said, within_seconds=60)  # a pause of over a second
+    one.process.send_signal(signal.SIGTERM)
+
+    assert one.end() == 0
+    assert one.heard("registered", 5)
+
+
 @pytest.mark.parametrize("status", [0, 1, 8])
 def test_a_drained_worker_is_not_started_again(supervise: Callable[..., Supervised], status: int) -> None:
     one = supervise({"status": status, "at_once": "leave"}, restart=False)

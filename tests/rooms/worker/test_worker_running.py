@@ -12,7 +12,7 @@ import pytest
 
 from holdfast import Holdfast, Job, Retry, RetryAfter, Snooze
 from holdfast.errors import ConfigurationError
-from holdfast.jobs import GiveUp, current_job
+from holdfast.jobs import GiveUp, LeftToRun, current_job
 from holdfast.worker import Worker
 from tests.rooms.jobs.hand import assert_conserved
 from tests.rooms.working import working
@@ -50,7 +50,7 @@ async def test_a_drain_does_not_trust_an_answer_that_was_overtaken(
     async def work() -> None:
         raise ValueError
 
-    async def overtaken(worker: Worker) -> tuple[bool, bool, bool]:
+    async def overtaken(worker: Worker) -> LeftToRun:
         answer = await asked(worker)
         if not ids:
             ids.append(await work.enqueue())
