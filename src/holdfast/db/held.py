@@ -51,8 +51,25 @@ class HeldConnection:
         rows = await self.fetch(statement, *params, timeout_seconds=timeout_seconds)
         return rows[0][0] if rows else None
 
-    async def close(self) -> None:
-        """Give the connection back; the next statement would take another."""
+    async def close(self, deadline_seconds: float = 5.0) -> None:
+        """Wait for the statement under way, at most so long, and give the connection back.
+
+        Given back earlier it would cut the statement, and nobody would know whether it was done. The next statement
+        would take another connection.
+        """
+        waited = True
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                await self._turn.acquire()
+        except TimeoutError:
+            waited = False
+        try:
+            await self._let_go()
+        finally:
+            if waited:
+                self._turn.release()
+
+    async def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._give_back(connection)
@@ -60,14 +77,14 @@ class HeldConnection:
     async def _run(self, statement: Statement, params: tuple[Any, ...], timeout_seconds: float) -> list[Any]:
         connection = self._connection
         if connection is None or _is_over(connection):
-            await self.close()
+            await self._let_go()
             connection = self._connection = await self._take(timeout_seconds)
         try:
             rows = await connection.fetch(statement.sql, *params, timeout=timeout_seconds)
         except BaseException as error:
             # Also after a cancellation: the statement may still be running there.
             if not isinstance(error, Exception) or classify(error) not in _HARMLESS or isinstance(error, TimeoutError):
-                await self.close()
+                await self._let_go()
             raise
         connection.left_clean()
         return list(rows)

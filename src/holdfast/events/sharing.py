@@ -58,7 +58,7 @@ class SharedAppends:
         if self._sender is not None:
             await asyncio.wait([self._sender], timeout=_CLOSE_SECONDS)
             self._sender.cancel()
-        await self._held.close()
+        await self._held.close(_CLOSE_SECONDS)
 
     def _let_go(self) -> None:
         """Those who wait send their own."""

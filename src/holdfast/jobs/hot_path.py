@@ -74,7 +74,11 @@ class HotPath:
         except BaseException:
             self._answer_lost(base, limit)
             raise
-        if not self.asking.end():
+        if self.asking.end():
+            # The answer says which numbers exist, so the others are drawn again. A worker has 2^36 of them: used up a
+            # thousand at a time they would end within months, and go on in the next worker's.
+            self._drawn = max([base - 1, *(row[2] for row in rows if row[0] == _JOB)])
+        else:
             self._answer_lost(base, limit)
             rows = [row for row in rows if row[0] != _JOB]
         batch = self._read(rows)

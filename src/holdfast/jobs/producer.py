@@ -84,14 +84,15 @@ class Producer:
 
     async def close(self, deadline_seconds: float = 5.0) -> None:
         """Wait for what is on its way; after the deadline its callers are told that it is unknown."""
+        give_up_at = monotonic() + deadline_seconds
         if self._sender is not None and not self._sender.done():
             await asyncio.wait([self._sender], timeout=deadline_seconds)
             self._sender.cancel()
         # Those behind them were never sent: nobody would ever answer them.
         waiting, self._waiting = self._waiting, []
         _fail(waiting, DatabaseUnavailable("the application was closed before the job was sent: it was not stored"))
-        await self._held.close()
-        await self._held_for_keyed.close()
+        for held in (self._held, self._held_for_keyed):
+            await held.close(max(give_up_at - monotonic(), 0.0))
 
     async def _enqueue_keyed(self, job: NewJob) -> JobId:
         """A keyed job may wait for somebody's transaction: it shares neither statement nor connection with others."""

@@ -16,6 +16,7 @@ from holdfast.db import Database
 from holdfast.jobs import Batch, Claimed, NewJob, Producer
 from holdfast.jobs.asking import Asking
 from tests.rooms.jobs.hand import Hand, assert_conserved
+from tests.waiting import eventually
 
 
 class Cutter:
@@ -262,3 +263,40 @@ async def test_callers_still_waiting_when_the_producer_closes_are_told(app: Hold
     assert not hanging
     stored = [task.result() for task in finished if task.exception() is None]
     assert await outsider.fetchval("SELECT count(*) FROM holdfast.job WHERE id = ANY ($1)", stored) == len(stored)
+
+
+async def test_a_producer_that_closes_waits_for_the_statement_under_way(app: Holdfast, outsider: Any) -> None:
+    producer = Producer(app.database)
+    job = NewJob("t", "default", "{}", 5, 0)
+    await producer.enqueue(job)
+
+    async def waits() -> bool:
+        return bool(await outsider.fetchval("SELECT exists (SELECT FROM pg_locks WHERE NOT granted)"))
+
+    async with outsider.transaction():
+        await outsider.execute("LOCK TABLE holdfast.job IN ACCESS EXCLUSIVE MODE")
+        enqueuing = asyncio.create_task(producer.enqueue(job))
+        await eventually(waits)
+        closing = asyncio.create_task(producer.close())
+        await asyncio.sleep(0.1)
+        assert not closing.done()
+    await closing
+
+    assert await outsider.fetchval("SELECT exists (SELECT FROM holdfast.job WHERE id = $1)", await enqueuing)
+
+
+async def test_numbers_of_leases_that_were_not_used_are_drawn_again(app: Holdfast) -> None:
+    """A worker has 2^36 of them, and asks many times a second whether there is work."""
+
+    @app.task
+    async def work() -> None: ...
+
+    hand = await Hand.registered(app.database)
+    leases: list[int] = []
+    for _ in range(3):
+        await work.enqueue()
+        assert await hand.claim(1000)
+        assert await hand.claim(1000) == []
+        leases += hand.hot.leases[-1:]
+
+    assert [lease - leases[0] for lease in leases] == [0, 1, 2]
