@@ -21,6 +21,7 @@ EDITABLE: Final = frozenset(
     }
 )
 """What people may change at runtime. The task and its probe are code."""
+_LONGEST_SECONDS: Final = 10 * 366 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +54,7 @@ class Plan:
         _require_one_of("misfire", self.misfire, get_args(Misfire))
         _require_one_of("overlap", self.overlap, get_args(Overlap))
         for name in ("jitter_seconds", "grace_seconds"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"{name} cannot be negative")
+            _require_seconds(name, getattr(self, name))
         if not 1 <= self.misfire_limit <= 10_000:
             raise ConfigurationError(f"misfire_limit lies between 1 and 10 000, not {self.misfire_limit}")
         if self.priority is not None and not 0 <= self.priority <= 9:
@@ -90,6 +90,14 @@ class Plan:
         """
         due = at + timedelta(seconds=random.uniform(0.0, self.jitter_seconds))
         return due if following is None else min(due, following)
+
+
+def _require_seconds(name: str, value: object) -> None:
+    """An infinity or no number is refused here: JSON has neither, and the database would keep a null."""
+    if not isinstance(value, int | float) or not 0 <= value <= _LONGEST_SECONDS:
+        raise ConfigurationError(
+            f"{name} cannot be {value!r}", remedy="write a number of seconds, 0 or more and ten years at most"
+        )
 
 
 def _require_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

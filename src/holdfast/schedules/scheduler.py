@@ -15,7 +15,7 @@ import msgspec
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, classify
-from holdfast.errors import ConfigurationError, DatabaseUnavailable
+from holdfast.errors import DatabaseUnavailable
 from holdfast.schedules.declaration import Declarations, declare_schedules
 from holdfast.schedules.misfire import Decision, Verdict, decide
 from holdfast.schedules.plan import Plan
@@ -127,7 +127,9 @@ class Scheduler:
             if classify(error).of_connection:
                 raise
             self._put_it_off(row["name"], error)
-        except ConfigurationError as error:
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - a row that a newer program or a hand wrote may be anything
             self._put_it_off(row["name"], error)
 
     def _put_it_off(self, name: str, error: Exception) -> None:

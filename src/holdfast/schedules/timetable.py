@@ -33,6 +33,7 @@ _NICKNAMES: Final = {
     "@hourly": "0 * * * *",
 }
 _SHORTEST_INTERVAL_SECONDS: Final = 1.0
+_LONGEST_INTERVAL_SECONDS: Final = 10 * 366 * 86_400.0
 _FIRST_LOOK_BACK: Final = timedelta(hours=1)
 
 
@@ -110,8 +111,8 @@ class Every:
     """Every so many seconds of elapsed time, counted from an anchor."""
 
     def __init__(self, seconds: float, anchor: datetime, timezone: str = "UTC") -> None:
-        if seconds < _SHORTEST_INTERVAL_SECONDS:
-            raise ConfigurationError(f"an interval is at least 1 s, not {seconds:g} s")
+        if not _SHORTEST_INTERVAL_SECONDS <= seconds <= _LONGEST_INTERVAL_SECONDS:
+            raise ConfigurationError(f"an interval is at least 1 s and at most ten years, not {seconds:g} s")
         self.zone = zone_of(timezone)
         self._interval = timedelta(seconds=seconds)
         self._anchor = anchor

@@ -338,3 +338,30 @@ async def test_old_occurrences_are_forgotten_but_the_last_with_a_job(
     # The first one had the last job, and what came after it stays.
     assert await app.database.fetchval(SQL["forget"], 30) == 0
     assert len(await decided("report")) == 3
+
+
+async def test_one_schedule_whose_waiting_occurrence_cannot_start_holds_up_no_other(
+    app: Holdfast, move_clock: MoveClock, outsider: Any, decided: Decided
+) -> None:
+    @app.task
+    async def withdrawn() -> None: ...
+
+    @app.task
+    async def well() -> None: ...
+
+    made = Declarations(app.tasks)
+    for task in (withdrawn, well):
+        made.add(task, every="1h", overlap="queue")
+    await declare_tasks(app.database, app.tasks.values())
+    await declare_schedules(app.database, made)
+    for turn in (1, 2):
+        await move_clock(f"{turn} hours")
+        await decide_all(app)
+    for job in await jobs(outsider):
+        await end(outsider, job)
+    await outsider.execute("DELETE FROM holdfast.task WHERE name = 'withdrawn'")
+
+    started = await app.database.fetch(SQL["start_waiting"])
+
+    assert [row["schedule"] for row in started] == ["well"]
+    assert await decided("withdrawn") == [("started", None), ("waiting", None)]
