@@ -16,7 +16,7 @@ from holdfast.jobs.batches import Batch
 from holdfast.jobs.checkpoints import NOTHING, as_text
 from holdfast.jobs.console import JobInfo, Jobs
 from holdfast.jobs.iterate import check, iterate, iterate_sync
-from holdfast.jobs.log_lines import LogCapture
+from holdfast.jobs.log_lines import LogCapture, storable
 from holdfast.jobs.new_job import SOLO
 from holdfast.jobs.outcome_text import result_text
 from holdfast.jobs.records import Claimed
@@ -157,7 +157,7 @@ class Job:
         It costs an assignment; what was said last is written about once a second. Also from threads.
         """
         if self._reports is not None:
-            text = None if message is None else str(message)[:_LONGEST_MESSAGE].replace("\x00", "\\0")
+            text = None if message is None else storable(str(message)[:_LONGEST_MESSAGE])
             self._reports.progress(self.claimed, int(done), None if total is None else int(total), text)
 
     async def checkpoint(self, value: Any, *, using: Any = None) -> None:

@@ -152,6 +152,11 @@ class LogCapture:
                 root.setLevel(logging.WARNING)
 
 
+def storable(text: str) -> str:
+    """The text without what PostgreSQL takes in no text: the zero character, and halves of characters."""
+    return text.replace("\x00", "\\0").encode("utf-8", "replace").decode()
+
+
 def _told(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
@@ -159,5 +164,5 @@ def _told(record: logging.LogRecord) -> str:
         text = f"{record.msg} (could not be formatted: {error})"
     if record.exc_info and record.exc_info[0] is not None:
         text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
-    text = text.replace("\x00", "\\0").encode("utf-8", "replace").decode()
+    text = storable(text)
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"

@@ -90,22 +90,41 @@ class Reports:
             return
         with self._turn:
             said, self._progress = self._progress, {}
-        now, items = monotonic(), list(said.values())
         try:
-            await self._database.fetchval(
-                _SQL["report_progress"],
-                [item.claimed.lease for item in items],
-                list(said),
-                [item.done for item in items],
-                [item.total for item in items],
-                [item.message for item in items],
-                [round((now - item.at) * 1_000_000) for item in items],
-                pool="control",
-            )
+            try:
+                await self._send_progress(list(said.values()))
+            except DRIVER_ERRORS as error:
+                if classify(error) is not Fault.ROW:
+                    raise
+                await self._send_progress_one_by_one(said)
         except BaseException:
             with self._turn:
                 self._progress = {**said, **self._progress}
             raise
+
+    async def _send_progress_one_by_one(self, said: dict[int, _Said]) -> None:
+        """One of them cannot be stored: it is dropped here, or it would hold back all others for ever."""
+        for job_id, item in list(said.items()):
+            try:
+                await self._send_progress([item])
+            except DRIVER_ERRORS as error:
+                if classify(error) is not Fault.ROW:
+                    raise
+                log.warning("the progress of job %d could not be stored and is gone: %s", job_id, error)
+            del said[job_id]
+
+    async def _send_progress(self, items: Sequence[_Said]) -> None:
+        now = monotonic()
+        await self._database.fetchval(
+            _SQL["report_progress"],
+            [item.claimed.lease for item in items],
+            [item.claimed.id for item in items],
+            [item.done for item in items],
+            [item.total for item in items],
+            [item.message for item in items],
+            [round((now - item.at) * 1_000_000) for item in items],
+            pool="control",
+        )
 
     async def _write_lines(self, lines: Sequence[Heard]) -> None:
         now = monotonic()

@@ -12,6 +12,8 @@ from holdfast.telemetry import get_logger
 
 log = get_logger("worker")
 
+_FIRST_TROUBLE_PAUSE_SECONDS, _LONGEST_TROUBLE_PAUSE_SECONDS = 0.05, 5.0
+
 
 class Background:
     """The side tasks of one worker."""
@@ -27,7 +29,7 @@ class Background:
         return task
 
     def every(self, seconds: float, work: Callable[[], Awaitable[float | None]], *, name: str) -> asyncio.Task[Any]:
-        """Repeat something; it may return how long to pause before the next time. A database fault only delays it."""
+        """Repeat something; it may return how long to pause before the next time. An error only delays it."""
         return self.start(_repeat(seconds, work, name), name=name)
 
     async def close(self, deadline_seconds: float) -> None:
@@ -44,10 +46,18 @@ class Background:
 
 
 async def _repeat(seconds: float, work: Callable[[], Awaitable[float | None]], name: str) -> None:
+    trouble_pause = _FIRST_TROUBLE_PAUSE_SECONDS
     while True:
-        pause: float | None = None
         try:
             pause = await work()
         except (*DRIVER_ERRORS, DatabaseUnavailable) as error:
             log.warning("%s could not be done now: %s", name, error)
-        await asyncio.sleep(seconds if pause is None else pause)
+        except Exception:  # ended here, it would never be done again, and the worker would look well
+            log.exception("%s stumbled and goes on", name)
+        else:
+            trouble_pause = _FIRST_TROUBLE_PAUSE_SECONDS
+            await asyncio.sleep(seconds if pause is None else pause)
+            continue
+        # What names its own pauses has none to name now: a database in trouble is not asked in a tight loop.
+        await asyncio.sleep(max(seconds, trouble_pause))
+        trouble_pause = min(trouble_pause * 2, _LONGEST_TROUBLE_PAUSE_SECONDS)

@@ -423,3 +423,39 @@ async def test_the_rows_of_a_job_go_with_it(app: Holdfast, outsider: Any) -> Non
     await outsider.execute("SELECT holdfast.drop_detached_v1($1)", name)
     for table in ("progress", "checkpoint", "job_edit", "attempt_link"):
         assert await outsider.fetchval(f"SELECT count(*) FROM holdfast.{table}") == 0
+
+
+async def test_progress_that_cannot_be_stored_holds_back_nobody_elses(
+    app: Holdfast, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.task
+    async def work() -> None: ...
+
+    hand = await Hand.registered(app.database)
+    odd, well = [await work.enqueue() for _ in range(2)]
+    reports = Reports(app.database)
+    for claimed in await hand.claim():
+        reports.progress(claimed, 2**70 if claimed.id == odd else 1, None, None)
+    await reports.flush()
+
+    progress = (await app.jobs.show(well)).progress
+    assert progress is not None
+    assert progress.done == 1
+    assert (await app.jobs.show(odd)).progress is None
+    assert f"the progress of job {odd} could not be stored" in caplog.text
+    caplog.clear()
+    await reports.flush()
+    assert caplog.text == ""
+
+
+async def test_half_a_character_in_a_message_is_shown_as_far_as_it_can_be(app: Holdfast) -> None:
+    @app.task
+    async def work(job: Job) -> None:
+        job.progress(1, None, "caf\ud800")
+
+    job_id = await work.enqueue()
+    await app.drain()
+
+    progress = (await app.jobs.show(job_id)).progress
+    assert progress is not None
+    assert progress.message == "caf?"
