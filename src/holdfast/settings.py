@@ -127,7 +127,9 @@ class Settings(BaseModel):
         default=1.0, description="longest pause in seconds between two looks at an idle queue"
     )
     retention_days: PositiveInt = Field(default=30, description="days that finished jobs are kept")
-    partition_days: PositiveInt = Field(default=7, description="days of history in one partition")
+    partition_days: PositiveInt = Field(
+        default=7, le=366, description="days of history in one partition; chosen when the schema is made"
+    )
     event_max_bytes: PositiveInt = Field(
         default=1_000_000, description="largest data and metadata of an event in bytes, as JSON"
     )

@@ -11,10 +11,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar, Unpack,
 
 from holdfast.access import AccessKeeper
 from holdfast.app.handed_down import limits_of, worker_options
-from holdfast.app.opening import connect
+from holdfast.app.opening import bring_up_to_date, connect
 from holdfast.app.pages import ProjectPage
 from holdfast.app.rooms import Rooms
-from holdfast.db import Database, migrate
+from holdfast.db import Database
 from holdfast.errors import ConfigurationError, TaskUnknown
 from holdfast.events import EventLog, EventTypes, TickerService, Upcaster
 from holdfast.events import projections as projecting
@@ -369,11 +369,7 @@ class Holdfast:
     async def migrate(self) -> None:
         """Bring the schema up to date; opens the application, which it would otherwise refuse without a schema."""
         await self.open(bring_up=True)
-        connection = await self._here().database.connect_apart()
-        try:
-            await migrate(connection)
-        finally:
-            await connection.close()
+        await bring_up_to_date(self.database, self.settings)
 
     async def _projections_console(self) -> projecting.Projections:
         return projecting.Projections((await self.open()).database)

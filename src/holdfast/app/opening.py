@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
-from holdfast.db import Database, MigrationState, embedded, migrate, migration_status
+from holdfast.db import Database, MigrationState, MigrationStatus, embedded, migrate, migration_status
 from holdfast.errors import MigrationError
+from holdfast.jobs import declare_partition_days
 from holdfast.settings import Settings
+
+_CLOSE_SECONDS = 2.0
 
 
 async def connect(settings: Settings, deadline_seconds: float, *, bring_up: bool) -> Database:
@@ -20,27 +24,38 @@ async def connect(settings: Settings, deadline_seconds: float, *, bring_up: bool
     database = Database(url, direct_url=settings.database_direct_url, pooled=settings.pooled)
     await database.open(deadline_seconds)
     try:
-        await _require_schema(database, bring_up=bring_up or settings.database_url is None)
+        lacking = await _pending(database)
+        if lacking and (bring_up or settings.database_url is None):
+            await bring_up_to_date(database, settings)
+        elif lacking:
+            raise MigrationError(
+                f"the database lacks {len(lacking)} migrations, first {lacking[0].version:04d}_{lacking[0].name}",
+                remedy="run `holdfast db migrate` once, before the application starts",
+            )
     except BaseException:
         await database.close(1.0)
         raise
     return database
 
 
+async def bring_up_to_date(database: Database, settings: Settings) -> None:
+    """Apply the migrations that are pending; a schema that is new gets the partitions that the settings want."""
+    connection = await database.connect_apart()
+    try:
+        done = await migrate(connection)
+    finally:
+        await connection.close(timeout=_CLOSE_SECONDS)
+    if done:
+        await declare_partition_days(database, settings.partition_days)
+
+
 def _embedded_url(settings: Settings) -> str:
     return embedded.ensure_shared_server(settings.data_dir.parent).url
 
 
-async def _require_schema(database: Database, *, bring_up: bool) -> None:
+async def _pending(database: Database) -> Sequence[MigrationStatus]:
     connection = await database.connect_apart()
     try:
-        pending = [m for m in await migration_status(connection) if m.state is MigrationState.PENDING]
-        if pending and bring_up:
-            await migrate(connection)
-        elif pending:
-            raise MigrationError(
-                f"the database lacks {len(pending)} migrations, first {pending[0].version:04d}_{pending[0].name}",
-                remedy="run `holdfast db migrate` once, before the application starts",
-            )
+        return [one for one in await migration_status(connection) if one.state is MigrationState.PENDING]
     finally:
-        await connection.close()
+        await connection.close(timeout=_CLOSE_SECONDS)

@@ -24,7 +24,7 @@ from holdfast.db import (
     validate,
     wait_for_schema,
 )
-from holdfast.jobs import Keeper
+from holdfast.jobs import Keeper, declare_partition_days
 from holdfast.settings import Settings, load_settings
 from holdfast.telemetry import subscribe
 
@@ -33,7 +33,7 @@ schema = typer.Typer(name="db", no_args_is_help=True, help="Migrate, look, wait,
 _UNHEALTHY = 5
 
 
-async def bring_up_to_date(database: Database) -> Sequence[Migration]:
+async def bring_up_to_date(database: Database, settings: Settings) -> Sequence[Migration]:
     """Migrate, with a bar on stderr if somebody looks."""
     connection = await database.connect_apart()
     try:
@@ -49,11 +49,14 @@ async def bring_up_to_date(database: Database) -> Sequence[Migration]:
 
             unsubscribe = subscribe(advance)
             try:
-                return await migrate(connection)
+                done = await migrate(connection)
             finally:
                 unsubscribe()
     finally:
         await connection.close()
+    if done:
+        await declare_partition_days(database, settings.partition_days)
+    return done
 
 
 @schema.command(
@@ -77,7 +80,7 @@ def migrate_command(
 
     async def work() -> Sequence[Migration]:
         async with bare_database(settings) as database:
-            return await bring_up_to_date(database)
+            return await bring_up_to_date(database, settings)
 
     done = asyncio.run(work())
     if as_json:

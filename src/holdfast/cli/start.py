@@ -80,7 +80,7 @@ async def _prepare(settings: Settings) -> None:
     else:
         _tell("server", str(redacted(settings.database_url)))
     async with bare_database(settings, deadline_seconds=30.0) as database:
-        done = await bring_up_to_date(database)
+        done = await bring_up_to_date(database, settings)
     _tell("schema", f"{len(done)} migrations applied" if done else "up to date")
 
 
