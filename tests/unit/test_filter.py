@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.errors import FilterInvalid
 from holdfast.jobs import JobFilter, Place
-from holdfast.jobs.filter import FIELDS, Term
+from holdfast.jobs.filter import FIELDS, Term, quoted
 
 
 def test_terms_become_places_ages_and_comparisons() -> None:
@@ -69,6 +69,7 @@ def test_the_narrowest_of_several_bounds_counts() -> None:
         ("priority<1e999", "'1e999' is not a number"),
         ("attempt=nan", "'nan' is not a number"),
         ("id=x7", "'x7' is no id of a job"),
+        (f"id={2**63 - 1}", f"'{2**63 - 1}' is no id of a job"),
         ("failure~ab", "failure cannot be compared with ~"),
         ("priority=high", "'high' is not a number"),
         ("args=3", "args needs the name of an argument"),
@@ -90,3 +91,12 @@ def test_every_field_of_the_language_is_described_on_its_page() -> None:
     page = (Path(__file__).parents[2] / "docs/how-to/control.md").read_text()
     for name in FIELDS:
         assert f"`{name}" in page
+
+
+def test_ids_have_as_many_digits_as_the_years_make_them() -> None:
+    assert JobFilter.parse(f"id={2**62}").ids == {2**62}
+
+
+@pytest.mark.parametrize("name", ["mail", "a b", 'say "hi"', "back\\slash", "a,b", "end\\"])
+def test_a_quoted_name_is_found_whatever_stands_in_it(name: str) -> None:
+    assert JobFilter.parse(f"queue={quoted(name)}").queues == {name}

@@ -21,7 +21,7 @@ from holdfast.errors import (
 )
 from holdfast.jobs.batches import page_of
 from holdfast.jobs.durations import seconds_of
-from holdfast.jobs.filter import JobFilter
+from holdfast.jobs.filter import JobFilter, quoted
 from holdfast.jobs.history import Moment, history, timeline
 from holdfast.jobs.log_lines import LogLine
 from holdfast.jobs.log_reading import LogReader, log_page
@@ -31,7 +31,7 @@ from holdfast.jobs.reports import Progress
 from holdfast.jobs.search import Found, Matches, count, search
 from holdfast.jobs.selection import Selection
 from holdfast.jobs.signature import Signature
-from holdfast.jobs.states import FINAL, MOVES, Place, Verb
+from holdfast.jobs.states import FINAL, MOVES, WAITING, Place, Verb
 from holdfast.jobs.why import Why, why_job
 
 _SQL = load_statements("holdfast.jobs", "console.sql")
@@ -202,7 +202,7 @@ class Jobs:
             answers |= {row["job_id"]: row["answer"] for row in rows}
             asked = [row["job_id"] for row in rows if row["answer"] == "requested"]
             places = await self._database.fetch(_SQL["states"], asked) if asked else []
-            left = [row["job_id"] for row in places if row["place"] in (Place.READY, Place.SCHEDULED)]
+            left = [row["job_id"] for row in places if row["place"] in WAITING]
             if not left or pause is None:
                 break
             await asyncio.sleep(pause)
@@ -414,7 +414,7 @@ class Jobs:
         """
         if where is not None:
             named = {"state": state, "queue": queue, "task": task}
-            terms = [f'{name}="{value}"' for name, value in named.items() if value is not None]
+            terms = [f"{name}={quoted(value)}" for name, value in named.items() if value is not None]
             return await self._show(
                 await self.find(JobFilter.parse(" ".join([where, *terms])), before=before, limit=limit)
             )

@@ -65,6 +65,8 @@ FIELDS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
 _BY_SIGHT: Final = {"queue": "queues", "task": "tasks", "failure": "failures", "id": "ids"}
 """Fields whose ``=`` a search need not read the whole job for, and what holds them in a ``JobFilter``."""
 
+_HIGHEST_ID: Final = 2**63 - 2
+"""A search asks for what lies below the next one, which must be a bigint still."""
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _TERM: Final = re.compile(rf"\s*([A-Za-z_][\w.-]*)\s*(!=|!~|<=|>=|=|~|<|>)\s*((?:{_QUOTED}|[^\s\"])+)(?=\s|$)")
 _VALUE: Final = re.compile(rf"({_QUOTED})|([^,\"]+)")
@@ -195,9 +197,14 @@ def _values(value: str) -> tuple[str, ...]:
     return tuple(re.sub(r"\\(.)", r"\1", quoted[1:-1]) if quoted else plain for quoted, plain in _VALUE.findall(value))
 
 
+def quoted(value: str) -> str:
+    """A value as a filter has it, whatever stands in it."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+
+
 def _ids(values: tuple[str, ...]) -> list[int]:
     for value in values:
-        if not value.isascii() or not value.isdigit() or len(value) > 18:
+        if not value.isascii() or not value.isdigit() or len(value) > 19 or int(value) > _HIGHEST_ID:
             raise FilterInvalid(f"{value!r} is no id of a job", remedy="ids are whole numbers, as job list shows them")
     return [int(value) for value in values]
 

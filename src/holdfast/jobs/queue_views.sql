@@ -25,7 +25,7 @@ with recursive waiting(queue) as (      -- the distinct queues by one index desc
     select n.queue from names n where ($1::text[] is null or n.queue = any($1::text[])) and ($2::text is null or n.queue > $2::text)
     order by n.queue limit $3::integer
 ), clock as (select date_trunc('minute', holdfast.now()) as minute, holdfast.now() as at)
-select n.queue, c.ready, c.ready < $4::integer as ready_is_exact, extract(epoch from k.at - o.oldest_at)::double precision as oldest_seconds,
+select n.queue, c.ready, c.ready < $4::integer as ready_is_exact, case when c.ready > 0 then holdfast.ready_seconds_v1(n.queue) end as oldest_seconds,
        coalesce(l.n, 0) as scheduled, (select coalesce(sum(x.n), 0) < $4::integer * 10 from later x) as scheduled_is_exact,
        coalesce(g.n, 0) as blocked, (select coalesce(sum(x.n), 0) < $4::integer * 10 from in_line x) as blocked_is_exact,
        coalesce(b.n, 0) as running, p.paused_at, p.reason as pause_reason, p.paused_by,
@@ -38,9 +38,6 @@ select n.queue, c.ready, c.ready < $4::integer as ready_is_exact, extract(epoch 
        coalesce(s.workers, 0) as workers, coalesce(s.slots, 0) as slots, coalesce(s.ids, '{}') as worker_ids
 from chosen n cross join clock k
 cross join lateral (select count(*) as ready from (select from holdfast.ready r where r.queue = n.queue limit $4::integer) as x) as c
-cross join lateral (
-    select min(holdfast.id_time(h.job_id)) as oldest_at from generate_series(0, 9) as level
-    cross join lateral (select r.job_id from holdfast.ready r where r.queue = n.queue and r.priority = level::smallint order by r.seq limit 1) as h) as o
 cross join lateral (
     select coalesce(sum(x.enqueued), 0)::double precision as enqueued, coalesce(sum(x.completed + x.failed + x.cancelled), 0)::double precision as ended,
            coalesce(sum(x.failed), 0)::double precision as failed, coalesce(sum(x.took_us), 0)::double precision as took_us

@@ -163,9 +163,10 @@ def _add(groups: dict[tuple[str, str, str | None], list[int]], row: Any) -> None
 def _position(after: str | None, kind: str) -> int:
     if after is None:
         return _NEWEST
-    if after[:1] != kind or not after[1:].isdigit() or len(after) > 20:
-        raise FilterInvalid("the cursor belongs to another search", remedy="begin again without it")
-    return int(after[1:])
+    position = after[1:]
+    if after[:1] == kind and position.isascii() and position.isdigit() and len(position) <= 19:
+        return min(int(position), _NEWEST)
+    raise FilterInvalid("the cursor belongs to another search", remedy="begin again without it")
 
 
 def _listed(values: frozenset[str] | None) -> list[str] | None:

@@ -44,7 +44,7 @@ class Verb(StrEnum):
 
 FINAL: Final = frozenset({Place.COMPLETED, Place.FAILED, Place.CANCELLED})
 
-_WAITING: Final = (Place.SCHEDULED, Place.BLOCKED, Place.READY)
+WAITING: Final = (Place.SCHEDULED, Place.BLOCKED, Place.READY)
 
 GONE: Final = None
 """Where a purge leads: the job stands nowhere, and nothing of it is left."""
@@ -65,9 +65,9 @@ _MOVES: Final[dict[tuple[Place, Verb], Place | None]] = {
     (Place.RUNNING, Verb.CANCEL): Place.RUNNING,  # asked to stop; how it ends is the handler's answer
     (Place.FAILED, Verb.RETRY): Place.READY,
     (Place.CANCELLED, Verb.RETRY): Place.READY,
-    **{(place, Verb.RESCHEDULE): Place.SCHEDULED for place in _WAITING},
-    **{(place, Verb.PRIORITIZE): place for place in _WAITING},
-    **{(place, Verb.EDIT): place for place in (*_WAITING, Place.FAILED, Place.CANCELLED)},
+    **{(place, Verb.RESCHEDULE): Place.SCHEDULED for place in WAITING},
+    **{(place, Verb.PRIORITIZE): place for place in WAITING},
+    **{(place, Verb.EDIT): place for place in (*WAITING, Place.FAILED, Place.CANCELLED)},
     **{(place, Verb.PURGE): GONE for place in Place if place is not Place.RUNNING},
 }
 

@@ -48,7 +48,7 @@ class Unique:
     def __post_init__(self) -> None:
         """Raises ``ConfigurationError`` for places and policies that do not exist."""
         unknown = sorted(set(self.places or ()) - set(Place))
-        if unknown or self.places == ():
+        if unknown or (self.places is not None and not self.places):
             raise ConfigurationError(
                 f"there is no place {', '.join(unknown)!r}" if unknown else "unique in no place at all is not unique",
                 remedy=f"places are {', '.join(Place)}",

@@ -149,7 +149,14 @@ async def test_policies_in_one_bulk_call(app: Holdfast, work: Task[..., Any]) ->
 
 @pytest.mark.parametrize(
     "options",
-    [{"places": ("todo",)}, {"places": ()}, {"on_conflict": "maybe"}, {"key": ""}, {"key": "k", "by": "n"}],
+    [
+        {"places": ("todo",)},
+        {"places": ()},
+        {"places": []},
+        {"on_conflict": "maybe"},
+        {"key": ""},
+        {"key": "k", "by": "n"},
+    ],
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -93,6 +94,24 @@ async def test_who_is_to_run_now_keeps_its_slots_and_its_place_in_line(
         await hand.complete(claimed)
         await admit(app, job)
     await assert_sound(app)
+
+
+async def test_a_cancel_waits_for_whoever_holds_the_place_of_a_job_before_a_gate(
+    app: Holdfast, work: Task[..., Any], hand: Hand, outsider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.jobs.console._PATIENCE_SECONDS", (0.01,) * 1000)
+    jobs = await in_lane(work, 2)
+    await admit(app)
+    await hand.claim_one()
+    async with outsider.transaction():
+        answer = await outsider.fetchval("SELECT holdfast.edit_v1($1, $2, $3, NULL)", jobs[1], '{"n": 1}', '{"n": 7}')
+        assert answer == "moved"
+        cancelling = asyncio.create_task(app.jobs.cancel(jobs[1]))
+        await asyncio.wait([cancelling], timeout=0.2)
+        assert not cancelling.done()
+
+    assert await cancelling == {jobs[1]: "cancelled"}
+    assert await standing(app, jobs[1:]) == ["cancelled"]
 
 
 async def test_a_priority_counts_before_a_limit_and_not_within_a_lane(
