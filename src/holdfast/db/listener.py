@@ -144,8 +144,8 @@ class Listener:
     async def release(self, class_id: int, key: int) -> None:
         """Let go of a lock taken with ``hold_shared``; unknown ones are ignored."""
         self._wanted.discard((class_id, key))
-        if (class_id, key) in self._held:
-            await self._on_session(lambda connection: self._let_go(connection, (class_id, key)))
+        # In its turn, whether it is held yet or not: it may be on its way.
+        await self._on_session(lambda connection: self._let_go(connection, (class_id, key)))
 
     async def _run(self) -> None:
         """Session after session until stopped. A session that lived for a while resets the pause between two."""
@@ -276,8 +276,9 @@ class Listener:
             self._held.add(lock)
 
     async def _let_go(self, connection: Any, lock: tuple[int, int]) -> None:
-        await connection.fetchval(_STATEMENTS["release_shared"].sql, *lock)
-        self._held.discard(lock)
+        if lock in self._held and lock not in self._wanted:
+            await connection.fetchval(_STATEMENTS["release_shared"].sql, *lock)
+            self._held.discard(lock)
 
     def _terminated(self, _connection: Any) -> None:
         self._lost.set()

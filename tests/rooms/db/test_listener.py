@@ -177,3 +177,26 @@ async def test_a_direct_url_to_another_database_is_found_out(
     await listener.stop()
     await database.close()
     server.drop_database(elsewhere)
+
+
+async def test_a_lock_that_is_released_while_it_is_being_taken_is_not_held(database: Database, outsider: Any) -> None:
+    taking, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Listener):
+        async def _take(self, connection: Any, lock: tuple[int, int]) -> None:
+            taking.set()
+            await go_on.wait()
+            await super()._take(connection, lock)
+
+    listener = Slow(database, keepalive_seconds=60)
+    await listener.start()
+    holding = asyncio.create_task(listener.hold_shared(5, 6))
+    await taking.wait()
+    releasing = asyncio.create_task(listener.release(5, 6))
+    await asyncio.sleep(0.01)
+    go_on.set()
+    await asyncio.gather(holding, releasing)
+
+    assert await outsider.fetch(LOCKS, listener.backend_pid) == []
+    assert listener.held == frozenset()
+    await listener.stop()

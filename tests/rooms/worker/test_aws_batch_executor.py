@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from moto import mock_aws
 from moto.batch.exceptions import ClientException
 from moto.batch.models import batch_backends
@@ -17,6 +18,7 @@ from moto.moto_api import state_manager
 
 from holdfast import Holdfast
 from holdfast.worker import AwsBatchOptions
+from holdfast.worker.executors.aws_batch import AwsBatchExecutor
 from holdfast.worker.executors.container import main as run_container
 from tests.rooms.jobs.hand import assert_conserved
 from tests.rooms.worker import elsewhere_tasks as tasks
@@ -206,6 +208,28 @@ async def test_an_answer_that_fails_to_come_does_not_end_the_watch(
         cloud.jobs()[0].status = "SUCCEEDED"
         assert await app.jobs.result(job_id, timeout_seconds=30) == "page page page "
     assert len(cloud.jobs()) == 1
+
+
+async def test_a_reply_that_is_not_given_at_once_is_asked_for_again(
+    app: Holdfast, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply, refused = AwsBatchExecutor._reply, 0
+
+    async def refuse_twice(self: AwsBatchExecutor, claimed: Any) -> Any:
+        nonlocal refused
+        refused += 1
+        if refused <= 2:
+            raise EndpointConnectionError(endpoint_url="s3")
+        return await reply(self, claimed)
+
+    job_id = await tasks.render.enqueue(3)
+    async with working(app, ("aws",), aws_batch=OPTIONS):
+        await linked(app, job_id)
+        await asyncio.to_thread(run_container, cloud.command()[3:])
+        monkeypatch.setattr(AwsBatchExecutor, "_reply", refuse_twice)
+        cloud.jobs()[0].status = "SUCCEEDED"
+        assert await app.jobs.result(job_id, timeout_seconds=30) == "page page page "
+    assert (await app.jobs.show(job_id)).attempt == 1
 
 
 async def test_the_next_worker_goes_on_watching_what_the_last_one_submitted(app: Holdfast, cloud: Cloud) -> None:

@@ -33,6 +33,7 @@ from holdfast.worker.options import AwsBatchOptions
 log = get_logger("worker")
 
 ENGINE = "aws-batch"
+_REPLY_TRIES = 10
 _ENDED = ("SUCCEEDED", "FAILED")
 _LOST_MACHINE = re.compile(r"Host EC2|Spot|interrupted|terminated by the service", re.IGNORECASE)
 _OUT_OF_MEMORY = re.compile(r"OutOfMemory|out of memory", re.IGNORECASE)
@@ -153,7 +154,7 @@ class AwsBatchExecutor:
             await asyncio.sleep(self._options.poll_seconds)
 
     async def _result(self, claimed: Claimed, seen: Mapping[str, Any]) -> Any:
-        reply = await self._reply(claimed)
+        reply = await self._reply_in_the_end(claimed)
         if reply is not None:
             if reply["kind"] == "reference":
                 return StoredResult(json.dumps({"reference": reply["reference"], "bytes": reply["bytes"]}))
@@ -175,6 +176,16 @@ class AwsBatchExecutor:
         answer = await asyncio.to_thread(self._batch.describe_jobs, jobs=[external_id])
         return answer["jobs"][0] if answer["jobs"] else None
 
+    async def _reply_in_the_end(self, claimed: Claimed) -> Mapping[str, Any] | None:
+        """The work is done and its reply is there: a store that does not answer at once costs no attempt."""
+        for _ in range(_REPLY_TRIES - 1):
+            try:
+                return await self._reply(claimed)
+            except (ClientError, BotoCoreError) as error:
+                log.warning("S3 did not give the reply of job %d: %s", claimed.id, error)
+                await asyncio.sleep(self._options.poll_seconds)
+        return await self._reply(claimed)
+
     async def _reply(self, claimed: Claimed) -> Mapping[str, Any] | None:
         bucket, key = _split(self._place(claimed, "reply.json"))
         try:
@@ -189,7 +200,7 @@ class AwsBatchExecutor:
     async def _terminate(self, external_id: str, reason: str) -> None:
         try:
             await asyncio.to_thread(self._batch.terminate_job, jobId=external_id, reason=reason)
-        except ClientError as error:
+        except (ClientError, BotoCoreError) as error:
             log.warning("the AWS Batch job %s could not be terminated: %s", external_id, error)
 
     def _place(self, claimed: Claimed, name: str) -> str:
