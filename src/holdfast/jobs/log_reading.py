@@ -13,6 +13,8 @@ from holdfast.jobs.log_lines import LogLine
 _SQL = load_statements("holdfast.jobs", "reports.sql")
 _PAGE: Final = 1_000
 _LOOK_EVERY_SECONDS: Final = 0.5
+_LOOKS_AFTER_THE_END: Final = 4
+"""Workers write about once a second: the last words of a job come after its outcome."""
 
 
 class LogReader:
@@ -33,7 +35,7 @@ class LogReader:
         return [_line(row) for row in rows]
 
     async def follow(self, has_ended: Callable[[], Awaitable[bool]]) -> AsyncIterator[LogLine]:
-        """Every line there is and that comes, until the job has ended and nothing more has come for two looks."""
+        """Every line there is and that comes, until the job has ended and nothing more has come for two seconds."""
         looks_since_end = 0
         while looks_since_end < _LOOKS_AFTER_THE_END:
             ended = await has_ended()
@@ -63,7 +65,3 @@ def _line(row: Any) -> LogLine:
         row["number"],
         row["lease"],
     )
-
-
-# Workers write about once a second: the last words of a job come after its outcome.
-_LOOKS_AFTER_THE_END: Final = 4

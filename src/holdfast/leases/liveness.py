@@ -9,13 +9,12 @@ from holdfast.clock import monotonic
 from holdfast.errors import DatabaseUnavailable
 from holdfast.leases.identity import WorkerFacts
 from holdfast.leases.limits import Limits
-from holdfast.leases.session import LivenessSession, signed
+from holdfast.leases.session import LIVENESS_LOCK_CLASS, LivenessSession, signed
 from holdfast.leases.standing import Standing, State
 from holdfast.telemetry import emit, get_logger
 
 log = get_logger("leases")
 
-LIVENESS_LOCK_CLASS = 1212568
 _TICK_SECONDS = 0.1
 
 _DECLARED_DEAD = "declared dead"

@@ -10,13 +10,12 @@ from holdfast.errors import DatabaseUnavailable
 from holdfast.leases.identity import still_exists
 from holdfast.leases.judgement import Exists, Judgement, Seen
 from holdfast.leases.limits import Limits
-from holdfast.leases.session import LivenessSession, signed
+from holdfast.leases.session import LIVENESS_LOCK_CLASS, LivenessSession, signed
 from holdfast.telemetry import emit, get_logger
 
 log = get_logger("leases")
 
 OBSERVER_LOCK_CLASS = 1212569
-LIVENESS_LOCK_CLASS = 1212568
 _RESCUE_SECONDS = 60.0
 
 PutBack = Callable[[int], Awaitable[int]]

@@ -19,6 +19,9 @@ from holdfast.telemetry import get_logger
 
 log = get_logger("leases")
 
+LIVENESS_LOCK_CLASS = 1212568
+"""Of the lock that a worker holds while it lives; its key is the worker."""
+
 STATEMENTS = load_statements("holdfast.leases", "leases.sql")
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.01, 0.2

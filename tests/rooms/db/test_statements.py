@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+import holdfast
 from holdfast.db import load_statements
 from holdfast.errors import ConfigurationError
+
+SOURCES = Path(holdfast.__file__).parent
 
 
 @pytest.fixture
@@ -52,3 +56,16 @@ def test_sections_become_statements_that_carry_their_name(package: Path) -> None
 def test_a_careless_file_is_refused(package: Path, text: str, complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         load(package, text)
+
+
+def test_every_statement_of_the_program_begins_with_its_promise() -> None:
+    files = [path for path in SOURCES.rglob("*.sql") if path.parent.name != "migrations" and path.name != "schema.sql"]
+    silent = [
+        f"{path.relative_to(SOURCES)}: {name}"
+        for path in files
+        for name, said in re.findall(r"^-- name: (\w+)\n(.*)$", path.read_text(), re.MULTILINE)
+        if not said.startswith("-- Promise: ")
+    ]
+
+    assert len(files) > 10
+    assert silent == []

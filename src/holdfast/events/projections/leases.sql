@@ -1,26 +1,26 @@
 -- The leases of partitions: who serves a projection, and what each process holds of it.
 
 -- name: declare
--- Makes the projection known with its first model; false: there are models, and none of this code version.
+-- Promise: makes the projection known with its first model; false: there are models, and none of this code version.
 SELECT holdfast.declare_projection_v1($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: register
--- A number for this process, and why it may not serve, if it may not.
+-- Promise: a number for this process, and why it may not serve, if it may not.
 SELECT projector, refusal FROM holdfast.register_projector_v1($1, $2, $3, $4, $5, $6, $7, $8)
 
 -- name: renew
--- Renews projectors and those of their leases that run out soon. Never waits for a row.
+-- Promise: renews projectors and those of their leases that run out soon. Never waits for a row.
 SELECT holdfast.renew_projectors_v1($1, $2)
 
 -- name: hold
--- Gives back what is above the fair share, takes what is free below it, tells what is held now.
+-- Promise: gives back what is above the fair share, takes what is free below it, tells what is held now.
 SELECT model, state, schema_name, partition, epoch, checkpoint, effects_after, failing, rests_seconds
 FROM holdfast.hold_partitions_v1($1, $2)
 
 -- name: retire
--- Everything this projector holds is free at once.
+-- Promise: everything this projector holds is free at once.
 SELECT holdfast.retire_projector_v1($1)
 
 -- name: is_served
--- Whether a live process serves this code of the projection.
+-- Promise: whether a live process serves this code of the projection.
 SELECT EXISTS (SELECT FROM holdfast.live_projectors_v1($1, $2))
