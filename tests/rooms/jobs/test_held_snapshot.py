@@ -57,7 +57,7 @@ BEGIN
             array_fill(1::smallint, ARRAY[v_others]), array_fill(0::bigint, ARRAY[v_others]),
             array_fill(0::bigint, ARRAY[v_others]), NULL, NULL, '{{q}}', array_fill(1::smallint, ARRAY[v_others]),
             ARRAY[v_lease], false);
-        PERFORM holdfast.beat_v1(v_worker), holdfast.report_running_v1(v_worker, v_jobs), holdfast.fold_v1();
+        PERFORM holdfast.beat_v1(v_worker), holdfast.report_running_v2(v_worker, v_jobs, 0, 0), holdfast.fold_v1();
         SELECT m.pending, m.fence, m.marks INTO v_marks
         FROM holdfast.marks_v1('{{q}}', '{{5}}', v_marks.marks, v_marks.pending, v_marks.fence) AS m;
         COMMIT;
@@ -120,7 +120,7 @@ class Turns:
         )
         await self.calls.finish(lease, jobs[2:], done=[lease])
         await cost("beat", f"SELECT holdfast.beat_v1({self.worker})")
-        await cost("report", f"SELECT holdfast.report_running_v1({self.worker}, '{{{jobs[0]}}}')")
+        await cost("report", f"SELECT holdfast.report_running_v2({self.worker}, '{{{jobs[0]}}}')")
         await cost("observe", "SELECT holdfast.observe_v1()")
         await cost("watermark", f"SELECT holdfast.marks_v1('{{q}}', '{{5}}', ARRAY[{mark}], 1, '{{}}')")
         await cost("fold", "SELECT holdfast.fold_v1()")

@@ -1,0 +1,132 @@
+-- From the moment in which retention copies an unfinished job aside until its partition is detached, the job has two rows, in
+-- job and in job_kept: for milliseconds as a rule, for good behind a pooler that no detach can pass. They say the same, and
+-- whoever reads both must take them for the one job they are.
+
+-- OFFSET 0 keeps the look for the twin what it is, one index descent for each kept row: as a join it may read every job.
+CREATE OR REPLACE VIEW holdfast.every_job AS
+    SELECT * FROM holdfast.job
+    UNION ALL
+    SELECT * FROM holdfast.job_kept k WHERE NOT EXISTS (SELECT FROM holdfast.job j WHERE j.id = k.id OFFSET 0);
+COMMENT ON VIEW holdfast.every_job IS 'Partitioned jobs and kept stragglers, each once.';
+
+-- As before, but UNION for UNION ALL.
+
+CREATE OR REPLACE FUNCTION holdfast.line_up_v1(
+    p_jobs bigint[], p_queues text[], p_priorities smallint[], p_attempts smallint[], p_flags smallint[]
+) RETURNS void
+LANGUAGE sql VOLATILE SET enable_seqscan = off AS $$
+    WITH lined_up AS (
+        INSERT INTO holdfast.blocked (gate, rank, job_id, queue, priority, attempt, flags, gates)
+        SELECT holdfast.first_gate_v1(j.gates), holdfast.rank_v1(j.gates, i.priority, holdfast.now()),
+               i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
+        FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
+        JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
+              UNION SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+        WHERE i.flags & 8 <> 0 ORDER BY i.at
+        RETURNING gate, rank, seq
+    )
+    INSERT INTO holdfast.gate_call (gate, rank, seq) SELECT l.gate, min(l.rank), min(l.seq) FROM lined_up l GROUP BY l.gate
+$$;
+
+CREATE OR REPLACE FUNCTION holdfast.company_among_v1(p_jobs bigint[]) RETURNS bigint[]
+LANGUAGE sql STABLE AS $$
+    SELECT array_agg(j.id) FROM (
+        SELECT x.id FROM holdfast.job x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0
+        UNION SELECT x.id FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0) AS j
+$$;
+
+CREATE OR REPLACE FUNCTION holdfast.rescue_lease_v1(p_lease bigint, p_max_losses integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_now  timestamptz := holdfast.now();
+    v_jobs bigint[];
+    v_job  record;
+BEGIN
+    SELECT array_agg(h.job_id) INTO v_jobs
+    FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+    WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
+      AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
+    PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    IF v_jobs IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- The first loss only makes a suspect: it shared its worker with others. A worker runs one suspect at a time, in the
+    -- order of their leases, which is the order of rescue: only the first of them can have been the cause, and counts.
+    -- A loss with a reason is that of a child process or an engine: it says nothing about who ended the worker.
+    INSERT INTO holdfast.loss (job_id, lease, lost_at, counted)
+    SELECT j, p_lease, v_now,
+           EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j AND o.reason IS NULL)
+           AND NOT EXISTS (SELECT FROM holdfast.loss o WHERE o.counted AND o.reason IS NULL AND o.lease >> 36 = p_lease >> 36)
+    FROM unnest(v_jobs) AS j ON CONFLICT DO NOTHING;
+    FOR v_job IN
+        SELECT j.id, j.queue, j.priority, j.flags, c.job_id IS NOT NULL AS cancelled,
+               (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
+               (SELECT count(*) FROM holdfast.loss o WHERE o.job_id = j.id AND o.counted) AS losses
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+        LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
+        ORDER BY j.id
+    LOOP
+        INSERT INTO holdfast.tally_delta (queue, lost) VALUES (v_job.queue, 1);
+        IF v_job.cancelled THEN
+            PERFORM holdfast.end_cancelled_v1(p_lease, ARRAY[v_job.id], ARRAY[v_job.queue::text], ARRAY[v_job.attempt]);
+        ELSIF v_job.losses >= p_max_losses THEN
+            PERFORM holdfast.write_outcome_v1(v_job.id, p_lease, 2::smallint, v_job.attempt, v_now, jsonb_build_object(
+                'type', 'LostTooOften', 'message', format('its worker died %s times while this job ran alone under suspicion', v_job.losses)));
+            INSERT INTO holdfast.tally_delta (queue, failed) VALUES (v_job.queue, 1);
+            IF v_job.flags & 24 <> 0 THEN
+                PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[2::smallint]);
+                PERFORM pg_notify('holdfast_gates', '');
+            END IF;
+        ELSE
+            IF v_job.flags & 8 = 0 THEN
+                INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+                VALUES (v_job.queue, v_job.priority, v_job.id, v_job.attempt, v_job.flags | 4);
+            ELSE
+                PERFORM holdfast.line_up_v1(ARRAY[v_job.id], ARRAY[v_job.queue::text], ARRAY[v_job.priority], ARRAY[v_job.attempt],
+                                            ARRAY[(v_job.flags | 4)::smallint]);
+            END IF;
+            IF v_job.flags & 24 <> 0 THEN
+                PERFORM holdfast.tell_company_v1(ARRAY[v_job.id], ARRAY[p_lease], ARRAY[14::smallint]);
+            END IF;
+        END IF;
+    END LOOP;
+    PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.every_job j WHERE j.id = ANY (v_jobs)));
+    RETURN cardinality(v_jobs);
+END $$;
+
+CREATE OR REPLACE FUNCTION holdfast.release_lease_v1(p_lease bigint) RETURNS integer
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_jobs    bigint[];
+    v_company bigint[];
+BEGIN
+    PERFORM FROM holdfast.lease l WHERE l.id = p_lease FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    SELECT array_agg(h.job_id) INTO v_jobs
+    FROM holdfast.lease l, unnest(l.job_ids) AS h(job_id)
+    WHERE l.id = p_lease AND NOT holdfast.is_finished_v1(h.job_id)
+      AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = p_lease AND e.job_id = h.job_id);
+    PERFORM holdfast.end_leases_v1(ARRAY[p_lease]);
+    WITH back AS MATERIALIZED (
+        SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
+               (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags
+        FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
+              UNION SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+    ), before_gates AS (
+        SELECT count(holdfast.line_up_v1(ARRAY[b.id], ARRAY[b.queue::text], ARRAY[b.priority], ARRAY[b.attempt], ARRAY[b.flags])) AS n
+        FROM back b WHERE b.flags & 8 <> 0
+    )
+    INSERT INTO holdfast.ready (queue, priority, job_id, attempt, flags)
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) = 0
+    UNION ALL
+    SELECT b.queue, b.priority, b.id, b.attempt, b.flags FROM back b WHERE b.flags & 8 = 0 AND (SELECT g.n FROM before_gates g) > 0;
+    v_company := holdfast.company_among_v1(v_jobs);
+    IF v_company IS NOT NULL THEN
+        PERFORM holdfast.tell_company_v1(v_company, array_fill(p_lease, ARRAY[cardinality(v_company)]),
+                                         array_fill(14::smallint, ARRAY[cardinality(v_company)]));
+    END IF;
+    RETURN coalesce(cardinality(v_jobs), 0);
+END $$;
