@@ -78,6 +78,7 @@ class Processes:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
             "HOLDFAST_DATABASE_URL": self.database_url,
             "HOLDFAST_TEST_FOLDER": str(self.folder),
+            "HOLDFAST_APP_VERSION": "2026.11",
             **{f"HOLDFAST_{name.upper()}": value for name, value in settings.items()},
         }
         with (self.folder / f"{name}.log").open("ab") as said:
