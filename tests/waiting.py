@@ -18,14 +18,14 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.1
 
 
 @overload
-async def eventually(check: Callable[[], Coroutine[Any, Any, T]], *, within_seconds: float = 10) -> T: ...
+async def eventually(check: Callable[[], Coroutine[Any, Any, T]], *, within_seconds: float = 30) -> T: ...
 
 
 @overload
-async def eventually(check: Callable[[], T], *, within_seconds: float = 10) -> T: ...
+async def eventually(check: Callable[[], T], *, within_seconds: float = 30) -> T: ...
 
 
-async def eventually(check: Callable[[], Any], *, within_seconds: float = 10) -> Any:
+async def eventually(check: Callable[[], Any], *, within_seconds: float = 30) -> Any:
     wait = _Wait(check, within_seconds)
     while True:
         try:
@@ -39,7 +39,7 @@ async def eventually(check: Callable[[], Any], *, within_seconds: float = 10) ->
         await asyncio.sleep(wait.next_pause_seconds())
 
 
-def eventually_sync(check: Callable[[], T], *, within_seconds: float = 10) -> T:
+def eventually_sync(check: Callable[[], T], *, within_seconds: float = 30) -> T:
     wait = _Wait(check, within_seconds)
     while True:
         try:

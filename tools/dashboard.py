@@ -17,6 +17,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -76,20 +77,44 @@ def is_due(root: Path, environ: Mapping[str, str]) -> bool:
 
 
 def build(root: Path) -> None:
-    """Build the pages from the sources; the stamp is written last."""
+    """Build the pages from the sources, beside those that a server may be sending; the stamp is written last."""
     output = root / OUTPUT
     print(f"building the dashboard ({SKIP}=1 does without)", file=sys.stderr)
     # Taken before the build: what changes while it runs is built again.
     built_from = sources_hash(root)
     install(root)
-    # Pages of an older build would travel along for ever.
-    shutil.rmtree(str(output), ignore_errors=True)
-    npm(root, "run", "build")
-    if not (output / "index.html").exists():
-        raise BuildFailed(
-            f"the build ran, but {OUTPUT}/index.html is not there: see outDir in {SOURCES}/vite.config.ts"
-        )
+    (root / SOURCES / "node_modules").mkdir(exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".pages-", dir=str(root / SOURCES / "node_modules")))
+    try:
+        npm(root, "run", "build", "--", "--outDir", str(made), "--emptyOutDir")
+        if not (made / "index.html").exists():
+            raise BuildFailed("the build ran, but it made no index.html")
+        put(made, output)
+    finally:
+        shutil.rmtree(str(made), ignore_errors=True)
     (output / STAMP).write_text(built_from + "\n", encoding="utf-8")
+
+
+def put(made: Path, output: Path) -> None:
+    """Put a new build where the old one is, while a server sends from there: at no moment is a file missing or half.
+
+    Each file comes by a rename, the page after everything that it names; then what only the old page named goes, so
+    that pages of older builds do not travel along for ever.
+    """
+    files = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+    files.sort(key=lambda name: name.name == "index.html")
+    for name in files:
+        target = output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        arriving = target.with_name("." + target.name + ".new")
+        shutil.copyfile(str(made / name), str(arriving))
+        arriving.replace(target)
+    for old in sorted(output.rglob("*"), reverse=True):
+        if old.is_dir():
+            if not any(old.iterdir()):
+                old.rmdir()
+        elif old.relative_to(output) not in files and old.name != STAMP:
+            old.unlink()
 
 
 def install(root: Path) -> None:

@@ -5,8 +5,9 @@
                                    the PostgreSQL that the system has
     python tools/suite.py check    the static checks alone, no server
 
-HOLDFAST_TEST_POSTGRES decides the servers: "embedded", "system" or "embedded,system". Unset: the system's server joins
-in when its programs are found. Named but not found is a failure, so that CI cannot lose a server in silence.
+HOLDFAST_TEST_POSTGRES decides the servers: "embedded", "system" (all tests on it) or "embedded,system". Unset: the
+system's server joins in when its programs are found. Named but not found is a failure, so that CI cannot lose a server
+in silence.
 
 The dashboard is tried in a real browser where Chromium is found. Where it is not, the suite says so and goes on, unless
 HOLDFAST_TEST_BROWSER is "required".
@@ -33,8 +34,12 @@ from tools import browser  # noqa: E402  (found through the line above)
 
 VARIABLE = "HOLDFAST_TEST_POSTGRES"
 SERVERS = ("embedded", "system")
-# What depends on the server's version: the rooms' statements, the schema, and who waits for whom.
-VERSION_SENSITIVE = ("tests/rooms", "tests/migrations", "tests/interleavings", "tests/model")
+NAMES = {"embedded": "embedded PostgreSQL", "system": "PostgreSQL of the system"}
+# What depends on the server's version: the statements of the rooms that have any, the schema, and who waits for whom.
+# The rooms above them speak to these; the embedded server is never the system's.
+_WITH_STATEMENTS = ("access", "db", "events", "jobs", "leases", "observe", "schedules", "testing")
+VERSION_SENSITIVE = (*(f"tests/rooms/{room}" for room in _WITH_STATEMENTS), "tests/interleavings", "tests/model")
+NOT_OF_THE_SYSTEM = "tests/rooms/db/embedded"
 # What kills whole processes and measures promises in seconds: it has the machine to itself.
 ALONE = "tests/acceptance"
 # What opens pages in Chromium, beside real servers and workers.
@@ -43,8 +48,9 @@ BROWSER_VARIABLE = "HOLDFAST_TEST_BROWSER"
 NO_BROWSER = f"""\
 ▲ THE DASHBOARD WAS NOT TESTED: no Chromium on PATH.
   `make browser` installs it (as root). {browser.ADVICE}"""
-# Tests wait for servers most of the time: one process more than there are processors, each with a server of its own.
-SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
+# Tests wait for servers much of the time: one process more than there are processors, each with a server of its own.
+# A test goes to whoever is free; those of an xdist_group share what their module makes once.
+SIDE_BY_SIDE = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup")
 
 
 class Misconfigured(Exception):
@@ -81,21 +87,15 @@ def architecture_step() -> Step:
 
 
 def test_steps(root: Path, servers: tuple[str, ...]) -> list[Step]:
-    """The tests on every server: all of them on one, what depends on the version on the other."""
-    steps = []
-    if "embedded" in servers:
-        steps.append(
-            Step(
-                "tests, embedded PostgreSQL",
-                ("pytest", "--server=embedded", *SIDE_BY_SIDE, f"--ignore={ALONE}", f"--ignore={IN_BROWSER}"),
-            )
-        )
-        if existing(root, (ALONE,)):
-            steps.append(Step("tests of whole processes, embedded PostgreSQL", ("pytest", "--server=embedded", ALONE)))
-    if "system" in servers and (folders := existing(root, VERSION_SENSITIVE)):
-        steps.append(
-            Step("storage tests, PostgreSQL of the system", ("pytest", "--server=system", *SIDE_BY_SIDE, *folders))
-        )
+    """The tests on every server: all of them on the first, what depends on the version on the second."""
+    first, *second = servers
+    on_first = ("pytest", f"--server={first}")
+    steps = [Step(f"tests, {NAMES[first]}", (*on_first, *SIDE_BY_SIDE, f"--ignore={ALONE}", f"--ignore={IN_BROWSER}"))]
+    if existing(root, (ALONE,)):
+        steps.append(Step(f"tests of whole processes, {NAMES[first]}", (*on_first, ALONE)))
+    if second and (folders := existing(root, VERSION_SENSITIVE)):
+        command = ("pytest", f"--server={second[0]}", *SIDE_BY_SIDE, f"--ignore={NOT_OF_THE_SYSTEM}", *folders)
+        steps.append(Step(f"storage tests, {NAMES[second[0]]}", command))
     return steps
 
 
@@ -105,7 +105,7 @@ def browser_steps(environ: Mapping[str, str], *, found: str | None) -> list[Step
     if asked not in {"", "required"}:
         raise Misconfigured(f'{BROWSER_VARIABLE} is {asked!r}; known is "required"')
     if found:
-        return [Step("dashboard in a browser", ("pytest", "--server=embedded", IN_BROWSER))]
+        return [Step("dashboard in a browser", ("pytest", "--server=embedded", *SIDE_BY_SIDE, IN_BROWSER))]
     if asked:
         raise Misconfigured(f"{BROWSER_VARIABLE} requires Chromium, but none is on PATH.\n{browser.ADVICE}")
     return []

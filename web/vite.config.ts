@@ -11,6 +11,7 @@ export default defineConfig({
   // The component library brings its own words in thirty languages; the catalogue of this dashboard is English.
   plugins: [{ ...optimizeLocales.vite({ locales: ["en-US"] }), enforce: "pre" }, react()],
   build: {
+    // Where the package has its pages; tools/dashboard.py builds beside them and puts them there file by file.
     outDir: "../src/holdfast/api/static",
     emptyOutDir: true,
     target: "es2022",

@@ -142,7 +142,6 @@ class TaskUnknown(TaskError):
 
     code = "task_unknown"
     exit_status = 3
-    http_status = 404
 
 
 class ArgumentsInvalid(TaskError):

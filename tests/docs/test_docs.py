@@ -28,6 +28,7 @@ ALL = {one.path: one for one in pages()}
 RUNNING = [path for path, one in ALL.items() if any(block.runs for block in one.blocks)]
 # What commands make and the repository does not have.
 MADE = {"web/src/api/schema.d.ts", "tests/browser/screenshots/"}
+PROGRAM = get_command(program)
 OF_THE_BUILD = "SKIP_UI"
 _VARIABLE = re.compile(r"\bHOLDFAST_([A-Z_]+)\b")
 _FUNCTION = re.compile(r"\b[a-z_]+_v\d+\b")
@@ -182,7 +183,7 @@ def test_every_event_is_in_the_table() -> None:
 def unknown_commands(one: Page) -> Iterator[str]:
     """`holdfast …` as the pages type it, compared with the commands and flags of the program."""
     for words in one.commands:
-        command = get_command(program)
+        command: Any = PROGRAM
         flags = ["--help"]
         for word in words[1:]:
             inner = getattr(command, "commands", {})
@@ -208,7 +209,7 @@ def test_every_command_is_in_the_table() -> None:
     shown = {row[0] for row in table_rows(ALL["docs/reference/cli.md"], 2)} - {"command", "status"}
     statuses = {word for word in shown if word.isdigit()}
 
-    assert shown - statuses == {path for path, _ in commands_of(get_command(program), "holdfast")}
+    assert shown - statuses == {path for path, _ in commands_of(PROGRAM, "holdfast")}
 
 
 def test_every_command_exists() -> None:

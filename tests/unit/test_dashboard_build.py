@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,10 +85,41 @@ def test_a_failed_build_says_how_to_do_without(
 
 def test_a_build_that_makes_no_page_is_a_failure(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard, "node_folder", lambda: made_up_node(root, exit_status=0))
+    write(root / "web/src/main.ts", "changed")
 
-    with pytest.raises(BuildFailed, match=f"{OUTPUT}/index.html is not there"):
+    with pytest.raises(BuildFailed, match="it made no index.html"):
         dashboard.build(root)
     assert is_due(root, {})
+    assert (root / OUTPUT / "index.html").exists(), "the pages that were there are still served"
+
+
+def test_while_a_new_build_is_put_in_place_no_page_misses_anything(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, made = root / OUTPUT, root / "made"
+    for folder, build in ((output, "a"), (made, "b")):
+        write(folder / "index.html", f"assets/{build}.js")
+        write(folder / "assets" / f"{build}.js", build)
+    write(output / "assets/old/left.css", "")
+    steps = []
+
+    def step(done: Any) -> Any:
+        def watched(*arguments: Any) -> Any:
+            done(*arguments)
+            page = (output / "index.html").read_text(encoding="utf-8")
+            steps.append((page, (output / page).exists()))
+
+        return watched
+
+    monkeypatch.setattr(Path, "replace", step(Path.replace))
+    monkeypatch.setattr(Path, "unlink", step(Path.unlink))
+    dashboard.put(made, output)
+
+    assert steps == [("assets/a.js", True)] + [("assets/b.js", True)] * 3
+    assert sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()) == [
+        "assets/b.js",
+        STAMP,
+        "index.html",
+    ]
+    assert not (output / "assets/old").exists()
 
 
 def test_npm_finds_this_node_first_and_installs_only_what_the_lock_changed(

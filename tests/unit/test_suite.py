@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.source import ROOT
 from tools import suite
 from tools.browser import find_browser
 from tools.suite import BROWSER_VARIABLE, VARIABLE, Misconfigured, Step, browser_steps, choose_servers
+
+PACKAGE = ROOT / "src" / "holdfast"
 
 
 @pytest.mark.parametrize(
@@ -43,22 +46,36 @@ def test_the_system_is_searched_where_debian_hides_its_servers(tmp_path: Path, m
 
 
 def test_the_second_server_runs_only_what_depends_on_it(tmp_path: Path) -> None:
-    (tmp_path / "tests" / "rooms").mkdir(parents=True)
+    (tmp_path / "tests" / "rooms" / "jobs").mkdir(parents=True)
+    (tmp_path / "tests" / "rooms" / "cli").mkdir()
     (tmp_path / "tests" / "acceptance").mkdir()
+    side_by_side, left_out = suite.SIDE_BY_SIDE, ("--ignore=tests/acceptance", "--ignore=tests/browser")
 
-    steps = suite.test_steps(tmp_path, ("embedded", "system"))
+    def commands(*servers: str) -> list[tuple[str, ...]]:
+        return [step.command for step in suite.test_steps(tmp_path, servers)]
 
-    assert [step.command for step in steps] == [
-        ("pytest", "--server=embedded", *suite.SIDE_BY_SIDE, "--ignore=tests/acceptance", "--ignore=tests/browser"),
+    assert commands("embedded", "system") == [
+        ("pytest", "--server=embedded", *side_by_side, *left_out),
         ("pytest", "--server=embedded", "tests/acceptance"),
-        ("pytest", "--server=system", *suite.SIDE_BY_SIDE, "tests/rooms"),
+        ("pytest", "--server=system", *side_by_side, "--ignore=tests/rooms/db/embedded", "tests/rooms/jobs"),
     ]
+    assert commands("system") == [
+        ("pytest", "--server=system", *side_by_side, *left_out),
+        ("pytest", "--server=system", "tests/acceptance"),
+    ]
+
+
+def test_every_room_with_statements_is_tested_on_both_servers() -> None:
+    rooms = {file.relative_to(PACKAGE).parts[0] for file in PACKAGE.rglob("*.sql")}
+    rooms -= {"api"}  # keys of repeated requests, nothing more; what its nouns ask is asked by the rooms
+
+    assert {f"tests/rooms/{room}" for room in rooms} <= set(suite.VERSION_SENSITIVE)
 
 
 def test_the_dashboard_is_tested_where_a_browser_is() -> None:
     (step,) = browser_steps({}, found="/usr/bin/chromium")
 
-    assert step.command == ("pytest", "--server=embedded", "tests/browser")
+    assert step.command == ("pytest", "--server=embedded", *suite.SIDE_BY_SIDE, "tests/browser")
     assert browser_steps({}, found=None) == []
 
 

@@ -6,7 +6,7 @@ from holdfast.access.audit import Audit, Entry, Recorded, Result
 from holdfast.access.keeping import AccessKeeper, prune
 from holdfast.access.oidc import Oidc, OidcOptions
 from holdfast.access.principal import LOCAL, NOBODY, PUBLIC, Needs, Principal, permissions_of
-from holdfast.access.redaction import HIDDEN, looks_secret, redacted, redacted_text
+from holdfast.access.redaction import HIDDEN, hides, looks_secret, redacted, redacted_text, restored
 from holdfast.access.request_keys import Answered, RequestKeys
 from holdfast.access.roles import ROLES, Openness, Permission, Role
 from holdfast.access.sessions import Credential, Session, Sessions
@@ -39,9 +39,11 @@ __all__ = [
     "Token",
     "Tokens",
     "find_ended",
+    "hides",
     "looks_secret",
     "permissions_of",
     "prune",
     "redacted",
     "redacted_text",
+    "restored",
 ]

@@ -35,6 +35,33 @@ def redacted(value: Any) -> Any:
     return redacted_text(value) if isinstance(value, str) else value
 
 
+def restored(value: Any, before: Any) -> Any:
+    """What somebody sends back who was shown ``redacted(before)``: what they left as it was shown is as it was."""
+    return _restored(value, redacted(before), before)
+
+
+def _restored(value: Any, shown: Any, before: Any) -> Any:
+    if value == shown:
+        return before
+    if isinstance(value, Mapping) and isinstance(before, Mapping) and isinstance(shown, Mapping):
+        return {key: _restored(part, shown[key], before[key]) if key in before else part for key, part in value.items()}
+    if isinstance(value, list) and isinstance(before, list | tuple) and len(value) == len(before):
+        return [_restored(*parts) for parts in zip(value, shown, before, strict=True)]
+    return value
+
+
+def hides(value: Any) -> str | None:
+    """The first key that looks secret and has ``[redacted]`` for a value: nobody means that."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            found = str(key) if part == HIDDEN and looks_secret(str(key)) else hides(part)
+            if found is not None:
+                return found
+    if isinstance(value, list | tuple):
+        return next((found for part in value if (found := hides(part)) is not None), None)
+    return None
+
+
 def redacted_text(text: str) -> str:
     """The same text without passwords in URLs, bearer tokens and tokens of ours."""
     text = _URL_PASSWORD.sub(r"\g<before>:***@", text)

@@ -108,9 +108,18 @@ def version(as_json: AsJson = False) -> None:
         screen.write(f"holdfast {ours} (Python {python})")
 
 
+def _say_version(value: bool) -> None:
+    if value:
+        version()
+        raise typer.Exit
+
+
 @program.callback()
 def _globally(
     no_color: Annotated[bool, typer.Option("--no-color", help="no colours; so does the variable NO_COLOR")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="the same as `holdfast version`")
+    ] = False,
 ) -> None:
     if no_color:
         screen.without_color()

@@ -358,7 +358,8 @@ class Jobs:
         if not unchecked:
             raise TaskUnknown(
                 f"the arguments of {task!r} cannot be checked: this application does not know the task",
-                remedy="name the application (--app), or say that they need no check (--unchecked)",
+                remedy="name the application that has it (--app APP, `holdfast api APP`), or say that they need no "
+                "check (--unchecked)",
             )
         return msgspec.json.encode(args).decode()
 

@@ -55,4 +55,6 @@ def refusal(job_id: int, verb: Verb, place: Place) -> IllegalMove:
 
 def unknown(job_id: int) -> JobNotFound:
     """There is no such job."""
-    return JobNotFound(f"there is no job {job_id}", remedy="it was never enqueued, or retention has let go of it")
+    return JobNotFound(
+        f"there is no job {job_id}", remedy="it was never enqueued, somebody purged it, or retention let go of it"
+    )

@@ -83,13 +83,15 @@ async def test_the_public_gets_through_where_the_public_may(serve: Serve) -> Non
 
 async def test_every_permission_but_the_one_it_needs_is_not_enough(serve: Serve, token: MakeToken) -> None:
     api = await serve()
+    found = []
     for permission in {route.permission for route in ROUTES} - {None}:
         header = await token(None, permissions=set(Permission) - {permission})
+        for route in (route for route in ROUTES if route.permission is permission):
+            answer = await route.ask(api, header)
+            if answer.status_code != 403:
+                found.append(f"{route.name}: {answer.status_code} without {permission}")
 
-        def expected(route: Reached, missing: Permission | None = permission) -> Iterable[int] | None:
-            return (403,) if route.permission is missing else tuple(range(200, 500))
-
-        assert [line for line in await problems(api, header, expected) if "expected (403,)" in line] == []
+    assert found == []
 
 
 async def test_the_one_permission_it_needs_is_enough(serve: Serve, token: MakeToken) -> None:

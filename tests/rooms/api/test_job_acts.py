@@ -72,6 +72,38 @@ async def test_edited_arguments_are_checked_where_the_task_is_known(app: Holdfas
         assert right.json()["args"] == {"n": 2}
 
 
+async def test_arguments_of_a_task_that_this_server_does_not_know_are_only_edited_unchecked(
+    app: Holdfast, http: httpx.AsyncClient
+) -> None:
+    job_id = await app.jobs.enqueue_by_name("elsewhere", {"n": 1}, queue="mail")
+    refused = await http.post(f"/jobs/{job_id}/edit", json={"args": {"n": 2}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "task_unknown")
+    assert "unchecked" in refused.json()["remedy"]
+    edited = await http.post(f"/jobs/{job_id}/edit", json={"args": {"n": 2}, "unchecked": True})
+    assert (edited.status_code, edited.json()["args"]) == (200, {"n": 2})
+
+
+async def test_a_secret_that_is_shown_hidden_survives_an_edit_and_a_copy(
+    app: Holdfast, http: httpx.AsyncClient, serve: Serve, token: MakeToken
+) -> None:
+    args = {"n": 1, "password": "s3cret", "to": [{"url": "https://u:pw@host/"}]}
+    job_id = await app.jobs.enqueue_by_name("elsewhere", args, queue="mail")
+    shown = (await http.get(f"/jobs/{job_id}")).json()["args"]
+    assert (shown["password"], shown["to"][0]["url"]) == ("[redacted]", "https://u:***@host/")
+
+    edit = {"args": shown | {"n": 2}, "replace": True, "unchecked": True}
+    await http.post(f"/jobs/{job_id}/edit", json=edit)
+    assert (await app.jobs.show(job_id)).args == args | {"n": 2}
+    copy = await http.post("/jobs", json={"task": "elsewhere", "queue": "mail", "args": shown, "like": str(job_id)})
+    assert (await app.jobs.show(int(copy.json()["id"]))).args == args | {"n": 1}
+
+    blind = await http.post("/jobs", json={"task": "elsewhere", "queue": "mail", "args": shown})
+    assert (blind.status_code, blind.json()["detail"]) == (422, "the value of 'password' is hidden, not known")
+    producer, header = await serve(), await token(Role.PRODUCER)
+    body = {"task": "elsewhere", "queue": "mail", "args": shown, "like": str(job_id)}
+    assert (await producer.post("/jobs", json=body, headers=header)).status_code == 403
+
+
 async def test_a_job_is_enqueued_with_its_options_by_the_code_or_by_what_was_declared(
     app: Holdfast, http: httpx.AsyncClient
 ) -> None:
@@ -99,7 +131,7 @@ async def test_a_job_is_enqueued_with_its_options_by_the_code_or_by_what_was_dec
         at = await knows.post("/jobs", json={"task": "send", "args": {"n": 1}, "run_at": "2099-01-01T00:00:00Z"})
         assert (await app.jobs.show(int(at.json()["id"]))).due_at is not None
     nobody = await http.post("/jobs", json={"task": "elsewhere"})
-    assert (nobody.status_code, nobody.json()["code"]) == (404, "task_unknown")
+    assert (nobody.status_code, nobody.json()["code"]) == (422, "task_unknown")
     for bad in ({}, {"task": ""}, {"task": "t", "args": [1]}, {"task": "t", "run_at": "2099-01-01T00:00:00"}):
         assert (await http.post("/jobs", json=bad)).status_code == 422, bad
     row, *_ = [row for row in await Audit(app.database).list() if row.result == "done"]

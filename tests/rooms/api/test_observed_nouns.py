@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from holdfast import Holdfast, Retry
-from holdfast.access import Audit, Permission, Principal
+from holdfast.access import Audit, Permission, Principal, Role
 from holdfast.api import create_api
 from holdfast.events import Event
+from tests.rooms.api.conftest import MakeToken, Serve
 from tests.situations.places import at_work, later, seen
 
 VIEWER = frozenset(
@@ -114,11 +115,30 @@ async def test_a_schedule_is_shown_paused_resumed_triggered_and_edited(app: Hold
     assert isinstance(triggered["job"], str)
     edited = await ok(await http.post("/schedules/edit", json={"name": "morning", "cron": "0 8 * * *"}))
     assert (edited["cron"], edited["edited"], edited["is_edited"]) == ("0 8 * * *", ["cron", "every_seconds"], True)
+    args = {"to": "board", "api_key": "k-1"}
+    shown = await ok(await http.post("/schedules/edit", json={"name": "morning", "args": args}))
+    assert shown["args"] == args | {"api_key": "[redacted]"}
+    await ok(await http.post("/schedules/edit", json={"name": "morning", "args": shown["args"] | {"to": "all"}}))
+    assert (await app.schedules.show("morning")).plan.args == {"to": "all", "api_key": "k-1"}
     reset = await ok(await http.post("/schedules/reset", json={"name": "morning"}))
     assert (reset["cron"], reset["is_edited"]) == ("0 7 * * mon-fri", False)
     assert await audited(app) == [
-        (f"schedule.{act}", "morning", "done") for act in ("pause", "resume", "trigger", "edit", "reset")
+        (f"schedule.{act}", "morning", "done")
+        for act in ("pause", "resume", "trigger", "edit", "edit", "edit", "reset")
     ]
+
+
+async def test_nobody_moves_a_schedule_into_a_queue_that_is_not_theirs(
+    app: Holdfast, serve: Serve, token: MakeToken
+) -> None:
+    @app.schedule("0 7 * * *", name="morning", queue="mail")
+    async def morning() -> None: ...
+
+    await app.declare()
+    api, header = await serve(), await token(Role.ADMIN, queues=["mail"])
+    answer = await api.post("/schedules/edit", json={"name": "morning", "queue": "billing"}, headers=header)
+    assert answer.status_code == 403
+    assert (await app.schedules.show("morning")).plan.queue == "mail"
 
 
 async def test_a_backfill_is_previewed_and_does_what_the_preview_said(app: Holdfast, http: httpx.AsyncClient) -> None:
@@ -356,6 +376,25 @@ async def test_a_rebuild_is_begun_switched_to_and_rolled_back_over_http(
         ("projection.switch", None, "begun"),
         ("projection.switch", "totals", "done"),
     ]
+
+
+@pytest.mark.parametrize("verb", ["rebuild", "reset"])
+async def test_tables_that_are_not_there_are_a_problem_with_a_remedy(
+    app: Holdfast, http: httpx.AsyncClient, verb: str
+) -> None:
+    @app.projection("totals", tables=("never_made",))
+    async def totals(tx: Any, event: Any) -> None: ...
+
+    async with at_work(app, "default", name="w-1"):
+        await seen(app, lambda sight: bool(sight.projected))
+        answer = await http.post(f"/projections/{verb}", json={"name": "totals"})
+    problem = answer.json()
+    assert (answer.status_code, problem["detail"]) == (
+        409,
+        "the tables of projection 'totals': relation \"never_made\" does not exist",
+    )
+    assert "tables=" in problem["remedy"]
+    assert (f"projection.{verb}", "totals", "failed") in await audited(app)
 
 
 # ---- the database --------------------------------------------------------------------------------------------------

@@ -63,6 +63,14 @@ def test_a_job_is_enqueued_listed_shown_cancelled_and_retried(run: Run) -> None:
     assert run("job", "retry", str(job_id))[0] == 3
 
 
+def test_the_version_is_said_by_the_command_and_by_the_flag(run: Run) -> None:
+    asked = run("version")
+
+    assert (asked[0], asked) == (0, run("--version"))
+    assert asked[1].startswith("holdfast 0.")
+    assert data(run("version", "--json")).keys() == {"holdfast", "python"}
+
+
 def test_a_wait_runs_out_with_its_own_status(run: Run) -> None:
     job_id = run("job", "enqueue", "add", "--queue", "mail")[1].strip()
 

@@ -35,6 +35,13 @@ export interface LogState {
   settled_at: string | null;
   is_behind: boolean;
   stalled_by: Holder[];
+  actions: string[];
+}
+
+export interface Appended {
+  stream: string;
+  versions: number[];
+  positions: string[];
 }
 
 export interface Stream {

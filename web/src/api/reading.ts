@@ -34,7 +34,7 @@ export function keepFresh(): () => void {
     void client.invalidateQueries({
       predicate: (query) => {
         const listening = (query.meta?.topics as string[] | undefined) ?? [];
-        return listening.some((topic) => changed.includes(topic));
+        return !isGone(query.state.error as Problem | null) && listening.some((topic) => changed.includes(topic));
       },
     });
   };
@@ -48,7 +48,9 @@ export function keepFresh(): () => void {
       topics.add(`${patch.topic.replace(/s$/, "")}:${patch.id}`);
     timer ??= window.setTimeout(refresh, COALESCE_MILLISECONDS);
   });
-  const stopResets = stream.onReset(() => void client.invalidateQueries());
+  const stopResets = stream.onReset(
+    () => void client.invalidateQueries({ predicate: (query) => !isGone(query.state.error as Problem | null) }),
+  );
   return () => {
     stopPatches();
     stopResets();
@@ -98,9 +100,18 @@ export function useRead<T>(path: string, parameters: Parameters = {}, options: R
     },
     meta: { topics },
     enabled,
-    refetchInterval: paused || every === 0 ? false : (interval ?? Math.max(pollSeconds, every ?? 0) * 1000),
+    // What is gone does not come back: nobody asks for it again but a person.
+    refetchInterval: (query) =>
+      paused || every === 0 || isGone(query.state.error)
+        ? false
+        : (interval ?? Math.max(pollSeconds, every ?? 0) * 1000),
     placeholderData: keep ? (previous) => previous : undefined,
   });
+}
+
+/** Whether the server knows nothing (any more) of what was asked for. */
+export function isGone(problem: Problem | null): boolean {
+  return problem?.status === 404;
 }
 
 export function keyOf(path: string, parameters: Parameters = {}): QueryKey {

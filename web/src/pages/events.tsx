@@ -1,8 +1,10 @@
 // Events: the log as it is read, event by event and stream by stream, and who holds it up.
+import { CirclePlus } from "lucide-react";
 import { useState } from "react";
 import type { LogState, RecordedEvent, Stream } from "../api/log";
 import { useRead } from "../api/reading";
 import { AddressFields } from "../kit/AddressFields";
+import { ActionButtons } from "../kit/acting";
 import { useAddress } from "../kit/address";
 import { Badge } from "../kit/Badge";
 import { Button } from "../kit/Button";
@@ -15,6 +17,7 @@ import { Empty, Facts, Panel } from "../kit/Panel";
 import type { Column } from "../kit/Table";
 import { Time } from "../kit/Time";
 import { text } from "../text";
+import { AppendForm } from "./events/Append";
 import { LogPanel } from "./events/LogPanel";
 
 const words = text.events;
@@ -27,14 +30,37 @@ const BY_PREFIX: [string, string][] = [["prefix", words.prefix]];
 
 export default function Events() {
   const [tab] = useAddress("tab");
+  const [stream] = useAddress("stream");
   const [at, setAt] = useState(0);
+  const [appending, setAppending] = useState(false);
   const log = useRead<LogState>("/events/log", {}, { topics: ["events"], every: 2 });
   const tabs: [string, string][] = [
     ["", words.newest],
     ["streams", words.streams],
   ];
   return (
-    <Page title={words.title} about={words.about} at={at}>
+    <Page
+      title={words.title}
+      about={words.about}
+      at={at}
+      actions={
+        <ActionButtons
+          legal={log.data?.actions ?? []}
+          actions={[
+            {
+              verb: "append",
+              label: words.append.action,
+              icon: CirclePlus,
+              run: () => {
+                setAppending(true);
+                return undefined;
+              },
+            },
+          ]}
+        />
+      }
+    >
+      {appending && <AppendForm stream={stream} onClose={() => setAppending(false)} />}
       {log.data && <LogPanel log={log.data} />}
       <nav className="tabs" aria-label={words.title}>
         {tabs.map(([name, label]) => (

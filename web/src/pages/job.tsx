@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useParams } from "wouter";
 import { pagePath, prefix } from "../address";
 import { act } from "../api/client";
-import { useRead } from "../api/reading";
+import { isGone, useRead } from "../api/reading";
 import type { WholeJob as JobData, Why as WhyData } from "../api/types";
 import { type Action, ActionButtons } from "../kit/acting";
 import { useGo } from "../kit/address";
@@ -34,10 +34,12 @@ export default function Job() {
   const path = `/jobs/${encodeURIComponent(id)}`;
   const topics = [`job:${id}`];
   const read = useRead<JobData>(path, {}, { topics });
-  const why = useRead<WhyData>(`${path}/why`, {}, { topics });
+  const gone = isGone(read.error);
+  const why = useRead<WhyData>(`${path}/why`, {}, { topics, enabled: !gone });
   const [form, setForm] = useState<Form>(null);
   const { may } = useMe();
-  const job = read.data;
+  // The cache keeps what was read last: of a job that was purged meanwhile nothing is shown as if it were there.
+  const job = gone ? undefined : read.data;
   const close = () => setForm(null);
   return (
     <Page

@@ -1,5 +1,5 @@
 // Schedules: what is enqueued by itself, when it is due next, and what became of it.
-import { CalendarClock, CirclePause, History, Play } from "lucide-react";
+import { CalendarClock, CirclePause, History, Pencil, Play, RotateCcw } from "lucide-react";
 import { useState } from "react";
 import { act } from "../api/client";
 import type { Occurrence, Schedule, ScheduleDetail } from "../api/control";
@@ -18,6 +18,7 @@ import { Time } from "../kit/Time";
 import { text } from "../text";
 import { span } from "../text/format";
 import { Backfill } from "./schedules/Backfill";
+import { EditSchedule } from "./schedules/Edit";
 
 const words = text.schedules;
 
@@ -131,9 +132,11 @@ function Became({ occurrence, short = false }: { occurrence: Occurrence; short?:
   );
 }
 
+type Form = "backfill" | "edit" | null;
+
 function OneSchedule({ name }: { name: string }) {
   const read = useRead<ScheduleDetail>("/schedules/show", { name }, { topics: ["stats", "jobs"] });
-  const [asking, setAsking] = useState(false);
+  const [form, setForm] = useState<Form>(null);
   const schedule = read.data;
   return (
     <Page
@@ -142,9 +145,7 @@ function OneSchedule({ name }: { name: string }) {
       badge={schedule && <ScheduleState row={schedule} />}
       about={schedule?.words}
       at={read.dataUpdatedAt}
-      actions={
-        schedule && <ActionButtons legal={schedule.actions} actions={actionsOf(schedule, () => setAsking(true))} />
-      }
+      actions={schedule && <ActionButtons legal={schedule.actions} actions={actionsOf(schedule, setForm)} />}
     >
       {read.error && <ProblemNote error={read.error} again={() => void read.refetch()} />}
       {!schedule && !read.error && <p className="quiet">{text.shell.loading}</p>}
@@ -179,7 +180,8 @@ function OneSchedule({ name }: { name: string }) {
               />
             )}
           </Panel>
-          {asking && <Backfill schedule={schedule} onClose={() => setAsking(false)} />}
+          {form === "backfill" && <Backfill schedule={schedule} onClose={() => setForm(null)} />}
+          {form === "edit" && <EditSchedule schedule={schedule} onClose={() => setForm(null)} />}
         </>
       )}
     </Page>
@@ -217,8 +219,12 @@ function Planned({ schedule }: { schedule: ScheduleDetail }) {
   );
 }
 
-function actionsOf(schedule: Schedule, onBackfill: () => void): Action[] {
+function actionsOf(schedule: ScheduleDetail, onForm: (form: Form) => void): Action[] {
   const { name } = schedule;
+  const opens = (form: Form) => () => {
+    onForm(form);
+    return undefined;
+  };
   return [
     {
       verb: "trigger",
@@ -235,9 +241,21 @@ function actionsOf(schedule: Schedule, onBackfill: () => void): Action[] {
       verb: "backfill",
       label: words.backfill,
       icon: History,
-      run: () => {
-        onBackfill();
-        return undefined;
+      run: opens("backfill"),
+    },
+    { verb: "edit", label: words.edit.action, icon: Pencil, run: opens("edit") },
+    {
+      verb: "reset",
+      label: words.reset,
+      icon: RotateCcw,
+      confirm: {
+        title: words.resetTitle(name),
+        body: <p>{words.resetBody(schedule.edited.join(", "))}</p>,
+        verb: words.reset,
+      },
+      run: async ({ reason }) => {
+        await act("/schedules/reset", { name, reason });
+        return words.resetDone(name);
       },
     },
     {

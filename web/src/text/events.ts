@@ -44,5 +44,19 @@ export const events = {
   query: "Last statement",
   prepared: (name: string) => `prepared transaction ${name}`,
   toDatabase: "End it on the database page",
+  append: {
+    action: "Append an event",
+    title: "Append an event",
+    about:
+      "It stays for ever: what was appended is never changed. Every projection that reads its type will handle it.",
+    data: "Data, as a JSON object",
+    tags: "Tags, separated by commas (may stay empty)",
+    expected: "Version that the stream has now (may stay empty)",
+    expectedHint:
+      "A number: refused if somebody was faster. none: only if there is no such stream yet. Empty: in any case.",
+    noVersion: "Write a number, none, or nothing",
+    submit: "Append",
+    done: (stream: string, version: string) => `${stream} is at version ${version}`,
+  },
   flowing: "Nobody holds it up.",
 };

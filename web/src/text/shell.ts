@@ -126,6 +126,7 @@ export const shell = {
   reason: "Reason",
   reasonOptional: "Reason (kept in the audit; may stay empty)",
   reasonNeeded: "Reason (kept in the audit)",
+  noObject: "This is not a JSON object",
   typeToConfirm: (word: string) => `Type ${word} to confirm`,
   done: "Done",
   yes: "yes",

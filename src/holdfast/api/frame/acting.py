@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from holdfast.access import Audit, Entry, Principal, Result
+from holdfast.access import Audit, Entry, Principal, Result, hides, restored
 from holdfast.api.frame.asking import STATEMENT_SECONDS, Asked
 from holdfast.api.frame.idempotency import Act, RequestKey
 from holdfast.api.frame.problems import request_id_of
 from holdfast.app import Holdfast, Rooms
 from holdfast.db import DRIVER_ERRORS, transaction
-from holdfast.errors import AccessError, HoldfastError, RequestError
+from holdfast.errors import AccessError, HoldfastError, RequestError, ValueRefused
 from holdfast.telemetry import get_logger
 
 log = get_logger("api")
@@ -45,6 +45,17 @@ class Acted(Asked):
         self._before = before if before is not None else self._before
         self._after = after if after is not None else self._after
         self._reason = reason or self._reason
+
+    def meant(self, args: dict[str, Any], shown_of: Any) -> dict[str, Any]:
+        """Arguments that a person sends who was shown others with their secrets hidden: those are as they were.
+
+        Raises ``ValueRefused`` for a secret that is hidden and stands in no others.
+        """
+        wanted: dict[str, Any] = restored(args, shown_of)
+        hidden = hides(wanted)
+        if hidden is not None:
+            raise ValueRefused(f"the value of {hidden!r} is hidden, not known", remedy="write what it is to be")
+        return wanted
 
     def afterwards(self, do: Callable[[], None]) -> None:
         """Do this once the act is committed: what a process knows beside the database follows it, never leads."""

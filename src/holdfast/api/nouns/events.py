@@ -83,6 +83,7 @@ class LogOut(Out):
     settled_at: datetime | None
     is_behind: bool = Field(description="the sequence stands before the log, as after a restore")
     stalled_by: list[HolderOut]
+    actions: list[str]
 
 
 class NewEvent(Body):
@@ -157,6 +158,7 @@ async def show_log(asking: Asking) -> LogOut:
         settled_at=state.settled_at,
         is_behind=state.behind,
         stalled_by=holders,
+        actions=asking.legal([("append", _P.EVENTS_APPEND)]),
     )
 
 

@@ -34,6 +34,10 @@ class JobIn(Body):
     run_at: Moment | None = None
     unique: _Name | None = Field(default=None, description="a key: while a job holds it, nothing is inserted")
     lane: _Name | None = Field(default=None, description="jobs of a lane run one at a time, in order")
+    like: JobId | None = Field(
+        default=None,
+        description="a job that this is a copy of: secrets that were shown hidden are taken from it",
+    )
 
 
 class EnqueuedOut(BaseModel):
@@ -78,15 +82,16 @@ async def enqueue_job(acting: Acting, body: JobIn) -> EnqueuedOut:
     queue = await _queue_of(acting, body)
     if acting.queues_allowed is not None and queue not in acting.queues_allowed:
         raise Forbidden(f"you may enqueue into {', '.join(sorted(acting.queues_allowed))}", remedy="name one of them")
+    args = acting.meant(body.args, await _args_of(acting, body.like))
     options = {name: getattr(body, name) for name in ("queue", "priority", "run_in", "run_at", "unique", "lane")}
     if body.task in acting.app.tasks:
         async with acting.database.connection() as connection:
             request = acting.app.tasks[body.task].options(**options).using(connection)
-            job_id = await request.enqueue(**body.args)
+            job_id = await request.enqueue(**args)
     else:
-        job_id = await acting.jobs.enqueue_by_name(body.task, body.args, **options)
+        job_id = await acting.jobs.enqueue_by_name(body.task, args, **options)
     acting.target("job", job_id)
-    acting.note(after={"task": body.task, "queue": queue, "args": body.args})
+    acting.note(after={"task": body.task, "queue": queue, "args": args})
     return EnqueuedOut(id=job_id, existing=job_id.existing)
 
 
@@ -130,8 +135,9 @@ async def prioritize_job(acting: Acting, id: JobId, body: PriorityIn) -> JobOut:
 @router.act("/jobs/{id}/edit", needs=Permission.JOBS_EDIT, audit="job.edit")
 async def edit_job(acting: Acting, id: JobId, body: EditIn) -> JobOut:
     """Correct the arguments of a job that does not run and has not completed; the old ones stay in its history."""
-    await _begin(acting, id, body.reason)
-    await acting.jobs.edit(id, body.args, replace=body.replace, reason=body.reason, unchecked=body.unchecked)
+    info = await _begin(acting, id, body.reason)
+    args = acting.meant(body.args, info.args)
+    await acting.jobs.edit(id, args, replace=body.replace, reason=body.reason, unchecked=body.unchecked)
     return await _end(acting, id)
 
 
@@ -167,6 +173,13 @@ def _told(info: JobInfo) -> dict[str, Any]:
         "args": info.args,
         "cancel_requested": info.cancel_requested,
     }
+
+
+async def _args_of(acting: Acted, like: int | None) -> Any:
+    if like is None:
+        return {}
+    acting.who.demand(Permission.JOBS_ARGS)
+    return (await visible_job(acting, like)).args
 
 
 async def _queue_of(acting: Acted, body: JobIn) -> str | None:

@@ -122,6 +122,7 @@ class Edit(ScheduleNamed):
     overlap: Literal["skip", "queue", "allow"] | None = None
     queue: str | None = Field(default=None, min_length=1, max_length=500)
     priority: Priority | None = None
+    args: dict[str, Any] | None = Field(default=None, description="all that its jobs get")
 
 
 @router.read("/schedules", needs=_P.SCHEDULES_READ)
@@ -187,8 +188,14 @@ async def backfill_schedule(acting: Acting, body: Backfill) -> list[OccurrenceOu
 async def edit_schedule(acting: Acting, body: Edit) -> OneScheduleOut:
     """Change what the code declares, until somebody resets it."""
     await _target(acting, body)
-    changes = body.model_dump(exclude={"name", "reason"}, exclude_none=True)
-    acting.note(before=(await acting.schedules.show(body.name)).edited, after=changes)
+    info = await acting.schedules.show(body.name)
+    fields = Edit.model_fields.keys() - ScheduleNamed.model_fields.keys()
+    changes = {name: getattr(body, name) for name in sorted(fields) if getattr(body, name) is not None}
+    if body.queue is not None:
+        acting.who.demand_queue(body.queue)
+    if body.args is not None:
+        changes["args"] = acting.meant(body.args, dict(info.plan.args))
+    acting.note(before=info.edited, after=changes)
     with refusing_values():
         await acting.schedules.edit(body.name, **changes)
     return await _shown(acting, body.name)

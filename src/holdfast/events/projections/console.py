@@ -14,6 +14,7 @@ from holdfast.db import Database, load_statements
 from holdfast.errors import ConfigurationError, ProjectionError, ProjectionUnknown, TimedOut
 from holdfast.events.projections.declaration import PARTITIONS
 from holdfast.events.projections.models import Models
+from holdfast.events.projections.tables import refusing_tables
 
 _SQL = load_statements("holdfast.events.projections", "console.sql")
 _MOST_COUNTED: Final = 10_000
@@ -178,7 +179,8 @@ class Projections:
                 f"emptying {name!r} and beginning at position {to} would lose what came before it",
                 remedy="say --keep-rows with --to, or reset to the beginning",
             )
-        await self._database.fetchval(_SQL["reset"], name, to, not keep_rows)
+        with refusing_tables(name, ProjectionError):
+            await self._database.fetchval(_SQL["reset"], name, to, not keep_rows)
 
     async def park(self, name: str, stream: str, *, reason: str | None = None) -> None:
         """Let the events of one stream wait from here on, until ``unpark``."""

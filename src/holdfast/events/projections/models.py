@@ -11,6 +11,7 @@ from typing import Any, Final
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statements
 from holdfast.errors import ProjectionUnknown, RebuildRefused, TimedOut
+from holdfast.events.projections.tables import refusing_tables
 from holdfast.telemetry import emit
 
 _SQL = load_statements("holdfast.events.projections", "console.sql")
@@ -28,7 +29,8 @@ class Models:
         """Begin a new model beside the live one; returns its number. Workers with code of ``version`` fill it.
 
         Its tables are made like the live ones, then ``setup(tx)`` may change them; both find names in the model's own
-        schema. Raises ``RebuildRefused``: one is being built already, or no tables are declared.
+        schema. Raises ``RebuildRefused``: one is being built already, no tables are declared, or they are not
+        there.
         """
         declared = await self._database.fetchrow(_SQL["declared"], name)
         if declared is None:
@@ -40,7 +42,8 @@ class Models:
             )
         try:
             async with self._database.connection("user") as tx, tx.transaction():
-                row = await tx.fetchrow(_SQL["start_rebuild"].sql, name, version or declared["code_version"])
+                with refusing_tables(name, RebuildRefused):
+                    row = await tx.fetchrow(_SQL["start_rebuild"].sql, name, version or declared["code_version"])
                 if setup is not None:
                     await tx.execute(_SQL["find_in"].sql, row["schema_name"])
                     made = setup(tx)

@@ -68,5 +68,9 @@ async def test_a_second_process_stands_by_and_takes_over(app: Holdfast, log: Log
             return [event["position"] for event in read_feed(tmp_path)] == await log.all_positions()
 
         await eventually(all_there)
-    (info,) = await app.projections.list()
-    assert "refused" not in " ".join(info.problems)
+
+        async def refused_no_more() -> bool:
+            (info,) = await app.projections.list()
+            return "refused" not in " ".join(info.problems)
+
+        await eventually(refused_no_more)

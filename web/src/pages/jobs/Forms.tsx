@@ -1,101 +1,14 @@
-import { type FormEvent, type ReactNode, useId, useState } from "react";
+import { useState } from "react";
 import { act } from "../../api/client";
-import { type Problem, problemOf } from "../../api/problem";
-import { lookAgain, useRead } from "../../api/reading";
+import { problemOf } from "../../api/problem";
+import { useRead } from "../../api/reading";
 import type { Job, Page, Task } from "../../api/types";
 import { useGo } from "../../kit/address";
-import { Button } from "../../kit/Button";
-import { Dialog } from "../../kit/Dialog";
+import { Field, Form, JsonField, parsed, ReasonField } from "../../kit/Form";
 import { notify } from "../../kit/Notices";
-import { ProblemNote } from "../../kit/Problem";
 import { text } from "../../text";
 
 const words = text.jobs.form;
-
-interface FormProps {
-  title: string;
-  submit: string;
-  onClose: () => void;
-  onSubmit: () => Promise<void>;
-  children: ReactNode;
-  isReady: boolean;
-}
-
-function Form({ title, submit, onClose, onSubmit, children, isReady }: FormProps) {
-  const [problem, setProblem] = useState<Problem | null>(null);
-  const [isBusy, setBusy] = useState(false);
-  const send = async (event: FormEvent) => {
-    event.preventDefault();
-    setBusy(true);
-    setProblem(null);
-    try {
-      await onSubmit();
-      lookAgain();
-      onClose();
-    } catch (thrown) {
-      setProblem(problemOf(thrown));
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <Dialog title={title} onClose={onClose}>
-      <form className="stack" onSubmit={(event) => void send(event)}>
-        {problem && <ProblemNote error={problem} />}
-        {children}
-        <div className="foot">
-          <Button onPress={onClose}>{text.shell.cancel}</Button>
-          <Button kind="primary" type="submit" isDisabled={isBusy || !isReady}>
-            {submit}
-          </Button>
-        </div>
-      </form>
-    </Dialog>
-  );
-}
-
-function parsed(json: string): { value: unknown } | null {
-  try {
-    const value: unknown = JSON.parse(json.trim() === "" ? "{}" : json);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? { value } : null;
-  } catch {
-    return null;
-  }
-}
-
-function JsonField({
-  label,
-  value,
-  onChange,
-  autoFocus,
-}: {
-  label: string;
-  value: string;
-  onChange: (value: string) => void;
-  autoFocus?: boolean;
-}) {
-  const id = useId();
-  const isValid = parsed(value) !== null;
-  return (
-    <div className="field">
-      <label htmlFor={id}>{label}</label>
-      <textarea
-        id={id}
-        className="input"
-        rows={6}
-        spellCheck={false}
-        autoFocus={autoFocus}
-        aria-invalid={!isValid}
-        aria-describedby={`${id}-hint`}
-        value={value}
-        onChange={(event) => onChange(event.target.value)}
-      />
-      <span id={`${id}-hint`} className="hint" role="status">
-        {isValid ? "" : words.invalid}
-      </span>
-    </div>
-  );
-}
 
 /** Enqueue a job; with `like` a copy of it that can be changed before. */
 export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) {
@@ -108,12 +21,12 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
   const [unique, setUnique] = useState("");
   const tasks = useRead<Page<Task>>("/tasks", {}, { every: 0 });
   const go = useGo();
-  const id = useId();
   const value = parsed(args);
   const enqueue = async () => {
     const made = await act<{ id: string; existing: boolean }>("/jobs", {
       task,
       args: value?.value,
+      ...(like && { like: like.id }),
       ...(queue && { queue }),
       ...(priority !== "" && { priority: Number(priority) }),
       ...(runIn && { run_in: runIn }),
@@ -123,12 +36,6 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
     notify(made.existing ? words.existing(made.id) : words.done(made.id));
     go(`/jobs/${made.id}`);
   };
-  const field = (name: string, label: string, current: string, set: (value: string) => void) => (
-    <div className="field">
-      <label htmlFor={`${id}-${name}`}>{label}</label>
-      <input id={`${id}-${name}`} className="input" value={current} onChange={(event) => set(event.target.value)} />
-    </div>
-  );
   return (
     <Form
       title={like ? text.jobs.cloneTitle : text.jobs.enqueue}
@@ -137,34 +44,22 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
       onSubmit={enqueue}
       isReady={value !== null && task.trim() !== ""}
     >
-      <div className="field">
-        <label htmlFor={`${id}-task`}>{words.task}</label>
-        <input
-          id={`${id}-task`}
-          className="input mono"
-          list={`${id}-tasks`}
-          required
-          autoFocus={!like}
-          autoComplete="off"
-          value={task}
-          onChange={(event) => setTask(event.target.value)}
-          aria-describedby={`${id}-hint`}
-        />
-        <datalist id={`${id}-tasks`}>
-          {tasks.data?.items.map((each) => (
-            <option key={each.name} value={each.name} />
-          ))}
-        </datalist>
-        <span id={`${id}-hint`} className="hint">
-          {words.taskHint}
-        </span>
-      </div>
+      <Field
+        label={words.task}
+        value={task}
+        onChange={setTask}
+        hint={words.taskHint}
+        list={tasks.data?.items.map((each) => each.name)}
+        focus={!like}
+        mono
+        required
+      />
       <JsonField label={words.args} value={args} onChange={setArgs} autoFocus={Boolean(like)} />
-      {field("queue", words.queue, queue, setQueue)}
-      {field("run-in", words.runIn, runIn, setRunIn)}
-      {field("priority", words.priority, priority, setPriority)}
-      {field("lane", words.lane, lane, setLane)}
-      {field("unique", words.unique, unique, setUnique)}
+      <Field label={words.queue} value={queue} onChange={setQueue} />
+      <Field label={words.runIn} value={runIn} onChange={setRunIn} />
+      <Field label={words.priority} value={priority} onChange={setPriority} />
+      <Field label={words.lane} value={lane} onChange={setLane} />
+      <Field label={words.unique} value={unique} onChange={setUnique} />
     </Form>
   );
 }
@@ -173,7 +68,8 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
 export function EditForm({ job, onClose }: { job: Job; onClose: () => void }) {
   const [args, setArgs] = useState(JSON.stringify(job.args, null, 2));
   const [reason, setReason] = useState("");
-  const id = useId();
+  const [isUnknown, setUnknown] = useState(false);
+  const [unchecked, setUnchecked] = useState(false);
   const value = parsed(args);
   return (
     <Form
@@ -182,21 +78,24 @@ export function EditForm({ job, onClose }: { job: Job; onClose: () => void }) {
       onClose={onClose}
       isReady={value !== null}
       onSubmit={async () => {
-        await act(`/jobs/${job.id}/edit`, { args: value?.value, replace: true, reason: reason.trim() || null });
+        const body = { args: value?.value, replace: true, unchecked, reason: reason.trim() || null };
+        try {
+          await act(`/jobs/${job.id}/edit`, body);
+        } catch (thrown) {
+          if (problemOf(thrown).body.code === "task_unknown") setUnknown(true);
+          throw thrown;
+        }
         notify(`${text.jobs.job(job.id)}: ${text.jobs.did.edit}`);
       }}
     >
       <JsonField label={text.jobs.page.args} value={args} onChange={setArgs} autoFocus />
-      <div className="field">
-        <label htmlFor={id}>{text.shell.reasonOptional}</label>
-        <input
-          id={id}
-          className="input"
-          maxLength={1000}
-          value={reason}
-          onChange={(event) => setReason(event.target.value)}
-        />
-      </div>
+      {isUnknown && (
+        <label className="check">
+          <input type="checkbox" checked={unchecked} onChange={(event) => setUnchecked(event.target.checked)} />
+          {words.unchecked}
+        </label>
+      )}
+      <ReasonField value={reason} onChange={setReason} />
     </Form>
   );
 }
@@ -205,7 +104,6 @@ export function EditForm({ job, onClose }: { job: Job; onClose: () => void }) {
 export function MoveForm({ job, verb, onClose }: { job: Job; verb: "reschedule" | "priority"; onClose: () => void }) {
   const [value, setValue] = useState(verb === "priority" ? String(job.priority) : "10m");
   const [reason, setReason] = useState("");
-  const id = useId();
   return (
     <Form
       title={text.jobs.ask[verb]?.(text.jobs.job(job.id)) ?? verb}
@@ -218,29 +116,12 @@ export function MoveForm({ job, verb, onClose }: { job: Job; verb: "reschedule" 
         notify(`${text.jobs.job(job.id)}: ${text.jobs.did[verb]}`);
       }}
     >
-      <div className="field">
-        <label htmlFor={id}>{verb === "priority" ? text.jobs.priorityLabel : text.jobs.runIn}</label>
-        <input
-          id={id}
-          className="input"
-          autoFocus
-          type={verb === "priority" ? "number" : "text"}
-          min={0}
-          max={9}
-          value={value}
-          onChange={(event) => setValue(event.target.value)}
-        />
-      </div>
-      <div className="field">
-        <label htmlFor={`${id}-reason`}>{text.shell.reasonOptional}</label>
-        <input
-          id={`${id}-reason`}
-          className="input"
-          maxLength={1000}
-          value={reason}
-          onChange={(event) => setReason(event.target.value)}
-        />
-      </div>
+      {verb === "priority" ? (
+        <Field label={text.jobs.priorityLabel} value={value} onChange={setValue} type="number" min={0} max={9} focus />
+      ) : (
+        <Field label={text.jobs.runIn} value={value} onChange={setValue} focus />
+      )}
+      <ReasonField value={reason} onChange={setReason} />
     </Form>
   );
 }

@@ -1,11 +1,14 @@
 // One projection: its lag, partition by partition, its rebuild, and the streams that wait for a person.
-import { CirclePause, Hammer, Play, RotateCcw, Shuffle, Trash2, Undo2 } from "lucide-react";
+import { Archive, CircleParking, CirclePause, Hammer, Play, RotateCcw, Shuffle, Trash2, Undo2 } from "lucide-react";
+import { useState } from "react";
 import { act } from "../../api/client";
 import type { ParkedStream, PartitionLag, ProjectionDetail } from "../../api/log";
 import { useRead } from "../../api/reading";
 import { type Action, ActionButtons } from "../../kit/acting";
 import { useAddress } from "../../kit/address";
+import { Field, Form, ReasonField } from "../../kit/Form";
 import { Go } from "../../kit/Link";
+import { notify } from "../../kit/Notices";
 import { Page } from "../../kit/Page";
 import { Empty, Facts, Panel } from "../../kit/Panel";
 import { ProblemNote } from "../../kit/Problem";
@@ -19,6 +22,7 @@ const words = text.projections;
 
 export function OneProjection({ name }: { name: string }) {
   const read = useRead<ProjectionDetail>("/projections/show", { name }, { topics: ["projections"], every: 2 });
+  const [isParking, setParking] = useState(false);
   const projection = read.data;
   return (
     <Page
@@ -26,7 +30,11 @@ export function OneProjection({ name }: { name: string }) {
       trail={[[words.title, "/projections"]]}
       badge={projection && <ProjectionState state={projection.state} />}
       at={read.dataUpdatedAt}
-      actions={projection && <ActionButtons legal={projection.actions} actions={actionsOf(projection)} />}
+      actions={
+        projection && (
+          <ActionButtons legal={projection.actions} actions={actionsOf(projection, () => setParking(true))} />
+        )
+      }
     >
       {read.error && <ProblemNote error={read.error} again={() => void read.refetch()} />}
       {!projection && !read.error && <p className="quiet">{text.shell.loading}</p>}
@@ -39,6 +47,7 @@ export function OneProjection({ name }: { name: string }) {
           </div>
           {(projection.parked_streams.length > 0 || projection.parked > 0) && <Parked of={projection} />}
           <Partitions of={projection.partitions} />
+          {isParking && <Park name={name} onClose={() => setParking(false)} />}
         </>
       )}
     </Page>
@@ -204,6 +213,27 @@ function Parked({ of }: { of: ProjectionDetail }) {
   );
 }
 
+function Park({ name, onClose }: { name: string; onClose: () => void }) {
+  const [stream, setStream] = useState("");
+  const [reason, setReason] = useState("");
+  return (
+    <Form
+      title={words.parkTitle(name)}
+      submit={words.park}
+      onClose={onClose}
+      isReady={stream.trim() !== ""}
+      onSubmit={async () => {
+        await act("/projections/park", { name, stream, reason: reason.trim() || null });
+        notify(words.parkDone(stream));
+      }}
+    >
+      <p className="quiet">{words.parkBody}</p>
+      <Field label={words.stream} value={stream} onChange={setStream} mono focus required />
+      <ReasonField value={reason} onChange={setReason} />
+    </Form>
+  );
+}
+
 function streamActions(name: string, row: ParkedStream): Action[] {
   const { stream, position } = row;
   return [
@@ -227,7 +257,7 @@ function streamActions(name: string, row: ParkedStream): Action[] {
   ];
 }
 
-function actionsOf(projection: ProjectionDetail): Action[] {
+function actionsOf(projection: ProjectionDetail, onPark: () => void): Action[] {
   const { name } = projection;
   const plainly = (verb: string) => (answer: { reason: string | null }) =>
     act(`/projections/${verb}`, { name, reason: answer.reason });
@@ -283,6 +313,22 @@ function actionsOf(projection: ProjectionDetail): Action[] {
       icon: CirclePause,
       confirm: { title: words.pauseTitle(name), body: <p>{words.pauseBody}</p>, verb: words.pause },
       run: plainly("pause"),
+    },
+    {
+      verb: "park",
+      label: words.parkDo,
+      icon: CircleParking,
+      run: () => {
+        onPark();
+        return undefined;
+      },
+    },
+    {
+      verb: "retire",
+      label: words.retire,
+      icon: Archive,
+      confirm: { title: words.retireTitle(name), body: <p>{words.retireBody}</p>, verb: words.retire },
+      run: plainly("retire"),
     },
   ];
 }
