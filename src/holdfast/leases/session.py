@@ -173,8 +173,14 @@ class LivenessSession:
             # One event per connection: late news about an old one must not end the new one.
             self._lost = lost = asyncio.Event()
             connection.add_termination_listener(lambda _: lost.set())
-            for class_id, key in sorted(self._wanted):
-                await self._take_back(connection, class_id, key)
+            taken: set[tuple[int, int]] = set()
+            while taken != self._wanted:  # again, should somebody want another meanwhile
+                for lock in sorted(self._wanted - taken):
+                    await self._take_back(connection, *lock)
+                    taken.add(lock)
+                for lock in sorted(taken - self._wanted):
+                    await self._ask(connection, STATEMENTS["let_go"], lock)
+                    taken.discard(lock)
         except BaseException:
             connection.terminate()
             raise
