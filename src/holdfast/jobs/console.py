@@ -284,7 +284,10 @@ class Jobs:
         return await count(self._database, found, up_to=count_up_to)
 
     async def find(self, found: JobFilter, *, before: int | None = None, limit: int = 50) -> Sequence[int]:
-        """The newest ids that a filter finds, below ``before``; looks until it has them, or has seen every job."""
+        """The newest ids that a filter finds, below ``before``; looks until it has them, or has seen every job.
+
+        Ready jobs alone come in the order of ``search``, which is not that of their ids: go on with its cursor.
+        """
         matches = await search(self._database, found, below_id=before, limit=limit, patience_seconds=None)
         return [match.id for match in matches.jobs]
 

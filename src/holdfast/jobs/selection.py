@@ -92,7 +92,7 @@ class Selection:
         return Preview(sum(group.jobs for group in groups), is_exact, groups)
 
     async def ids(self, *, before: int | None = None, limit: int = 50) -> Sequence[int]:
-        """The newest ids."""
+        """The newest ids, below ``before``; of ready jobs alone, those that became ready last."""
         return await self._jobs.find(self.filter, before=before, limit=limit)
 
     async def cancel(self, *, reason: str | None = None) -> Mapping[str, int]:
