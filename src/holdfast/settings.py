@@ -75,7 +75,7 @@ Color = Literal["red", "orange", "yellow", "green", "blue", "purple", "gray"]
 class Settings(BaseModel):
     """Everything an operator can choose. Durations and sizes carry their unit in the name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     database_url: str | None = Field(
         default=None,

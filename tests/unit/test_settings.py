@@ -106,6 +106,8 @@ def test_pooled_is_yes_no_or_auto(tmp_path: Path, text: str, *, expected: bool |
         ("HOLDFAST_APP", "no-colon"),
         ("HOLDFAST_LOG_LEVEL", "loud"),
         ("HOLDFAST_SILENCE_SECONDS", "-1"),
+        ("HOLDFAST_POLL_MAX_SECONDS", "inf"),
+        ("HOLDFAST_PARTITION_DAYS", "367"),
         ("DATABASE_URL", "mysql://app:secret@db/app"),
     ],
 )
