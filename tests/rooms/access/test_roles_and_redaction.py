@@ -78,6 +78,12 @@ def test_a_principal_of_some_queues_touches_no_other() -> None:
         ada.demand_queue("exports")
 
 
+def test_sessions_of_two_people_with_one_name_are_told_apart() -> None:
+    ada, other = (Principal("ada", "session", frozenset(), session_id=number) for number in (1, 2))
+
+    assert ada.key != other.key
+
+
 @pytest.mark.parametrize(
     "key",
     [
