@@ -206,7 +206,7 @@ async def test_who_may_not_see_arguments_sees_none_anywhere(app: Holdfast, serve
 async def test_errors_tell_whoever_may_not_see_arguments_their_type_alone(
     app: Holdfast, serve: Serve, token: MakeToken
 ) -> None:
-    @app.task(queue="mail", retry=Retry(max_attempts=1))
+    @app.task(retry=Retry(max_attempts=1))
     async def send(address: str) -> None:
         raise ValueError(f"nobody reads {address}")
 

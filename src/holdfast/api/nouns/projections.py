@@ -138,8 +138,7 @@ class Skip(ProjectionNamed):
 async def list_projections(asking: Asking, cursor: Cursor, limit: Limit = 50) -> Page[ProjectionOut]:
     """Every projection by name."""
     after = cursor.text() if cursor else ""
-    ahead = [each for each in await asking.projections.list() if each.name > after]
-    found = sorted(ahead, key=lambda each: each.name)  # the database's order may be that of a language
+    found = [each for each in await asking.projections.list() if each.name > after]
     shown, following = page_of(found, limit, lambda each: [each.name])
     return Page(items=[_projection(asking, each) for each in shown], next=following)
 

@@ -129,8 +129,7 @@ class Edit(ScheduleNamed):
 async def list_schedules(asking: Asking, cursor: Cursor, limit: Limit = 50) -> Page[ScheduleOut]:
     """Every schedule by name."""
     after = cursor.text() if cursor else ""
-    theirs = [one for one in await asking.schedules.list() if one.name > after and _is_theirs(asking, one)]
-    found = sorted(theirs, key=lambda one: one.name)  # the database's order may be that of a language
+    found = [one for one in await asking.schedules.list() if one.name > after and _is_theirs(asking, one)]
     shown, following = page_of(found, limit, lambda one: [one.name])
     return Page(items=[ScheduleOut(**_fields(asking, one)) for one in shown], next=following)
 
