@@ -204,6 +204,9 @@ class Settings(BaseModel):
         description="path below which a proxy shows the API and the dashboard, and which it takes off: /ops",
     )
     read_only: bool = Field(default=False, description="whether the API refuses everything that changes something")
+    app_version: Annotated[str | None, Field(max_length=100)] = Field(
+        default=None, description="version of your code: where another one starts to work, charts have a line"
+    )
     environment_name: str | None = Field(
         default=None, max_length=40, description="what the dashboard calls this installation"
     )

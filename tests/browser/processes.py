@@ -31,11 +31,11 @@ class Processes:
         """A worker that serves these queues, with its supervisor."""
         return self._start("worker", ["worker", "--app", str(APPLICATION), "--queues", queues, *arguments])
 
-    async def api(self, **settings: str) -> str:
+    async def api(self, application: str = str(APPLICATION), **settings: str) -> str:
         """An API process that answers; its address without a slash at the end."""
         port = free_port()
         name, url = f"api-{port}", f"http://127.0.0.1:{port}"
-        process = self._apis[url] = self._start(name, ["api", str(APPLICATION), "--port", str(port)], **settings)
+        process = self._apis[url] = self._start(name, ["api", application, "--port", str(port)], **settings)
 
         async def answers() -> bool:
             assert process.poll() is None, self.said(name)
@@ -78,6 +78,7 @@ class Processes:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
             "HOLDFAST_DATABASE_URL": self.database_url,
             "HOLDFAST_TEST_FOLDER": str(self.folder),
+            "HOLDFAST_APP_VERSION": "2026.11",
             **{f"HOLDFAST_{name.upper()}": value for name, value in settings.items()},
         }
         with (self.folder / f"{name}.log").open("ab") as said:

@@ -34,3 +34,13 @@ async def test_all_is_well_when_it_is(processes: Processes, visits: Visits) -> N
     await visitor.visit("/")
 
     await expect(visitor.main.locator(".verdict")).to_contain_text("Everything gets on")
+
+
+async def test_charts_say_where_another_version_began_to_work(processes: Processes, visits: Visits) -> None:
+    processes.worker("mail")
+    visitor = await visits(await processes.api())
+    await visitor.visit("/")
+    chart = visitor.main.get_by_role("figure").first
+    await chart.get_by_role("button", name="As a table").click()
+
+    await expect(chart.get_by_role("listitem").filter(has_text="version 2026.11")).to_be_visible(timeout=45_000)

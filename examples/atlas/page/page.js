@@ -1,5 +1,6 @@
 // The dependency graph, one package at a time: who needs it stands at the left, what it needs at the right. A click or
-// Enter on a name makes that package the middle one. Everything is text nodes and SVG: what a package is called cannot
+// Enter on a name makes that package the middle one; a side that is long is shown in part, until somebody wants all of
+// it. Everything is text nodes and SVG: what a package is called cannot
 // do anything. Colours are those of the dashboard.
 
 const SHOWN = 14;
@@ -22,37 +23,48 @@ export async function mount(host) {
     return undefined;
   }
   const graph = read(packages, edges);
-  const search = element("input", { type: "search", class: "input", list: "atlas-names", "aria-label": "Package" });
-  search.placeholder = "A package";
+  const label = element("label", { for: "atlas-search" }, "Find a package");
+  const search = element("input", { id: "atlas-search", type: "search", class: "input", list: "atlas-names" });
   const names = element("datalist", { id: "atlas-names" });
   for (const node of graph) names.append(element("option", { value: node.name }));
   const about = element("p", { role: "status" });
   const picture = element("div", { class: "atlas-picture" });
   const top = element("ol", { class: "atlas-top" });
   root.append(
-    element("p", {}, search, names),
+    element("div", { class: "field" }, label, search, names),
     element("h2", {}, "Most needed"),
+    element("p", { class: "quiet" }, "Numbers: how many packages need one, directly or not. Choose one to see its neighbours."),
     top,
     about,
     picture,
     element("p", { class: "quiet" }, `Scores of ${new Date(madeAt).toLocaleString()}, ${packages.length} packages, ${edges.length} dependencies.`),
   );
-  const show = (node) => {
+  const buttons = new Map();
+  const show = (node, whole = new Set()) => {
     search.value = node.name;
     about.replaceChildren(...facts(node));
-    picture.replaceChildren(draw(node, show));
+    const hadFocus = picture.contains(document.activeElement);
+    picture.replaceChildren(draw(node, show, whole));
+    if (hadFocus) picture.firstElementChild.focus();
+    for (const [each, button] of buttons) button.setAttribute("aria-pressed", String(each === node));
     const address = new URL(window.location.href);
     address.searchParams.set("package", node.name);
     window.history.replaceState(window.history.state, "", address);
   };
   for (const node of graph.slice(0, 12)) {
-    const button = element("button", { type: "button", class: "button" }, `${node.name} · ${node.criticality}`);
+    const needed = element("span", { class: "quiet" }, String(node.criticality));
+    const button = element("button", { type: "button", class: "button" }, node.name, needed);
     button.addEventListener("click", () => show(node));
+    buttons.set(node, button);
     top.append(element("li", {}, button));
   }
   search.addEventListener("change", () => {
-    const found = graph.find((node) => node.name === search.value.trim());
+    const wanted = search.value.trim().toLowerCase();
+    if (wanted === "") return;
+    const found = graph.find((node) => node.name.toLowerCase() === wanted)
+      ?? graph.find((node) => node.name.toLowerCase().includes(wanted));
     if (found) show(found);
+    else about.replaceChildren(`No package has "${search.value.trim()}" in its name.`);
   });
   const wanted = new URL(window.location.href).searchParams.get("package");
   show(graph.find((node) => node.name === wanted) ?? graph[0]);
@@ -79,26 +91,26 @@ function facts(node) {
   const parts = [
     `${node.version ?? "no version"}`,
     node.licence ?? "no licence said",
-    `${node.criticality} packages need it, directly or not`,
+    `needed by ${node.criticality}, directly or not`,
     node.pony === null ? "no history read" : `${node.pony} people made half of the commits`,
   ];
   return [element("strong", {}, node.name), ` · ${parts.join(" · ")}`];
 }
 
-function draw(node, show) {
-  const left = node.neededBy.slice(0, SHOWN);
-  const right = node.needs.slice(0, SHOWN);
+function draw(node, show, whole) {
+  const left = whole.has("left") ? node.neededBy : node.neededBy.slice(0, SHOWN);
+  const right = whole.has("right") ? node.needs : node.needs.slice(0, SHOWN);
   const rows = Math.max(left.length, right.length, 1);
   const height = (rows + 2) * ROW;
   const middle = height / 2;
   const label = `${node.neededBy.length} packages need ${node.name}; it needs ${node.needs.length}`;
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": label });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": label, tabindex: "-1" });
   const lines = svg("g", { class: "lines" });
   picture.append(lines);
   const heading = (x, words) => picture.append(svg("text", { x, y: 16, class: "quiet" }, words));
   heading(4, `needed by ${node.neededBy.length}`);
   heading(WIDTH - BOX, `needs ${node.needs.length}`);
-  const column = (nodes, x, all) => {
+  const column = (nodes, x, all, side) => {
     const first = middle - (nodes.length * ROW) / 2 + ROW / 2;
     nodes.forEach((each, index) => {
       const y = first + index * ROW;
@@ -110,11 +122,15 @@ function draw(node, show) {
       picture.append(box(each, x, y, () => show(each)));
     });
     if (all > nodes.length) {
-      picture.append(svg("text", { x: x + 4, y: height - 6, class: "quiet" }, `and ${all - nodes.length} others`));
+      const words = `and ${all - nodes.length} others: show all`;
+      const more = svg("g", { class: "more" });
+      more.append(svg("text", { x: x + 8, y: height - 8 }, words));
+      pressable(more, words, () => show(node, new Set([...whole, side])));
+      picture.append(more);
     }
   };
-  column(left, 0, node.neededBy.length);
-  column(right, WIDTH - BOX, node.needs.length);
+  column(left, 0, node.neededBy.length, "left");
+  column(right, WIDTH - BOX, node.needs.length, "right");
   picture.append(box(node, (WIDTH - BOX) / 2, middle, null));
   return picture;
 }
@@ -127,18 +143,21 @@ function box(node, x, y, go) {
     svg("text", { x: x + 8, y: y + 4 }, name),
     svg("text", { x: x + BOX - 8, y: y + 4, class: "end" }, String(node.criticality)),
   );
-  if (go) {
-    group.setAttribute("role", "button");
-    group.setAttribute("tabindex", "0");
-    group.setAttribute("aria-label", `${node.name}, needed by ${node.criticality}`);
-    group.addEventListener("click", go);
-    group.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      go();
-    });
-  }
+  group.append(svg("title", {}, node.name));
+  if (go) pressable(group, `${node.name}, needed by ${node.criticality}`, go);
   return group;
+}
+
+function pressable(group, label, go) {
+  group.setAttribute("role", "button");
+  group.setAttribute("tabindex", "0");
+  group.setAttribute("aria-label", label);
+  group.addEventListener("click", go);
+  group.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    go();
+  });
 }
 
 function element(name, attributes, ...children) {

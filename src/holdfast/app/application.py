@@ -73,7 +73,7 @@ class Holdfast:
     ) -> None:
         self.tasks: dict[str, Task[..., Any]] = {}
         self.event_types = EventTypes()
-        self._services: list[Callable[[], Service]] = [TickerService, self._scheduler, HistoryService]
+        self._services: list[Callable[[], Service]] = [TickerService, self._scheduler, self._history]
         self._declarations = Declarations(self.tasks)
         self._urls = {"database_url": database_url, "database_direct_url": direct_url}
         self._settings = settings
@@ -422,6 +422,9 @@ class Holdfast:
 
     def _scheduler(self) -> Service:
         return Scheduler(self._declarations, retention_days=self.settings.retention_days)
+
+    def _history(self) -> Service:
+        return HistoryService(app_version=self.settings.app_version)
 
     def _here(self) -> Rooms:
         rooms = self._rooms.get(asyncio.get_running_loop())

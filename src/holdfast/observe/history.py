@@ -64,7 +64,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that may explain what a chart shows: workers started or lost, a queue paused."""
+    """Something that may explain what a chart shows: another version, workers started or lost, a queue paused."""
 
     kind: str
     at: datetime
@@ -131,8 +131,10 @@ class HistoryService:
 
     name = "history"
 
-    def __init__(self) -> None:
+    def __init__(self, *, app_version: str | None = None) -> None:
+        """``app_version``: of the code that runs here; its first worker draws a line into the charts."""
         self._surroundings: Surroundings | None = None
+        self._version_to_note = app_version
 
     async def start(self, surroundings: Surroundings) -> None:
         """Begin."""
@@ -144,8 +146,17 @@ class HistoryService:
         await self._roll_up()
 
     async def _roll_up(self) -> None:
-        if self._surroundings is not None:
-            await roll_up(self._surroundings.database)
+        if self._surroundings is None:
+            return
+        if self._version_to_note is not None and not self._surroundings.draining:
+            await note_version(self._surroundings.database, self._version_to_note)
+            self._version_to_note = None
+        await roll_up(self._surroundings.database)
+
+
+async def note_version(database: Database, version: str) -> None:
+    """Say that code of this version runs from now on. May be repeated."""
+    await database.execute(_SQL["note_version"], version, pool="control")
 
 
 async def roll_up(database: Database) -> bool:

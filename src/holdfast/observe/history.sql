@@ -65,6 +65,14 @@ group by 1 order by 1
 -- Promise: the newest $2 moments since $1, oldest first.
 select kind, at, text from (select m.kind, m.at, m.text from holdfast.moment m where m.at >= $1::timestamptz order by m.at desc limit $2::integer) as n order by at
 
+-- name: note_version
+-- Promise: a moment that says that code of version $1 runs from now on, unless the newest such moment says that already;
+-- one for all workers that start within a minute. Looks back over the moments by their key, once for each worker.
+insert into holdfast.moment (kind, at, what, text)
+select 'deployed', date_trunc('minute', holdfast.now()), $1::text, format('version %s', $1::text)
+where $1::text is distinct from (select m.what from holdfast.moment m where m.kind = 'deployed' order by m.at desc limit 1)
+on conflict do nothing
+
 -- name: bounds
 -- Promise: the upper ends of the intervals in which waits and runs are counted, and the moment.
 select holdfast.pace_bounds_v1() as bounds, holdfast.now() as at

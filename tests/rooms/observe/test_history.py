@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,8 +13,10 @@ import pytest
 from holdfast import Holdfast, Retry
 from holdfast.db import DatabaseClock, Statement
 from holdfast.jobs import Keeper
-from holdfast.observe import RANGES, look, percentiles, read_history, roll_up
-from tests.situations.places import later
+from holdfast.observe import RANGES, Moment, look, note_version, percentiles, read_history, roll_up
+from holdfast.settings import Settings
+from tests.situations.places import at_work, later
+from tests.waiting import eventually
 
 BOUNDS = (0.1, 1.0, 10.0)
 _PROMOTE = Statement("promote", "select promoted from holdfast.promote_v1('-infinity', 10)")
@@ -121,6 +125,30 @@ async def test_a_pause_and_a_lost_worker_are_moments(app: Holdfast, database_url
         ("paused", "queue mail paused: provider is down"),
         ("worker_lost", "w-1 on here: killed"),
     ]
+
+
+async def test_a_version_is_noted_once_when_it_begins_to_work(app: Holdfast, database_url: str) -> None:
+    for minute, version in enumerate(("v1", "v1", "v2", "v2", "v1")):
+        await later(database_url, 120 * minute)
+        await asyncio.gather(*(note_version(app.database, version) for _ in range(3)))
+    moments = (await read_history(app.database, RANGES["1h"])).moments
+
+    assert [(moment.kind, moment.text) for moment in moments] == [
+        ("deployed", "version v1"),
+        ("deployed", "version v2"),
+        ("deployed", "version v1"),
+    ]
+
+
+async def test_a_worker_notes_the_version_of_its_application(database_url: str) -> None:
+    app = Holdfast(settings=Settings(database_url=database_url, app_version="2026.11"))
+    async with app, at_work(app, "default", name="w-1"):
+        moments = await eventually(lambda: moments_of(app))
+    assert [(moment.kind, moment.text) for moment in moments] == [("deployed", "version 2026.11")]
+
+
+async def moments_of(app: Holdfast) -> Sequence[Moment]:
+    return (await read_history(app.database, RANGES["1h"])).moments
 
 
 async def test_how_long_something_is_ready_counts_from_when_it_became_ready(app: Holdfast, database_url: str) -> None:

@@ -217,7 +217,12 @@ function isolated(self: uPlot, series: number): number[] {
   return found;
 }
 
-/** What happened, as a dashed line with the first letter of its kind; the table names it in full. */
+/** A deploy explains more than the workers that it started: its words come first where there is room for one. */
+function byWeight(mark: Mark): number {
+  return ["deployed", "worker_lost", "paused", "started"].indexOf(mark.kind);
+}
+
+/** What happened, as a dashed line with its words, as far as two rows have room for them; the table names all. */
 function drawMarks(self: uPlot, marks: Mark[]): void {
   const { ctx, bbox } = self;
   ctx.save();
@@ -225,7 +230,8 @@ function drawMarks(self: uPlot, marks: Mark[]): void {
   ctx.fillStyle = token("--ink-2");
   ctx.font = `${10 * devicePixelRatio}px system-ui, sans-serif`;
   ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
-  for (const mark of marks) {
+  const taken: [number, number, number][] = [];
+  for (const mark of [...marks].sort((a, b) => byWeight(a) - byWeight(b))) {
     const x = self.valToPos(Date.parse(mark.at) / 1000, "x", true);
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
     ctx.beginPath();
@@ -234,8 +240,14 @@ function drawMarks(self: uPlot, marks: Mark[]): void {
     ctx.stroke();
     // At the right edge the words stand before their line.
     const isLate = x > bbox.left + bbox.width * 0.75;
+    const said = mark.text.length > 24 ? `${mark.text.slice(0, 23)}…` : mark.text;
+    const wide = ctx.measureText(said).width + 8 * devicePixelRatio;
+    const [from, to] = isLate ? [x - wide, x] : [x, x + wide];
+    const row = [0, 1].find((each) => !taken.some(([start, end, at]) => at === each && from < end && start < to));
+    if (row === undefined) continue;
+    taken.push([from, to, row]);
     ctx.textAlign = isLate ? "right" : "left";
-    ctx.fillText(mark.text.slice(0, 24), x + (isLate ? -3 : 3) * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
+    ctx.fillText(said, x + (isLate ? -3 : 3) * devicePixelRatio, bbox.top + (9 + row * 12) * devicePixelRatio);
   }
   ctx.restore();
 }

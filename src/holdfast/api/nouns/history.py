@@ -58,7 +58,7 @@ class MarkOut(Out):
     """A line to draw into the charts."""
 
     at: datetime
-    kind: str = Field(description="started, worker_lost or paused")
+    kind: str = Field(description="deployed, started, worker_lost or paused")
     text: str
 
 
