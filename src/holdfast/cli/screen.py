@@ -79,9 +79,7 @@ class _Terminal(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What is shown, in pieces."""
         for piece in super().render(renderable, options):
-            yield (
-                piece if piece.control else piece._replace(text=_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", piece.text))
-            )
+            yield piece if piece.control else piece._replace(text=_harmless(piece.text))
 
 
 class _Plain(Table):
@@ -89,7 +87,18 @@ class _Plain(Table):
 
     def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
         """One line."""
-        super().add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+        super().add_row(*map(_cell, cells), **options)
+
+
+def _cell(cell: RenderableType | None) -> RenderableType | None:
+    """Without controls before its width is measured."""
+    if isinstance(cell, Text):
+        return Text(_harmless(cell.plain), cell.style) if _CONTROLS.search(cell.plain) else cell
+    return Text(_harmless(cell)) if isinstance(cell, str) else cell
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
