@@ -94,9 +94,9 @@ def test_every_field_of_the_language_is_described_on_its_page() -> None:
 
 
 def test_ids_have_as_many_digits_as_the_years_make_them() -> None:
-    assert JobFilter.parse(f"id={2**62}").ids == {2**62}
+    assert JobFilter.parse(f"id={2**62}").ids == frozenset({2**62})
 
 
 @pytest.mark.parametrize("name", ["mail", "a b", 'say "hi"', "back\\slash", "a,b", "end\\"])
 def test_a_quoted_name_is_found_whatever_stands_in_it(name: str) -> None:
-    assert JobFilter.parse(f"queue={quoted(name)}").queues == {name}
+    assert JobFilter.parse(f"queue={quoted(name)}").queues == frozenset({name})

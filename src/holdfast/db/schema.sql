@@ -330,7 +330,7 @@ create table holdfast.job (
 partition by RANGE (id);
 comment on table holdfast.job is 'One request for a task, written once. No default partition: retention detaches concurrently.';
 comment on column holdfast.job.priority is '0 runs first, 9 last; every level is probed in every claim';
-comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch';
+comment on column holdfast.job.flags is '1 = claimed into a lease of its own (transactional task), 2 = holds a unique key, 8 = stands behind gates, 16 = belongs to a batch, 32 = was to run later from the start';
 comment on column holdfast.job.gates is 'One gate a line, its lane first: lane:KEY, limit:NAME:KEY, rate:NAME:KEY; after a tab the key among which a limit is shared fairly.';
 
 -- [table] holdfast.job_edit
@@ -763,7 +763,8 @@ create table holdfast.scheduled (
     queue text collate "C" not null,
     priority smallint not null,
     attempt smallint not null,
-    flags smallint not null
+    flags smallint not null,
+    constraint scheduled_due_at_is_a_moment CHECK ((due_at < 'infinity'::timestamp with time zone))
 )
 with (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.02, vacuum_truncate=off);
 CREATE INDEX scheduled_due ON holdfast.scheduled USING btree (due_at);
@@ -980,19 +981,23 @@ create view holdfast.every_job as
     job.gates
    FROM holdfast.job
 UNION ALL
- SELECT job_kept.id,
-    job_kept.queue,
-    job_kept.task,
-    job_kept.args,
-    job_kept.priority,
-    job_kept.flags,
-    job_kept.max_attempts,
-    job_kept.timeout_seconds,
-    job_kept.unique_key,
-    job_kept.trace,
-    job_kept.gates
-   FROM holdfast.job_kept;
-comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers.';
+ SELECT k.id,
+    k.queue,
+    k.task,
+    k.args,
+    k.priority,
+    k.flags,
+    k.max_attempts,
+    k.timeout_seconds,
+    k.unique_key,
+    k.trace,
+    k.gates
+   FROM holdfast.job_kept k
+  WHERE NOT (EXISTS ( SELECT
+           FROM holdfast.job j
+          WHERE j.id = k.id
+         OFFSET 0));
+comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers, each once.';
 
 -- [view] holdfast.every_outcome
 create view holdfast.every_outcome as
@@ -1873,7 +1878,7 @@ CREATE OR REPLACE FUNCTION holdfast.company_among_v1(p_jobs bigint[])
 AS $function$
     SELECT array_agg(j.id) FROM (
         SELECT x.id FROM holdfast.job x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0
-        UNION ALL SELECT x.id FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0) AS j
+        UNION SELECT x.id FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs) AND x.flags & 24 <> 0) AS j
 $function$;
 comment on function holdfast.company_among_v1(bigint[]) is 'Those of the jobs that have company, or NULL. Off the hot path, where flags are not at hand.';
 
@@ -2307,6 +2312,9 @@ BEGIN
         RAISE EXCEPTION 'the arguments of % must be a JSON object that names them, not %', p_task, coalesce(jsonb_typeof(p_args), 'null')
             USING ERRCODE = 'HF004', HINT = 'Write {"user_id": 42}.';
     END IF;
+    IF run_at = 'infinity' THEN
+        RAISE EXCEPTION 'a job of % cannot be due at infinity', p_task USING ERRCODE = 'HF004', HINT = 'Say when, or enqueue it once it is wanted.';
+    END IF;
     SELECT * INTO v_task FROM holdfast.task t WHERE t.name = p_task;
     v_queue := coalesce(queue, v_task.queue);
     IF v_queue IS NULL THEN
@@ -2318,7 +2326,8 @@ BEGIN
     END IF;
     RETURN (holdfast.enqueue_keyed_v1(
         NULL, ARRAY[v_queue], ARRAY[p_task], ARRAY[p_args],
-        ARRAY[coalesce(priority, v_task.priority, 5)::smallint], ARRAY[coalesce(v_task.flags, 0)::smallint],
+        ARRAY[coalesce(priority, v_task.priority, 5)::smallint],
+        ARRAY[(coalesce(v_task.flags, 0) | CASE WHEN run_at > holdfast.now() THEN 32 ELSE 0 END)::smallint],
         NULL, CASE WHEN run_at IS NOT NULL THEN ARRAY[run_at] END,
         ARRAY[max_attempts::smallint], ARRAY[coalesce(timeout_seconds, v_task.timeout_seconds)],
         ARRAY[p_task || ':' || unique_key], NULL, CASE WHEN v_gates IS NOT NULL THEN ARRAY[v_gates] END))[1];
@@ -2646,55 +2655,6 @@ BEGIN
 END $function$;
 comment on function holdfast.fence_partitions_v1(text,integer) is 'Waits for the batches that are being committed; whatever their owners do after that is refused.';
 
--- [function] holdfast.find_jobs_v1(text[],jsonb,double precision,double precision,bigint,integer)
-CREATE OR REPLACE FUNCTION holdfast.find_jobs_v1(p_places text[], p_terms jsonb, p_older_seconds double precision, p_younger_seconds double precision, p_before bigint, p_limit integer)
- RETURNS TABLE(job_id bigint, place text, task text, error_type text)
- LANGUAGE plpgsql
- STABLE
- SET jit TO 'off'
-AS $function$
-DECLARE
-    v_from   bigint := coalesce(holdfast.id_floor(holdfast.now() - make_interval(secs => p_younger_seconds)), 0);
-    v_until  bigint := least(p_before, holdfast.id_floor(holdfast.now() - make_interval(secs => p_older_seconds)));
-    v_states smallint[] := array_remove(ARRAY[
-        CASE WHEN 'completed' = ANY (p_places) THEN 1 END, CASE WHEN 'failed' = ANY (p_places) THEN 2 END,
-        CASE WHEN 'cancelled' = ANY (p_places) THEN 3 END], NULL)::smallint[];
-BEGIN
-    -- Each branch ends by itself after p_limit jobs, in the order of an index where there is one.
-    RETURN QUERY
-    SELECT f.id, f.place, f.task::text, f.error ->> 'type' FROM (
-        (SELECT j.id, (ARRAY['completed', 'failed', 'cancelled'])[o.state] AS place, j.task, o.error
-         FROM holdfast.every_outcome o JOIN holdfast.every_job j ON j.id = o.job_id
-         WHERE cardinality(v_states) > 0 AND o.state = ANY (v_states) AND o.job_id >= v_from AND o.job_id < v_until
-           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, o.attempt, j.unique_key, j.args, o.error, o.finished_at, NULL)
-         ORDER BY o.job_id DESC LIMIT p_limit)
-        UNION ALL
-        (SELECT j.id, 'scheduled', j.task, NULL FROM holdfast.scheduled s JOIN holdfast.every_job j ON j.id = s.job_id
-         WHERE 'scheduled' = ANY (p_places) AND s.job_id >= v_from AND s.job_id < v_until
-           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, s.attempt, j.unique_key, j.args, NULL, NULL, s.due_at)
-         ORDER BY s.job_id DESC LIMIT p_limit)
-        UNION ALL
-        (SELECT j.id, 'blocked', j.task, NULL FROM holdfast.blocked b JOIN holdfast.every_job j ON j.id = b.job_id
-         WHERE 'blocked' = ANY (p_places) AND b.job_id >= v_from AND b.job_id < v_until
-           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, b.attempt, j.unique_key, j.args, NULL, NULL, NULL)
-         ORDER BY b.job_id DESC LIMIT p_limit)
-        UNION ALL
-        (SELECT j.id, 'ready', j.task, NULL FROM holdfast.ready r JOIN holdfast.every_job j ON j.id = r.job_id
-         WHERE 'ready' = ANY (p_places) AND r.job_id >= v_from AND r.job_id < v_until
-           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, r.attempt, j.unique_key, j.args, NULL, NULL, NULL)
-         ORDER BY r.job_id DESC LIMIT p_limit)
-        UNION ALL
-        (SELECT j.id, 'running', j.task, NULL
-         FROM holdfast.lease l CROSS JOIN LATERAL unnest(l.job_ids) AS h(job_id) JOIN holdfast.every_job j ON j.id = h.job_id
-         WHERE 'running' = ANY (p_places) AND j.id >= v_from AND j.id < v_until
-           AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = l.id AND e.job_id = j.id)
-           AND NOT EXISTS (SELECT FROM holdfast.every_outcome o WHERE o.job_id = j.id)
-           AND holdfast.job_matches_v1(p_terms, j.id, j.queue, j.task, j.priority, NULL, j.unique_key, j.args, NULL, NULL, NULL)
-         ORDER BY j.id DESC LIMIT p_limit)
-    ) AS f ORDER BY f.id DESC LIMIT p_limit;
-END $function$;
-comment on function holdfast.find_jobs_v1(text[],jsonb,double precision,double precision,bigint,integer) is 'The newest jobs in these places for which every term of a filter holds, older than p_before.';
-
 -- [function] holdfast.find_repeated_v1(text[],integer[],uuid[],text[],smallint[],jsonb[])
 CREATE OR REPLACE FUNCTION holdfast.find_repeated_v1(p_streams text[], p_of integer[], p_ids uuid[], p_types text[], p_schema_versions smallint[], p_data jsonb[], OUT verdict text, OUT positions bigint[], OUT versions bigint[], OUT recorded_at timestamp with time zone, OUT detail jsonb)
  RETURNS record
@@ -2947,6 +2907,7 @@ DECLARE
     v_mark    holdfast.tally_mark;
     v_writers text[];
     v_next    bigint;
+    v_last    bigint;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(1212572, 0) THEN
         RETURN false;
@@ -2973,14 +2934,22 @@ BEGIN
     IF v_mark.pending_id IS NULL THEN
         UPDATE holdfast.tally_mark SET pending_id = v_next, pending_fence = v_writers;
     ELSIF NOT v_mark.pending_fence && v_writers THEN
-        EXECUTE 'WITH arrived AS (
-                     SELECT j.queue, m.minute, count(*) AS enqueued
-                     FROM holdfast.job j, (VALUES ($3), (''-infinity''::timestamptz)) AS m(minute)
-                     WHERE j.id > $1 AND j.id <= $2 GROUP BY j.queue, m.minute)
-                 INSERT INTO holdfast.tally AS t (queue, minute, enqueued) SELECT a.queue, a.minute, a.enqueued FROM arrived a
-                 ON CONFLICT (queue, minute) DO UPDATE SET enqueued = t.enqueued + excluded.enqueued'
-        USING v_mark.folded_id, v_mark.pending_id, v_minute;
-        UPDATE holdfast.tally_mark SET folded_id = v_mark.pending_id, pending_id = v_next, pending_fence = v_writers;
+        -- So many at once: what nobody folded for a night must not take longer than a statement may.
+        EXECUTE 'WITH arrived AS MATERIALIZED (
+                     SELECT j.id, j.queue FROM holdfast.job j WHERE j.id > $1 AND j.id <= $2 ORDER BY j.id LIMIT 200000
+                 ), counted AS (
+                     INSERT INTO holdfast.tally AS t (queue, minute, enqueued)
+                     SELECT a.queue, m.minute, count(*) FROM arrived a, (VALUES ($3), (''-infinity''::timestamptz)) AS m(minute)
+                     GROUP BY a.queue, m.minute
+                     ON CONFLICT (queue, minute) DO UPDATE SET enqueued = t.enqueued + excluded.enqueued
+                 )
+                 SELECT max(a.id) FROM arrived a HAVING count(*) = 200000'
+        INTO v_last USING v_mark.folded_id, v_mark.pending_id, v_minute;
+        IF v_last IS NULL THEN
+            UPDATE holdfast.tally_mark SET folded_id = v_mark.pending_id, pending_id = v_next, pending_fence = v_writers;
+        ELSE
+            UPDATE holdfast.tally_mark SET folded_id = v_last;
+        END IF;
     END IF;
     RETURN true;
 END $function$;
@@ -3458,32 +3427,6 @@ AS $function$
 $function$;
 comment on function holdfast.job_fits_v1(jsonb,timestamp with time zone,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone) is 'Whether every term of a filter holds for a job, ages counted from p_now.';
 
--- [function] holdfast.job_matches_v1(jsonb,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone)
-CREATE OR REPLACE FUNCTION holdfast.job_matches_v1(p_terms jsonb, p_id bigint, p_queue text, p_task text, p_priority smallint, p_attempt smallint, p_key text, p_args jsonb, p_error jsonb, p_ended_at timestamp with time zone, p_due_at timestamp with time zone)
- RETURNS boolean
- LANGUAGE sql
- STABLE PARALLEL SAFE
-AS $function$
-    SELECT NOT EXISTS (
-        SELECT FROM jsonb_to_recordset(p_terms) AS t(field text, path text[], op text, negated boolean, texts text[], number double precision)
-        WHERE t.negated = holdfast.term_holds_v1(t.op, t.texts, t.number,
-            CASE t.field
-                WHEN 'queue' THEN p_queue
-                WHEN 'task' THEN p_task
-                WHEN 'key' THEN p_key
-                WHEN 'id' THEN p_id::text
-                WHEN 'args' THEN p_args #>> t.path
-                WHEN 'error' THEN CASE t.op WHEN '=' THEN p_error ->> 'type' ELSE concat_ws(': ', p_error ->> 'type', p_error ->> 'message') END
-            END,
-            CASE t.field
-                WHEN 'priority' THEN p_priority::double precision
-                WHEN 'attempt' THEN p_attempt::double precision
-                WHEN 'ended' THEN extract(epoch FROM holdfast.now() - p_ended_at)::double precision
-                WHEN 'due' THEN extract(epoch FROM p_due_at - holdfast.now())::double precision
-            END))
-$function$;
-comment on function holdfast.job_matches_v1(jsonb,bigint,text,text,smallint,smallint,text,jsonb,jsonb,timestamp with time zone,timestamp with time zone) is 'Whether every term of a filter holds for a job. Ages are seconds.';
-
 -- [function] holdfast.judge_position_v1(bigint)
 CREATE OR REPLACE FUNCTION holdfast.judge_position_v1(p_position bigint)
  RETURNS void
@@ -3681,7 +3624,7 @@ AS $function$
                i.job_id, i.queue, i.priority, i.attempt, i.flags, j.gates
         FROM unnest(p_jobs, p_queues, p_priorities, p_attempts, p_flags) WITH ORDINALITY AS i(job_id, queue, priority, attempt, flags, at)
         JOIN (SELECT x.id, x.gates FROM holdfast.job x WHERE x.id = ANY (p_jobs)
-              UNION ALL SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
+              UNION SELECT x.id, x.gates FROM holdfast.job_kept x WHERE x.id = ANY (p_jobs)) AS j ON j.id = i.job_id
         WHERE i.flags & 8 <> 0 ORDER BY i.at
         RETURNING gate, rank, seq
     )
@@ -4692,7 +4635,7 @@ BEGIN
         END IF;
     END IF;
     SELECT greatest(0, (extract(epoch FROM s.due_at - v_now) * 1000000))::bigint INTO next_due_us
-    FROM holdfast.scheduled s WHERE s.due_at > p_mark ORDER BY s.due_at LIMIT 1;
+    FROM holdfast.scheduled s WHERE s.due_at > p_mark AND s.due_at < 'infinity' ORDER BY s.due_at LIMIT 1;
     RETURN NEXT;
 END $function$;
 comment on function holdfast.promote_v1(timestamp with time zone,integer) is 'Moves due jobs into ready, or before their gates, in the order they were due, and says how long until the next one.';
@@ -4989,7 +4932,7 @@ BEGIN
         SELECT j.queue, j.priority, j.id, (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
                (j.flags | CASE WHEN EXISTS (SELECT FROM holdfast.loss o WHERE o.job_id = j.id) THEN 4 ELSE 0 END)::smallint AS flags
         FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
-              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+              UNION SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
     ), before_gates AS (
         SELECT count(holdfast.line_up_v1(ARRAY[b.id], ARRAY[b.queue::text], ARRAY[b.priority], ARRAY[b.attempt], ARRAY[b.flags])) AS n
         FROM back b WHERE b.flags & 8 <> 0
@@ -5053,15 +4996,6 @@ BEGIN
         lease = excluded.lease, done = excluded.done, total = excluded.total, message = excluded.message, reported_at = excluded.reported_at;
 END $function$;
 comment on function holdfast.report_progress_v1(bigint[],bigint[],bigint[],bigint[],text[],bigint[]) is 'How far these jobs are, one row each; what a lost lease says is passed over.';
-
--- [function] holdfast.report_running_v1(bigint,bigint[])
-CREATE OR REPLACE FUNCTION holdfast.report_running_v1(p_worker bigint, p_running bigint[])
- RETURNS void
- LANGUAGE sql
-AS $function$
-    UPDATE holdfast.worker_beat SET running = p_running WHERE worker = p_worker
-$function$;
-comment on function holdfast.report_running_v1(bigint,bigint[]) is 'What is really executing, told at most once a second, for people who look.';
 
 -- [function] holdfast.report_running_v2(bigint,bigint[],bigint,bigint)
 CREATE OR REPLACE FUNCTION holdfast.report_running_v2(p_worker bigint, p_running bigint[], p_asked_us bigint, p_claimed_us bigint)
@@ -5150,7 +5084,7 @@ BEGIN
                (1 + (SELECT count(*) FROM holdfast.failed_attempt f WHERE f.job_id = j.id))::smallint AS attempt,
                (SELECT count(*) FROM holdfast.loss o WHERE o.job_id = j.id AND o.counted) AS losses
         FROM (SELECT id, queue, priority, flags FROM holdfast.job WHERE id = ANY (v_jobs)
-              UNION ALL SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
+              UNION SELECT id, queue, priority, flags FROM holdfast.job_kept WHERE id = ANY (v_jobs)) AS j
         LEFT JOIN holdfast.cancel_request c ON c.job_id = j.id
         ORDER BY j.id
     LOOP
@@ -5178,7 +5112,7 @@ BEGIN
             END IF;
         END IF;
     END LOOP;
-    PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.job j WHERE j.id = ANY (v_jobs)));
+    PERFORM holdfast.ring_v1(ARRAY(SELECT DISTINCT j.queue::text FROM holdfast.every_job j WHERE j.id = ANY (v_jobs)));
     RETURN cardinality(v_jobs);
 END $function$;
 comment on function holdfast.rescue_lease_v1(bigint,integer) is 'Ends one lease, already locked by the caller: what is outstanding goes back, or ends as cancelled or lost too often.';
@@ -5927,6 +5861,7 @@ comment on function holdfast.settle_batch_v1(bigint) is 'Folds the deltas of one
 CREATE OR REPLACE FUNCTION holdfast.settle_batches_v1(p_most integer)
  RETURNS integer
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
  SET jit TO 'off'
 AS $function$
 DECLARE
@@ -5934,7 +5869,13 @@ DECLARE
     v_ended integer := 0;
 BEGIN
     FOR v_id IN
-        SELECT DISTINCT d.batch_id FROM (SELECT x.batch_id FROM holdfast.batch_delta x ORDER BY x.id LIMIT p_most) AS d ORDER BY d.batch_id
+        WITH RECURSIVE told(batch_id, n) AS (               -- the distinct batches by one index descent each
+            (SELECT d.batch_id, 1 FROM holdfast.batch_delta d ORDER BY d.batch_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT d.batch_id FROM holdfast.batch_delta d WHERE d.batch_id > t.batch_id ORDER BY d.batch_id LIMIT 1), t.n + 1
+            FROM told t WHERE t.batch_id IS NOT NULL AND t.n < p_most
+        )
+        SELECT t.batch_id FROM told t WHERE t.batch_id IS NOT NULL
     LOOP
         BEGIN
             v_ended := v_ended + holdfast.settle_batch_v1(v_id)::integer;
@@ -5945,7 +5886,7 @@ BEGIN
     END LOOP;
     RETURN v_ended;
 END $function$;
-comment on function holdfast.settle_batches_v1(integer) is 'Folds the deltas of batches, one batch at a time, and ends those of which nothing is open; returns how many ended.';
+comment on function holdfast.settle_batches_v1(integer) is 'Folds the deltas of at most p_most batches, one batch at a time, and ends those of which nothing is open; returns how many ended.';
 
 -- [function] holdfast.settled_v1()
 CREATE OR REPLACE FUNCTION holdfast.settled_v1()
@@ -6182,21 +6123,36 @@ comment on function holdfast.start_rebuild_v1(text,integer) is 'A new model from
 CREATE OR REPLACE FUNCTION holdfast.start_waiting_v1()
  RETURNS SETOF holdfast.occurrence
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 DECLARE
     v_schedule holdfast.schedule;
     v_name     text;
 BEGIN
-    FOR v_name IN SELECT DISTINCT o.schedule FROM holdfast.occurrence o WHERE o.state = 'waiting' LOOP
-        SELECT * INTO v_schedule FROM holdfast.schedule s
-        WHERE s.name = v_name AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED;
-        IF FOUND AND (SELECT u.job_id FROM holdfast.unfinished_job_of_v1(v_name) u) IS NULL THEN
-            RETURN QUERY
-            UPDATE holdfast.occurrence o SET state = 'started', job_id = holdfast.enqueue_occurrence_v1(v_schedule.plan, o.at)
-            WHERE o.schedule = v_name AND o.at = (
-                SELECT min(x.at) FROM holdfast.occurrence x WHERE x.schedule = v_name AND x.state = 'waiting')
-            RETURNING o.*;
-        END IF;
+    FOR v_name IN
+        WITH RECURSIVE queued(schedule) AS (                -- the distinct schedules by one index descent each
+            (SELECT o.schedule FROM holdfast.occurrence o WHERE o.state = 'waiting' ORDER BY o.schedule LIMIT 1)
+            UNION ALL
+            SELECT (SELECT o.schedule FROM holdfast.occurrence o WHERE o.state = 'waiting' AND o.schedule > q.schedule ORDER BY o.schedule LIMIT 1)
+            FROM queued q WHERE q.schedule IS NOT NULL
+        )
+        SELECT q.schedule FROM queued q WHERE q.schedule IS NOT NULL
+    LOOP
+        BEGIN
+            SELECT * INTO v_schedule FROM holdfast.schedule s
+            WHERE s.name = v_name AND s.paused_at IS NULL AND s.withdrawn_at IS NULL FOR UPDATE SKIP LOCKED;
+            IF FOUND AND (SELECT u.job_id FROM holdfast.unfinished_job_of_v1(v_name) u) IS NULL THEN
+                RETURN QUERY
+                UPDATE holdfast.occurrence o SET state = 'started', job_id = holdfast.enqueue_occurrence_v1(v_schedule.plan, o.at)
+                WHERE o.schedule = v_name AND o.at = (
+                    SELECT min(x.at) FROM holdfast.occurrence x WHERE x.schedule = v_name AND x.state = 'waiting')
+                RETURNING o.*;
+            END IF;
+        EXCEPTION
+            WHEN OTHERS THEN                                -- what is wrong with one of them must not hold up the others
+                RAISE WARNING 'the waiting occurrence of schedule % could not be started: %', v_name, SQLERRM;
+        END;
     END LOOP;
 END $function$;
 comment on function holdfast.start_waiting_v1() is 'Of every schedule that queues its occurrences, the oldest one waiting gets its job once the job before it has ended.';

@@ -120,7 +120,7 @@ class Turns:
         )
         await self.calls.finish(lease, jobs[2:], done=[lease])
         await cost("beat", f"SELECT holdfast.beat_v1({self.worker})")
-        await cost("report", f"SELECT holdfast.report_running_v2({self.worker}, '{{{jobs[0]}}}')")
+        await cost("report", f"SELECT holdfast.report_running_v2({self.worker}, '{{{jobs[0]}}}', 0, 0)")
         await cost("observe", "SELECT holdfast.observe_v1()")
         await cost("watermark", f"SELECT holdfast.marks_v1('{{q}}', '{{5}}', ARRAY[{mark}], 1, '{{}}')")
         await cost("fold", "SELECT holdfast.fold_v1()")

@@ -92,7 +92,7 @@ async def test_a_cursor_of_another_search_is_refused(app: Holdfast) -> None:
     for cursor in ("j1; drop table job", "j\u00b2", "j" + "9" * 30):
         with pytest.raises(FilterInvalid, match="another search"):
             await app.jobs.search(JobFilter.parse(""), after=cursor)
-    assert await app.jobs.search(JobFilter.parse("state=failed"), after="j" + "9" * 19)
+    assert (await app.jobs.search(JobFilter.parse("state=failed"), after="j" + "9" * 19)).jobs
 
 
 async def test_ready_jobs_of_many_queues_and_priorities_come_in_the_order_they_became_ready(app: Holdfast) -> None:
