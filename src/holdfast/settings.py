@@ -159,7 +159,8 @@ class Settings(BaseModel):
         default=None, description="whether callers of the API must be known; auto: unless only this machine is served"
     )
     public_read: bool = Field(
-        default=False, description="whether everybody may read without a token, with arguments and results hidden"
+        default=False,
+        description="whether everybody may read without a token; arguments, results and messages of errors are hidden",
     )
     oidc_issuer: str | None = Field(
         default=None, pattern=r"^https?://", description="OIDC issuer whose bearer tokens are accepted"

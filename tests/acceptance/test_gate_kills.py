@@ -95,7 +95,7 @@ async def test_workers_killed_behind_gates_leak_no_slot_and_exceed_no_limit(
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_two_hundred_kills_behind_gates(ledger_url: str, fleet_on: FleetOn, load_on: LoadOn) -> None:
     assert await kill_behind_gates(ledger_url, fleet_on(ledger_url), load_on(ledger_url), 200) == []
 

@@ -119,6 +119,26 @@ async def test_arguments_of_an_unknown_task_are_saved_when_a_person_says_so(
     assert (await shop.app.jobs.show(job)).args == {"n": 2, "password": "s3cret"}
 
 
+async def test_whole_numbers_beyond_53_bits_survive_being_shown_and_edited(
+    processes: Processes, shop: Shop, visits: Visits
+) -> None:
+    large = 2**53 + 1
+    job = await shop.enqueue("task_of_another_program", "elsewhere", user_id=large, n=1)
+    visitor = await visits(await processes.api())
+    await visitor.visit(f"/jobs/{job}")
+    await expect(visitor.main.get_by_label("Arguments").first).to_contain_text(str(large))
+    form = await opened(visitor, "Edit arguments")
+    arguments = form.get_by_label("Arguments")
+    await arguments.fill((await arguments.input_value()).replace('"n": 1', '"n": 2'))
+    visitor.expects_refusals = True
+    await form.get_by_role("button", name="Save").click()
+    await form.get_by_role("checkbox", name=re.compile("unchecked")).check()
+    await form.get_by_role("button", name="Save").click()
+
+    await expect(visitor.page.get_by_text(f"job {job}: arguments changed")).to_be_visible()
+    assert (await shop.app.jobs.show(job)).args == {"user_id": large, "n": 2}
+
+
 async def test_the_page_of_a_job_that_somebody_purges_asks_no_more(
     processes: Processes, shop: Shop, visits: Visits
 ) -> None:

@@ -39,17 +39,20 @@ update holdfast.access_token set used_at = holdfast.now()
 where id = $1 and (used_at is null or used_at < holdfast.now() - interval '1 minute')
 
 -- name: list_tokens
--- Promise: the newest tokens below an id, at most $2; by the primary key.
+-- Promise: the newest tokens below an id, at most $2, of these queues alone ($4; null: all); by the primary key.
 select t.id, t.name, t.role, t.permissions, t.queues, t.created_at, t.created_by, t.expires_at, t.used_at, t.revoked_at,
        t.revoked_by,
        case when t.revoked_at is not null then 'revoked' when t.expires_at <= holdfast.now() then 'expired'
             else 'good' end as standing
-from holdfast.access_token t where t.id < $1 and ($3::bigint is null or t.id = $3) order by t.id desc limit $2
+from holdfast.access_token t
+where t.id < $1 and ($3::bigint is null or t.id = $3) and ($4::text[] is null or t.queues <@ $4::text[])
+order by t.id desc limit $2
 
 -- name: revoke_token
--- Promise: the token opens nothing from now on, nor do its sessions; its name, or NULL when there was nothing to revoke.
+-- Promise: the token opens nothing from now on, nor do its sessions; its name, or NULL when there was nothing to revoke,
+-- or it opens more than these queues ($3; null: all).
 update holdfast.access_token set revoked_at = holdfast.now(), revoked_by = $2
-where id = $1 and revoked_at is null returning name
+where id = $1 and revoked_at is null and ($3::text[] is null or queues <@ $3::text[]) returning name
 
 -- name: open_session
 -- Promise: one session; what is stored of its secret is $1. It ends $9 seconds from now, or at $10 if that is earlier.
@@ -75,8 +78,10 @@ update holdfast.access_session set seen_at = holdfast.now()
 where id = $1 and seen_at < holdfast.now() - interval '1 minute' and ended_at is null
 
 -- name: end_session
--- Promise: the session opens nothing from now on; its name, or NULL when it had ended already.
-update holdfast.access_session set ended_at = holdfast.now() where id = $1 and ended_at is null returning name
+-- Promise: the session opens nothing from now on; its name, or NULL when it had ended already, or opens more than these
+-- queues ($2; null: all).
+update holdfast.access_session set ended_at = holdfast.now()
+where id = $1 and ended_at is null and ($2::text[] is null or queues <@ $2::text[]) returning name
 
 -- name: find_ended
 -- Promise: of these tokens and sessions, those that open nothing any more ($3: seconds after which an unseen session has
@@ -96,11 +101,13 @@ where not exists (
       and (s.token_id is null or (t.revoked_at is null and (t.expires_at is null or t.expires_at > holdfast.now()))))
 
 -- name: list_sessions
--- Promise: the newest sessions below an id that are open, at most $2; by the primary key.
+-- Promise: the newest sessions below an id that are open, at most $2, of these queues alone ($4; null: all); by the
+-- primary key.
 select s.id, s.name, s.token_id, s.client, s.agent, s.created_at, s.seen_at, s.expires_at
 from holdfast.access_session s
 where s.id < $1 and s.ended_at is null and s.expires_at > holdfast.now()
   and s.seen_at > holdfast.now() - make_interval(secs => $3::double precision)
+  and ($4::text[] is null or s.queues <@ $4::text[])
 order by s.id desc limit $2
 
 -- name: prune_access

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from holdfast.access.principal import Principal, permissions_of
 from holdfast.access.roles import Role
 from holdfast.access.sessions import Credential
+from holdfast.clock import monotonic
 from holdfast.errors import ConfigurationError, IssuerUnavailable, Unauthenticated
 from holdfast.telemetry import get_logger
 
@@ -57,6 +58,7 @@ class Oidc:
         self._options = options
         self._keys: jwt.PyJWKClient | None = None
         self._finding = asyncio.Lock()
+        self._failed: tuple[float, IssuerUnavailable] | None = None
         for url in (options.issuer, options.jwks_url):
             if url is not None:
                 _require_secure(url)
@@ -78,27 +80,32 @@ class Oidc:
                 leeway=_LEEWAY_SECONDS,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-        except jwt.PyJWKClientConnectionError as error:
-            raise _unavailable(self._options.issuer, error) from error
         except (jwt.PyJWTError, ValueError) as error:
             raise _refused(str(error) or type(error).__name__) from error
         return Credential(self._principal(claims), datetime.fromtimestamp(float(claims["exp"]), UTC))
 
     async def _key_of(self, token: str) -> Any:
-        client = await self._client()
-        # It may ask the issuer, which takes as long as the network does.
-        return await asyncio.to_thread(client.get_signing_key_from_jwt, token)
+        """The key it is signed with. Asking the issuer takes as long as the network does: one asks at a time."""
+        came_at = monotonic()
+        async with self._finding:
+            if self._failed is not None and self._failed[0] >= came_at:
+                raise self._failed[1]  # whoever waited for that answer need not ask again
+            try:
+                return await asyncio.to_thread(self._look_up, token)
+            except IssuerUnavailable as error:
+                self._failed = monotonic(), error
+                raise
 
-    async def _client(self) -> jwt.PyJWKClient:
+    def _look_up(self, token: str) -> Any:
         import jwt
 
-        async with self._finding:
+        try:
             if self._keys is None:
-                url = self._options.jwks_url
-                if url is None:
-                    url = await asyncio.to_thread(_discovered, self._options.issuer)
+                url = self._options.jwks_url or _discovered(self._options.issuer)
                 self._keys = jwt.PyJWKClient(url, lifespan=_KEYS_FOR_SECONDS, timeout=_FETCH_SECONDS)
-            return self._keys
+            return self._keys.get_signing_key_from_jwt(token)
+        except jwt.PyJWKClientConnectionError as error:
+            raise _unavailable(self._options.issuer, error) from error
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         """What the claims permit. A name that is not mapped to a role permits nothing."""

@@ -34,6 +34,8 @@ class Principal:
         """What stands for this principal wherever names are not unique enough."""
         if self.token_id is not None:
             return f"token:{self.token_id}"
+        if self.session_id is not None:  # of an OIDC token: two people may bear one name there
+            return f"session:{self.session_id}"
         return f"{self.kind}:{self.subject or self.name}"
 
     def may(self, needs: Needs) -> bool:

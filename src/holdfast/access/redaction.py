@@ -9,12 +9,14 @@ from typing import Any, Final
 HIDDEN: Final = "[redacted]"
 _SECRET_KEY = re.compile(
     r"passw(or)?d|passphrase|(^|[_-])pass$|pwd$|secret|credential|(^|[_-])auth(orization)?($|[_-])|"
-    r"(^|[_-])(api|access|private|signing|encryption)[_-]?key($|[_-])|apikey|"
-    r"(^|[_-])(token|tokens|jwt|bearer|cookie|cookies|session|csrf|otp|pin|cvv|iban|ssn)$|[_-]token($|[_-])",
+    r"(^|[_-])(api|access|account|private|master|shared|signing|encryption|ssh)[_-]?key($|[_-])|apikey|passcode|"
+    r"(^|[_-])(token|tokens|jwt|bearer|cookie|cookies|session|csrf|otp|totp|pin|cvv|cvc|iban|ssn)$|[_-]token($|[_-])|"
+    r"(access|auth|bearer|refresh)token$",
     re.IGNORECASE,
 )
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_URL_PASSWORD = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s/:@]*):[^\s@]+@", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+# Each part is bounded: from every place of a long text where a URL may begin, only so far is looked for its password.
+_URL_PASSWORD = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]{0,30}://[^\s/:@]{0,200}):[^\s@]{1,300}@", re.IGNORECASE)
 _BEARER = re.compile(r"\b(?P<scheme>bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE)
 _OURS = re.compile(r"\bhf[ts]_[\w-]{16,}")
 
@@ -64,7 +66,8 @@ def hides(value: Any) -> str | None:
 
 def redacted_text(text: str) -> str:
     """The same text without passwords in URLs, bearer tokens and tokens of ours."""
-    text = _URL_PASSWORD.sub(r"\g<before>:***@", text)
+    if "://" in text and "@" in text:
+        text = _URL_PASSWORD.sub(r"\g<before>:***@", text)
     text = _BEARER.sub(rf"\g<scheme> {HIDDEN}", text)
     return _OURS.sub(HIDDEN, text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -104,14 +104,20 @@ class Sessions:
             )
         return replace(who, session_id=row["id"], csrf_token=csrf_token_of(secret))
 
-    async def end(self, session_id: int) -> str | None:
-        """Sign it out; the name of who was signed in, ``None`` when it had ended already."""
-        name = await self._database.fetchval(_SQL["end_session"], session_id)
+    async def end(self, session_id: int, *, queues: Collection[str] | None = None) -> str | None:
+        """Sign it out; the name of who was signed in, ``None`` when it had ended already.
+
+        ``queues``: only if it is of these queues alone.
+        """
+        name = await self._database.fetchval(_SQL["end_session"], session_id, None if queues is None else list(queues))
         return None if name is None else str(name)
 
-    async def list(self, *, before: int | None = None, limit: int = 50) -> Sequence[Session]:
-        """Open sessions, the newest first."""
-        rows = await self._database.fetch(_SQL["list_sessions"], before or _NEWEST, limit, self._idle_seconds)
+    async def list(
+        self, *, before: int | None = None, limit: int = 50, queues: Collection[str] | None = None
+    ) -> Sequence[Session]:
+        """Open sessions, the newest first; ``queues``: those of these queues alone."""
+        of = None if queues is None else list(queues)
+        rows = await self._database.fetch(_SQL["list_sessions"], before or _NEWEST, limit, self._idle_seconds, of)
         return [Session(**dict(row)) for row in rows]
 
     async def _touch(self, session_id: int) -> None:

@@ -70,7 +70,7 @@ class Tokens:
             digest_of(secret),
             role,
             sorted(permissions),
-            None if queues is None else sorted(queues),
+            _sorted(queues),
             by,
             expires_in_seconds,
         )
@@ -82,9 +82,11 @@ class Tokens:
         created = await self._database.fetchval(_SQL["create_first_token"], name, digest_of(secret))
         return None if created is None else secret
 
-    async def list(self, *, before: int | None = None, limit: int = 50) -> Sequence[Token]:
-        """The newest tokens first, also those that open nothing any more."""
-        return await self._page(before, limit)
+    async def list(
+        self, *, before: int | None = None, limit: int = 50, queues: Collection[str] | None = None
+    ) -> Sequence[Token]:
+        """The newest tokens first, also those that open nothing any more; ``queues``: those of these queues alone."""
+        return await self._page(before, limit, queues=queues)
 
     async def show(self, token_id: int) -> Token:
         """One token. Raises ``TokenNotFound``."""
@@ -93,9 +95,12 @@ class Tokens:
             raise _unknown(token_id)
         return found[0]
 
-    async def revoke(self, token_id: int, *, by: str) -> str:
-        """Let a token and its sessions open nothing from now on; returns its name. Raises ``TokenNotFound``."""
-        name = await self._database.fetchval(_SQL["revoke_token"], token_id, by)
+    async def revoke(self, token_id: int, *, by: str, queues: Collection[str] | None = None) -> str:
+        """Let a token and its sessions open nothing from now on; returns its name.
+
+        ``queues``: only if it is of these queues alone. Raises ``TokenNotFound``.
+        """
+        name = await self._database.fetchval(_SQL["revoke_token"], token_id, by, _sorted(queues))
         if name is None:
             raise _unknown(token_id)
         return str(name)
@@ -123,8 +128,10 @@ class Tokens:
         except DRIVER_ERRORS as error:
             log.debug("when token %d was used is not noted: %s", token_id, error)
 
-    async def _page(self, before: int | None, limit: int, token_id: int | None = None) -> Sequence[Token]:
-        rows = await self._database.fetch(_SQL["list_tokens"], before or _NEWEST, limit, token_id)
+    async def _page(
+        self, before: int | None, limit: int, token_id: int | None = None, queues: Collection[str] | None = None
+    ) -> Sequence[Token]:
+        rows = await self._database.fetch(_SQL["list_tokens"], before or _NEWEST, limit, token_id, _sorted(queues))
         return [
             Token(
                 **{
@@ -157,6 +164,10 @@ def principal_of_token(
         None if queues is None else frozenset(queues),
         token_id=token_id,
     )
+
+
+def _sorted(queues: Collection[str] | None) -> Sequence[str] | None:
+    return None if queues is None else sorted(queues)
 
 
 def _unknown(token_id: int) -> TokenNotFound:

@@ -67,24 +67,39 @@ class DashboardRoute(Mount):
         return super().matches(scope)
 
 
-class Pages(StaticFiles):
-    """The built files; every other address that a person opens in a browser is the page, which finds its way itself."""
+class Files(StaticFiles):
+    """The files of a folder, under the policy of the pages. None is kept by a browser without asking."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(directory=folder, check_dir=False)
-        self._folder = folder
 
     async def check_config(self) -> None:
         """Nothing to check: a package without pages says so in its answers."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, or 404 and 405 as an ``HTTPException``."""
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = _ASK_EACH_TIME
+        response.headers.update(_HEADERS)
+        return response
+
+
+class Pages(Files):
+    """The built files; every other address that a person opens in a browser is the page, which finds its way itself."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder = folder
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, the page, or 404 and 405 as an ``HTTPException``."""
         if self._is_page(path, Headers(scope=scope)) and scope["method"] in {"GET", "HEAD"}:
             response = self._page(scope.get("root_path", ""))
-        else:
-            response = await super().get_response(path, scope)
-            response.headers["Cache-Control"] = _FOR_EVER if path.startswith(_HASHED) else _ASK_EACH_TIME
-        response.headers.update(_HEADERS)
+            response.headers.update(_HEADERS)
+            return response
+        response = await super().get_response(path, scope)
+        if path.startswith(_HASHED):
+            response.headers["Cache-Control"] = _FOR_EVER
         return response
 
     def _is_page(self, path: str, headers: Headers) -> bool:

@@ -118,7 +118,9 @@ def tell_address(settings: Settings, listening: socket.socket) -> None:
     if guarded(settings):
         screen.say(f"{'access':<8}with a token: holdfast token create NAME --role admin")
         if settings.public_read:
-            screen.say(f"{'':<8}everybody may read, without arguments and results (HOLDFAST_PUBLIC_READ)")
+            screen.say(
+                f"{'':<8}everybody may read, without arguments, results and messages of errors (HOLDFAST_PUBLIC_READ)"
+            )
     else:
         screen.say(f"{'access':<8}everybody on this machine, as admin (HOLDFAST_AUTH=on asks for tokens)")
     if settings.read_only:

@@ -97,6 +97,13 @@ def read(
     """Read events."""
     scope = _scope(types, tags, categories)
     moment = _in_utc(since)
+    if stream is not None and (scope != Scope() or moment is not None):
+        raise ConfigurationError(
+            "--type, --tag, --category and --since narrow the log down, and a stream is read as it stands",
+            remedy="leave them out, or the stream",
+        )
+    if last and (after or moment is not None):
+        raise ConfigurationError("--last begins at the newest event", remedy="leave out --after and --since")
 
     async def work(app: Holdfast) -> list[RecordedEvent]:
         if stream is not None:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from holdfast.clock import now
 from holdfast.jobs import span
 
 __all__ = ["Screen", "ago", "number", "plain", "screen", "span", "table"]
 
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PIPE_WIDTH = 240
 """Columns of output that nobody looks at: wide enough that nothing is folded."""
 
@@ -62,15 +67,43 @@ class Screen:
     def _console(self, *, stderr: bool) -> Console:
         stream = sys.stderr if stderr else sys.stdout
         width = None if stream.isatty() else _PIPE_WIDTH
-        return Console(stderr=stderr, no_color=self._no_color or None, width=width)
+        return _Terminal(stderr=stderr, no_color=self._no_color or None, width=width)
 
 
 screen = Screen()
 
 
+class _Terminal(Console):
+    """A console to which nothing that a job says or is called can send a command: they would begin with a control."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is shown, in pieces."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=_harmless(piece.text))
+
+
+class _Plain(Table):
+    """A table whose cells are what they say: a name with brackets in it is no markup."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """One line."""
+        super().add_row(*map(_cell, cells), **options)
+
+
+def _cell(cell: RenderableType | None) -> RenderableType | None:
+    """Without controls before its width is measured."""
+    if isinstance(cell, Text):
+        return Text(_harmless(cell.plain), cell.style) if _CONTROLS.search(cell.plain) else cell
+    return Text(_harmless(cell)) if isinstance(cell, str) else cell
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
     """An empty table in the house's style."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made = _Plain(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made

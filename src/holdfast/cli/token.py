@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.text import Text
@@ -16,6 +16,7 @@ from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import ago, screen, table
+from holdfast.cli.whoever import who
 from holdfast.errors import ConfigurationError
 from holdfast.jobs import seconds_of
 
@@ -48,20 +49,20 @@ def create(
     """Make a token."""
     names = None if queues is None else [part.strip() for part in queues.split(",") if part.strip()]
     seconds = None if expires is None else seconds_of(expires)
-    if out is not None and out.exists():
-        raise ConfigurationError(f"{out} is there already", remedy="name another file")
 
     async def work(app: Holdfast) -> tuple[int, str]:
-        by = operator()
+        by = who()
         token_id, secret = await Tokens(app.database).create(
             name, by=by, role=role, permissions=permission or (), queues=names, expires_in_seconds=seconds
         )
         await _record(app, by, "token.create", token_id, name)
         return token_id, secret
 
-    token_id, secret = on_application(database_url, work)
-    if out is not None:
-        write_secret(out, secret)
+    # The file first: a token whose secret could not be kept would be there for nobody.
+    with nullcontext() if out is None else secret_file(out) as file:
+        token_id, secret = on_application(database_url, work)
+        if file is not None:
+            file.write(f"{secret}\n")
     if as_json:
         screen.json({"id": str(token_id), "name": name, "secret": None if out else secret})
     elif out is not None:
@@ -114,7 +115,7 @@ def revoke(
     """Revoke a token."""
 
     async def work(app: Holdfast) -> str:
-        by = operator()
+        by = who()
         name = await Tokens(app.database).revoke(token_id, by=by)
         await _record(app, by, "token.revoke", token_id, name)
         return name
@@ -126,19 +127,24 @@ def revoke(
         screen.say(f"token {token_id} of {name} is revoked")
 
 
-def operator() -> str:
-    """Who sits at this terminal, as the system says."""
+@contextmanager
+def secret_file(path: Path) -> Iterator[TextIO]:
+    """A new file that only its owner can read, for a secret; gone again if there will be none.
+
+    Raises ``ConfigurationError`` where none can be made.
+    """
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
-def write_secret(path: Path, secret: str) -> None:
-    """Write a secret to a new file that only its owner can read."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(f"{secret}\n")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise ConfigurationError(f"{path} is there already", remedy="name another file") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}", remedy="name another file") from None
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 async def _record(app: Holdfast, by: str, action: str, token_id: int, name: str) -> None:

@@ -6,7 +6,7 @@ app.batch(on_success=…) ─ add, add … ─ one transaction: batch and member
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, Self, TypeVar
@@ -252,6 +252,10 @@ class Batches:
     ) -> Sequence[int]:
         """The next ids of the ``members`` of a batch, or of the ``children`` of a job, the oldest first."""
         return await page_of(self._database, what, owner, after, limit)
+
+    async def is_within(self, batch_id: int, queues: Collection[str], *, most: int | None = None) -> bool:
+        """Whether the members of a batch, the first ``most`` or all of them, are in these queues alone."""
+        return bool(await self._database.fetchval(_SQL["is_within"], batch_id, list(queues), most))
 
     async def cancel(self, batch_id: int, *, reason: str | None = None) -> bool:
         """Cancel a batch, its members and what they opened; its callbacks are not called.

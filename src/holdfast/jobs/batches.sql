@@ -37,6 +37,12 @@ order by b.id desc limit $4::integer
 -- Promise: the next $3 members of a batch after the job $2.
 select m.job_id from holdfast.batch_member m where m.batch_id = $1::bigint and m.job_id > $2::bigint order by m.job_id limit $3::integer
 
+-- name: is_within
+-- Promise: whether the first $3 members of a batch (null: all of them) stand in these queues; by id, to the first that does not.
+select not exists (
+    select from (select x.job_id from holdfast.batch_member x where x.batch_id = $1::bigint order by x.job_id limit $3::integer) as m
+    join holdfast.every_job j on j.id = m.job_id where j.queue <> all ($2::text[]))
+
 -- name: children
 -- Promise: the next $3 jobs, after the job $2, of the batches that the job $1 opened, or was called back for.
 select m.job_id from holdfast.batch_member m

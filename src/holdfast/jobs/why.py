@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +37,18 @@ class Why:
         first, *others = self.reasons
         told = first.text if first.text.startswith(self.place) else f"{self.place}: {first.text}"
         return "\n".join([told, *(f"  also: {reason.text}" for reason in others)])
+
+    def without_messages(self) -> Why:
+        """The same for whoever may not see arguments, which the message of an error may quote: its type alone."""
+        return replace(
+            self,
+            reasons=tuple(
+                replace(reason, error=reason.error and reason.error.partition(":")[0])
+                if isinstance(reason, why.Finished)
+                else reason
+                for reason in self.reasons
+            ),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """As a program reads it."""

@@ -2,8 +2,12 @@
 -- Promise: in one snapshot, everything that decides whether this job is claimed now; no row: there is no such job.
 with me as (
     select j.id, j.task, j.queue, j.flags, j.unique_key from holdfast.every_job j where j.id = $1::bigint
+), place as materialized (
+    select p.* from holdfast.places_v1(array[$1::bigint]) p
 ), here as (
-    select r.queue, r.priority, r.seq, r.flags, r.xmax as locker from holdfast.ready r where r.job_id = $1::bigint
+    -- Ready jobs have no index by id, because the claim would pay for it: the queue is read only for a job that is in it.
+    select r.queue, r.priority, r.seq, r.flags, r.xmax as locker from holdfast.ready r
+    where r.job_id = $1::bigint and (select p.place from place p) = 'ready'
 ), later as (
     select s.xmax as locker from holdfast.scheduled s where s.job_id = $1::bigint
 ), before as (
@@ -53,10 +57,11 @@ select me.task, me.queue, p.place, p.attempt, p.due_at, p.started_at, p.finished
             coalesce((select h.locker from here h), (select l.locker from later l), (select b.locker from before b))) as k where k.pid <> pg_backend_pid()) as lockers,
        (select array_agg(h.job_id) from holdfast.lease l cross join lateral unnest(l.job_ids) as h(job_id)
             where l.id >> 36 = p.worker and h.job_id <> me.id and exists (select from holdfast.loss o where o.job_id = h.job_id)) as other_suspects,
-       (select percentile_cont(0.5) within group (order by extract(epoch from o.finished_at - o.started_at))
+       case when p.place = 'running' then
+           (select percentile_cont(0.5) within group (order by extract(epoch from o.finished_at - o.started_at))
             from (select x.* from holdfast.outcome x where x.state = 1 order by x.job_id desc limit 2000) as o
-            join holdfast.job j on j.id = o.job_id where j.task = me.task) as usual_seconds,
+            join holdfast.job j on j.id = o.job_id where j.task = me.task) end as usual_seconds,
        pg_is_in_recovery() as is_standby, current_setting('transaction_read_only')::boolean as read_only
-from me join holdfast.places_v1(array[$1::bigint]) p on p.job_id = me.id
+from me join place p on p.job_id = me.id
 left join holdfast.cancel_request c on c.job_id = me.id
 left join holdfast.queue_pause q on q.queue = coalesce((select h.queue from here h), (select b.queue from before b), me.queue)

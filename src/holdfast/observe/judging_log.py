@@ -116,7 +116,7 @@ def _projection(each: projections.ProjectionInfo, patience: Patience) -> Iterato
             Kind.PROJECTION_UNSERVED,
             name,
             f"{each.problems[0] if each.problems else each.state}, {_behind(each)}",
-            "start a worker of its application, or retire it: holdfast projection retire " + name,
+            f"start a worker of its application, or retire it: holdfast projection retire {quoted}",
         )
     elif each.state != "paused" and not each.stopped and (each.lag_seconds or 0.0) > patience.lag:
         yield _about(

@@ -108,6 +108,8 @@ class ScheduleSight:
 
     name: str
     overdue_seconds: float
+    queue: str | None = None
+    """Where its jobs go, if it says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class NextSchedule:
 
     name: str
     next_at: datetime
+    queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +198,15 @@ class Sight:
         """What somebody sees who may see these queues only; None: all."""
         if queues is None:
             return self
+        following = self.next_schedule
         return replace(
             self,
             queues=tuple(queue for queue in self.queues if queue.name in queues),
             workers=tuple(worker for worker in self.workers if queues.intersection(worker.queues)),
             lanes=tuple(lane for lane in self.lanes if lane.queue in queues),
             failures=tuple(failure for failure in self.failures if failure.queue in queues),
+            schedules=tuple(schedule for schedule in self.schedules if schedule.queue in queues),
+            next_schedule=following if following is not None and following.queue in queues else None,
         )
 
 

@@ -44,7 +44,7 @@ with held as materialized (
     where u.state = 2 and u.finished_at > holdfast.now() - interval '5 minutes'
     group by 1, 2, 3 order by count(*) desc limit 20
 ), schedules as (
-    select s.name, extract(epoch from holdfast.now() - s.due_at)::double precision as overdue_seconds
+    select s.name, extract(epoch from holdfast.now() - s.due_at)::double precision as overdue_seconds, s.plan->>'queue' as queue
     from holdfast.schedule s where s.paused_at is null and s.withdrawn_at is null and s.due_at < holdfast.now()
     order by s.due_at limit 100
 ), mark as materialized (
@@ -69,7 +69,7 @@ select holdfast.now() as at,
        (select coalesce(jsonb_agg(to_jsonb(l)), '[]')::text from lanes l) as lanes,
        (select coalesce(jsonb_agg(to_jsonb(f)), '[]')::text from failures f) as failures,
        (select coalesce(jsonb_agg(to_jsonb(s)), '[]')::text from schedules s) as schedules,
-       (select to_jsonb(n)::text from (select s.name, s.next_at from holdfast.schedule s where s.next_at is not null and s.paused_at is null
+       (select to_jsonb(n)::text from (select s.name, s.next_at, s.plan->>'queue' as queue from holdfast.schedule s where s.next_at is not null and s.paused_at is null
             and s.withdrawn_at is null order by s.next_at limit 1) as n) as next_schedule,
        (select to_jsonb(l)::text from log l) as log,
        (select to_jsonb(s)::text from server s) as server

@@ -27,6 +27,7 @@ _COMPANION_SECONDS = 8.0
 """What the API needs to end: five seconds for open requests, and the rest for itself."""
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.1, 30.0
 _CRASHES_TO_SAY_LOUDLY = 3
+_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Supervisor:
@@ -58,8 +59,17 @@ class Supervisor:
         return self._stopping.is_set()
 
     def run(self) -> int:
-        """Run until the end; returns the exit status, the highest of several. Only from the main thread."""
-        return asyncio.run(self._main())
+        """Run until the end; returns the exit status, the highest of several. Only from the main thread.
+
+        Signals are heard here until then, and afterwards by whoever heard them before.
+        """
+        before = {number: signal.getsignal(number) for number in _HEARD}
+        try:
+            return asyncio.run(self._main())
+        finally:
+            for number, handler in before.items():
+                if handler is not None:  # none of Python's
+                    signal.signal(number, handler)
 
     async def _main(self) -> int:
         self._listen_to_signals()

@@ -193,6 +193,14 @@ async def test_an_issuer_that_is_away_refuses_nobody_for_ever(issuer: Issuer) ->
     assert (await oidc.credential_of(issuer.token())).principal.name == "ada"
 
 
+async def test_those_who_come_together_ask_an_issuer_that_is_away_once(issuer: Issuer) -> None:
+    oidc, issuer.down = oidc_of(issuer), True
+    answers = await asyncio.gather(*(oidc.credential_of(issuer.token()) for _ in range(20)), return_exceptions=True)
+
+    assert {type(answer) for answer in answers} == {IssuerUnavailable}
+    assert issuer.times_asked("/.well-known/openid-configuration") <= 2
+
+
 async def test_keys_stay_when_the_issuer_goes_away(issuer: Issuer) -> None:
     oidc = oidc_of(issuer)
     await oidc.credential_of(issuer.token())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -77,6 +78,12 @@ def test_a_principal_of_some_queues_touches_no_other() -> None:
         ada.demand_queue("exports")
 
 
+def test_sessions_of_two_people_with_one_name_are_told_apart() -> None:
+    ada, other = (Principal("ada", "session", frozenset(), session_id=number) for number in (1, 2))
+
+    assert ada.key != other.key
+
+
 @pytest.mark.parametrize(
     "key",
     [
@@ -98,6 +105,14 @@ def test_a_principal_of_some_queues_touches_no_other() -> None:
         "privateKey",
         "credentials",
         "csrf",
+        "accesstoken",
+        "APIToken",
+        "JWTToken",
+        "AccountKey",
+        "ssh_key",
+        "totp",
+        "cvc",
+        "passcode",
     ],
 )
 def test_a_key_that_looks_secret_hides_its_value(key: str) -> None:
@@ -109,6 +124,7 @@ def test_a_key_that_looks_secret_hides_its_value(key: str) -> None:
     "value",
     [
         {"author": "Ada", "tokens_used": 7, "keyboard": "de", "passenger": "Bob", "compass": 1, "primary_key": 3},
+        {"idempotency_key": "a", "routing_key": "b", "tokenizer": "c", "HTTPStatus": 200, "spin": 1},
         {"password": None, "secret": "", "is_secret": True},
         ["plain", 1.5, None],
         "https://example.org/a?b=c",
@@ -128,3 +144,11 @@ def test_what_does_not_look_secret_stays(value: Any) -> None:
 )
 def test_secrets_inside_text_are_hidden(text: str, shown: str) -> None:
     assert redacted_text(text) == shown
+
+
+@pytest.mark.parametrize("piece", ["a.", "a://", "http://a:80/,", "redis://u:p", "bearer ", "basic abcdefgh", "hft_"])
+def test_no_text_takes_long_to_look_through(piece: str) -> None:
+    began = process_time()
+    redacted_text(piece * (200_000 // len(piece)) + " @")
+
+    assert process_time() - began < 5.0  # unbounded, the pattern took minutes

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from holdfast import Holdfast, Job, Retry
-from holdfast.access import Role
+from holdfast.access import Permission, Role
 from holdfast.db import Statement
 from tests.rooms.api.conftest import MakeToken, Serve
 from tests.rooms.jobs.hand import Hand
@@ -195,12 +195,48 @@ async def test_who_may_not_see_arguments_sees_none_anywhere(app: Holdfast, serve
         assert not any(secret in shown.text for secret in ('"user_id":', "user-77", "hunter2", "k123")), path
     assert (await api.get(f"/jobs/{job_id}/logs", headers=viewer)).status_code == 403
     whole = (await api.get(f"/jobs/{job_id}", headers=viewer)).json()
-    assert (whole["args"], whole["hidden"]) == (None, ["args", "result", "logs"])
+    assert (whole["args"], whole["hidden"]) == (None, ["args", "result", "logs", "messages"])
     shown = await api.get(f"/jobs/{job_id}", headers=operator)
     assert shown.json()["args"] == {"user_id": 78, "password": "[redacted]", "nested": {"apiKey": "[redacted]"}}
     assert "hunter2" not in shown.text
     assert shown.json()["actions"] == ["cancel", "reschedule", "priority"]
     assert whole["actions"] == []
+
+
+async def test_errors_tell_whoever_may_not_see_arguments_their_type_alone(
+    app: Holdfast, serve: Serve, token: MakeToken
+) -> None:
+    @app.task(retry=Retry(max_attempts=1))
+    async def send(address: str) -> None:
+        raise ValueError(f"nobody reads {address}")
+
+    job_id = await send.enqueue("ada@example.org")
+    await app.drain()
+    await app.database.fetchval(_FOLD)
+    api, public, operator = await serve(), await serve(public_read=True), await token(Role.OPERATOR)
+    [group] = (await public.get("/failures")).json()["items"]
+    about = [f"/jobs/{job_id}", f"/jobs/{job_id}/history", f"/jobs/{job_id}/why", "/jobs", "/failures"]
+    for path in (*about, f"/failures/{group['fingerprint']}"):
+        shown, known = await public.get(path), await api.get(path, headers=operator)
+        assert ("ValueError" in shown.text, "ada@" in shown.text) == (True, False), path
+        assert "nobody reads ada@example.org" in known.text, path
+
+
+@pytest.mark.parametrize("what", ["args.user_id=77", "args.user_id~7", "key~user", 'error~"on the wire"'])
+async def test_what_is_hidden_cannot_be_found_by_a_filter(serve: Serve, token: MakeToken, what: str) -> None:
+    api, operator = await serve(public_read=True), await token(Role.OPERATOR)
+    retrying = await token(None, permissions=[Permission.JOBS_READ, Permission.JOBS_RETRY])
+
+    assert (await api.get("/jobs", params={"filter": what}, headers=operator)).status_code == 200
+    sought = await api.get("/jobs", params={"filter": f"queue=mail {what}"})
+    previewed = await api.post("/operations/preview", json={"verb": "retry", "filter": what}, headers=retrying)
+    assert [(one.status_code, one.json()["code"]) for one in (sought, previewed)] == [(403, "forbidden")] * 2
+
+
+async def test_the_value_of_a_secret_argument_cannot_be_sought_by_anybody(http: httpx.AsyncClient) -> None:
+    for what in ("args.password~h", "args.user.apiKey=1", "args.token!=x"):
+        answer = await http.get("/jobs", params={"filter": what})
+        assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), what
 
 
 async def test_whoever_is_confined_to_queues_learns_nothing_of_others(
@@ -236,6 +272,26 @@ async def test_whoever_is_confined_to_queues_learns_nothing_of_others(
     refused = await api.post("/jobs", json={"task": "send", "queue": "secret", "args": {"n": 1}}, headers=confined)
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
     assert (await api.post("/limits/set", json={"name": "x", "capacity": 1}, headers=confined)).status_code == 403
+
+
+async def test_whoever_is_confined_to_queues_cancels_no_batch_that_reaches_into_others(
+    app: Holdfast, serve: Serve, token: MakeToken
+) -> None:
+    @app.task(queue="mail")
+    async def send(n: int) -> None: ...
+
+    async with app.batch("mine") as mine:
+        mine.add(send, 1)
+    async with app.batch("ours") as ours:
+        for n in range(30):
+            ours.add(send, n)
+        ours.add(send.options(queue="secret"), 30)
+    api, confined = await serve(), await token(Role.OPERATOR, queues=["mail"])
+
+    refused = await api.post(f"/batches/{ours.id}/cancel", json={}, headers=confined)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert (await app.batches.show(ours.id or 0)).state == "running"
+    assert (await api.post(f"/batches/{mine.id}/cancel", json={}, headers=confined)).status_code == 200
 
 
 @pytest.mark.parametrize("job", ["0", "77", "9223372036854775807"])

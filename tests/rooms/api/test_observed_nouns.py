@@ -16,6 +16,7 @@ from holdfast import Holdfast, Retry
 from holdfast.access import Audit, Permission, Principal, Role
 from holdfast.api import create_api
 from holdfast.events import Event
+from holdfast.observe import roll_up
 from tests.rooms.api.conftest import MakeToken, Serve
 from tests.situations.places import at_work, later, seen
 
@@ -60,6 +61,9 @@ async def ok(answer: httpx.Response, status: int = 200) -> Any:
 # ---- overview and history ------------------------------------------------------------------------------------------
 
 
+async def _nothing() -> None: ...
+
+
 async def test_the_overview_of_an_empty_installation_is_ok_with_zeros(http: httpx.AsyncClient) -> None:
     overview = await ok(await http.get("/overview"))
 
@@ -74,11 +78,17 @@ async def test_who_sees_some_queues_sees_no_others_in_the_overview(app: Holdfast
 
     for queue in ("mail", "secret"):
         await work.options(queue=queue).enqueue()
+    app.schedule("* * * * *", name="secretly", queue="secret")(_nothing)
+    await app.declare()
     overview = await ok(await viewer.get("/overview"))
 
     assert (overview["tiles"]["ready"], overview["tiles"]["queues"]) == (1, 1)
     assert "secret" not in json.dumps(overview)
     assert (await viewer.get("/history?queue=secret")).status_code == 403
+    await app.queues.pause("secret")
+    await roll_up(app.database)
+    history = await ok(await viewer.get("/history"))
+    assert "secret" not in json.dumps(history)
 
 
 @pytest.mark.parametrize(("span", "seconds", "buckets"), [("1h", 60, 60), ("24h", 600, 144), ("7d", 3600, 168)])
@@ -249,7 +259,24 @@ async def test_events_are_appended_and_read_in_pages_both_ways(app: Holdfast, ht
     assert await walked("type=Placed") == [("order-2", 1), ("order-1", 1)]
     assert await walked("stream=order-1") == [("order-1", 2), ("order-1", 1)]
     assert await walked("stream=order-1&newest_first=false") == oldest_first[:2]
+    assert await walked("stream=order-1&type=Paid") == [("order-1", 2)]
+    assert await walked("stream=order-1&type=Shipped") == []
+    assert await walked("stream=order-1&after=1&newest_first=false") == [("order-1", 2)]
     assert (await ok(await http.get("/events?limit=1")))["items"][0]["data"] == {"n": 1}
+
+
+async def test_a_long_stream_is_narrowed_down_in_short_pages(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("holdfast.api.nouns.events._FEED_PAGE", 2)
+    monkeypatch.setattr("holdfast.api.nouns.events._MOST_LOOKS", 2)
+    await append(http, "order-1", "Rare", *["Made"] * 9, "Rare")
+    first = await ok(await http.get("/events?stream=order-1&type=Rare"))
+    second = await ok(await http.get(f"/events?stream=order-1&type=Rare&cursor={first['next']}"))
+    third = await ok(await http.get(f"/events?stream=order-1&type=Rare&cursor={second['next']}"))
+
+    found = [[event["version"] for event in page["items"]] for page in (first, second, third)]
+    assert (found, third["next"]) == ([[11], [], [1]], None)
 
 
 async def test_an_append_at_another_version_is_a_conflict_and_nothing_is_there(

@@ -45,6 +45,19 @@ async def test_a_page_of_a_project(app: Holdfast, module: Path) -> None:
     assert (asked.status_code, asked.json()) == (200, [])
 
 
+async def test_its_files_are_asked_for_each_time_and_what_is_missing_is_missing(app: Holdfast, module: Path) -> None:
+    (module.parent / "assets").mkdir()
+    (module.parent / "assets" / "map.js").write_text("export {};")
+    app.page("/graph", "Dependencies", module)
+    transport = httpx.ASGITransport(create_api(app, auth=False))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as api:
+        asset = await api.get("/project/graph/assets/map.js")  # its name bears no hash of its content
+        missing = await api.get("/project/graph/nowhere", headers={"Accept": "text/html"})
+
+    assert asset.headers["cache-control"] == "no-cache"
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+
+
 async def test_what_it_asks_needs_its_permission(app: Holdfast, module: Path) -> None:
     app.page("/graph", "Dependencies", module, routes=router)
     transport = httpx.ASGITransport(create_api(app, auth=True))

@@ -279,6 +279,37 @@ async def test_nobody_gives_away_what_they_do_not_have(
         assert made.json()["token"]["queues"] == ["mail"]
 
 
+async def test_an_admin_of_some_queues_sees_and_ends_credentials_of_these_alone(
+    serve: Serve, app: Holdfast, token: MakeToken
+) -> None:
+    api, confined = await serve(), await token(Role.ADMIN, queues=["mail", "crawl"])
+    whole, part = await token(Role.ADMIN), await token(Role.VIEWER, queues=["mail"])
+    for header in (whole, part):
+        await api.post("/session", json={"token": header["Authorization"].removeprefix("Bearer ")})
+        api.cookies.clear()
+
+    tokens = (await api.get("/tokens", headers=confined)).json()["items"]
+    sessions = (await api.get("/sessions", headers=confined)).json()["items"]
+    assert [sorted(one["queues"]) for one in tokens] == [["mail"], ["crawl", "mail"]]
+    assert [one["name"] for one in sessions] == ["viewer"]
+    everything = [(await api.get(f"/{what}", headers=whole)).json()["items"] for what in ("tokens", "sessions")]
+    other_token = next(one for one in everything[0] if one["queues"] is None)
+    other_session = next(one for one in everything[1] if one["name"] == "admin")
+    for address in (f"/tokens/{other_token['id']}/revoke", f"/sessions/{other_session['id']}/end"):
+        assert (await api.post(address, headers=confined)).status_code == 404, address
+    for address in (f"/sessions/{sessions[0]['id']}/end", f"/tokens/{tokens[0]['id']}/revoke"):
+        assert (await api.post(address, headers=confined)).is_success, address
+    assert (await Tokens(app.database).show(int(other_token["id"]))).standing == "good"
+
+
+async def test_the_audit_is_not_for_whoever_is_confined_to_queues(serve: Serve, token: MakeToken) -> None:
+    api, confined = await serve(), await token(Role.ADMIN, queues=["mail"])
+    await api.post("/acts/pause", headers=await token(), **PAUSE)
+
+    assert (await api.get("/audit", headers=confined)).status_code == 403
+    assert (await api.get("/overview", headers=confined)).json()["changes"] == []
+
+
 async def test_settings_are_shown_without_passwords(serve: Serve, token: MakeToken, database_url: str) -> None:
     api = await serve(ratelimit_storage_uri="redis://:hunter2@127.0.0.1:1/0")
     answer = await api.get("/settings", headers=await token())

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from holdfast import Holdfast, clock
-from holdfast.access import LOCAL, Permission, Principal, Role, Tokens
+from holdfast.access import LOCAL, PUBLIC, Permission, Principal, Role, Tokens
 from holdfast.api import create_api
 from holdfast.api.live.hub import ABSENT_SECONDS, Hub
 from holdfast.api.live.listener import TOO_SLOW_SECONDS, Listener, message
@@ -165,6 +165,20 @@ async def test_one_principal_cannot_open_streams_without_end(here: Served, monke
     statuses = [(await here.listen("jobs")).status for _ in range(4)]
 
     assert statuses == [200, 200, 200, 429]
+
+
+async def test_strangers_leave_room_for_whoever_is_known(here: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = PUBLIC
+
+    async def principal_of(_request: Any) -> Principal:
+        return who
+
+    here.api.state.frame.principal_of = principal_of
+    monkeypatch.setattr("holdfast.api.live.hub.MOST_OF_THE_PUBLIC", 2, raising=False)
+    strangers = [(await here.listen("jobs")).status for _ in range(3)]
+    who = LOCAL
+
+    assert (strangers, (await here.listen("jobs")).status) == ([200, 200, 429], 200)
 
 
 # ---- without a server ------------------------------------------------------------------------------------------------

@@ -57,6 +57,31 @@ async def ends(stream: Stream, within_seconds: float) -> float:
     return monotonic() - began
 
 
+async def test_whoever_is_gone_before_the_first_byte_listens_no_more(app: Holdfast) -> None:
+    api = create_api(app, auth=False)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/api/v1/stream",
+        "raw_path": b"/api/v1/stream",
+        "query_string": b"topics=stats",
+        "headers": [(b"host", b"localhost")],
+        "scheme": "http",
+        "server": ("localhost", 80),
+        "client": ("127.0.0.1", 4711),
+    }
+
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def unheard(_message: object) -> None: ...
+
+    for _ in range(3):
+        await api(dict(scope), gone, unheard)
+
+    assert api.state.hub.count == 0
+
+
 @pytest.mark.usefixtures("patient")
 async def test_signing_out_ends_the_stream_of_that_browser_at_once(app: Holdfast, guarded: Served) -> None:
     _, header = await bearer(app, Role.VIEWER)

@@ -67,6 +67,18 @@ def test_a_secret_in_a_file_is_its_owners_alone(
     assert principal_of(database_url, file.read_text().strip()).name == "ci"
 
 
+def test_no_token_is_made_whose_secret_cannot_be_kept(
+    capsys: pytest.CaptureFixture[str], at: str, tmp_path: Path
+) -> None:
+    file, new = tmp_path / "missing" / "ci.token", tmp_path / "new.token"
+    status, _, said = run(capsys, "token", "create", "ci", "--role", "viewer", "--out", str(file), at)
+    refused = run(capsys, "token", "create", " ", "--role", "viewer", "--out", str(new), at)[0]
+
+    assert (status, refused, new.exists()) == (2, 2, False)
+    assert "remedy: name another file" in said
+    assert json.loads(run(capsys, "token", "list", "--json", at)[1]) == []
+
+
 @pytest.mark.parametrize(
     "words", [("ada",), ("ada", "--role", "emperor"), ("ada", "--permission", "jobs:fly"), (" ", "--role", "viewer")]
 )

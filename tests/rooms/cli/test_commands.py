@@ -48,6 +48,16 @@ def data(answer: tuple[int, str, str], status: int = 0) -> Any:
     return json.loads(answer[1])
 
 
+def test_names_are_shown_as_they_are_and_command_no_terminal(run: Run) -> None:
+    job_id = run("job", "enqueue", "[bold]add", "--queue", "mail[/x]\x1b]0;taken over\x07")[1].strip()
+
+    for command in (("job", "list"), ("queue", "list"), ("job", "show", job_id), ("job", "why", job_id), ("status",)):
+        _, out, told = run(*command)
+        assert "mail[/x]\N{REPLACEMENT CHARACTER}]0;" in out, command
+        assert "\x1b]" not in out + told, command
+    assert "[bold]add" in run("job", "list")[1]
+
+
 def test_a_job_is_enqueued_listed_shown_cancelled_and_retried(run: Run) -> None:
     status, out, _ = run("job", "enqueue", "add", "a=1", "who=Ada", "--queue", "mail")
     job_id = int(out)

@@ -50,6 +50,9 @@ def test_events_are_appended_and_read(run: Run) -> None:
     assert data(run("event", "read", "--since", "2020-01-01", "--type", "OrderPaid", "--json"))[0]["version"] == 2
     assert "OrderPaid" in run("event", "read", "order-1")[1]
     assert run("event", "read", "nothing") == (0, "", "no events\n")
+    for wrong in (("order-1", "--type", "OrderPaid"), ("order-1", "--since", "2020-01-01"), ("--last", "--after", "1")):
+        status, out, told = run("event", "read", *wrong)
+        assert (status, out, "remedy: leave" in told) == (2, "", True), (wrong, told)
 
 
 def test_a_conflict_names_the_winner_and_has_its_own_status(run: Run) -> None:

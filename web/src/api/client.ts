@@ -1,9 +1,11 @@
 // The only place that calls the API. Answers are typed by whoever asks: the types stand in types.ts.
 import { apiAddress, type Parameters } from "../address";
+import { parse, stringify } from "../json";
 import { text } from "../text";
 import { Problem, type ProblemBody } from "./problem";
 
-const PATIENCE_MILLISECONDS = 20_000;
+// More than the longest act takes: a switch of projections waits 20 s.
+const PATIENCE_MILLISECONDS = 30_000;
 
 let csrfToken: string | null = null;
 let onUnauthenticated: () => void = () => {};
@@ -58,7 +60,7 @@ async function send(method: string, address: string, write?: Write, signal?: Abo
       method,
       headers,
       credentials: "same-origin",
-      body: write?.body === undefined ? undefined : JSON.stringify(write.body),
+      body: write?.body === undefined ? undefined : stringify(write.body),
       signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
     });
   } catch (thrown) {
@@ -72,7 +74,7 @@ async function send(method: string, address: string, write?: Write, signal?: Abo
     });
   }
   if (answer.status === 204) return undefined;
-  if (answer.ok) return (await answer.json()) as unknown;
+  if (answer.ok) return parse(await answer.text());
   const problem = await problemFrom(answer);
   if (problem.status === 401) onUnauthenticated();
   throw problem;

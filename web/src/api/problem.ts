@@ -8,7 +8,7 @@ export interface ProblemBody {
   remedy?: string | null;
   state?: string;
   actions?: string[];
-  errors?: { loc: (string | number)[]; msg: string }[];
+  errors?: { loc: (string | number)[]; message: string }[];
   request_id?: string;
 }
 

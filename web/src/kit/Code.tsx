@@ -1,5 +1,6 @@
 import { Check, Copy } from "lucide-react";
 import { useState } from "react";
+import { stringify } from "../json";
 import { text } from "../text";
 import { IconButton } from "./Button";
 import { notify, notifyProblem } from "./Notices";
@@ -55,10 +56,10 @@ export function Code({ children, wrap = false, label }: { children: string; wrap
 
 /** Any JSON, indented. */
 export function Json({ value, label }: { value: unknown; label?: string }) {
-  return <Code label={label}>{JSON.stringify(value, null, 2) ?? "null"}</Code>;
+  return <Code label={label}>{stringify(value, 2)}</Code>;
 }
 
 /** JSON in one line, for a cell. */
 export function inLine(value: unknown): string {
-  return value === undefined ? "" : JSON.stringify(value);
+  return value === undefined ? "" : stringify(value);
 }

@@ -2,6 +2,7 @@
 import { type FormEvent, type ReactNode, useId, useState } from "react";
 import { type Problem, problemOf } from "../api/problem";
 import { lookAgain } from "../api/reading";
+import { parse } from "../json";
 import { text } from "../text";
 import { Button } from "./Button";
 import { Dialog } from "./Dialog";
@@ -63,7 +64,7 @@ export function Form({ title, wide, submit, onClose, onSubmit, children, isReady
 /** A JSON object that was typed; null: it is none. Nothing typed is an empty one. */
 export function parsed(json: string): { value: unknown } | null {
   try {
-    const value: unknown = JSON.parse(json.trim() === "" ? "{}" : json);
+    const value: unknown = parse(json.trim() === "" ? "{}" : json);
     return typeof value === "object" && value !== null && !Array.isArray(value) ? { value } : null;
   } catch {
     return null;

@@ -4,6 +4,7 @@ import { type ReactNode, useEffect } from "react";
 import { apiAddress, type Parameters, query } from "../address";
 import { useRead } from "../api/reading";
 import type { FilterField, Page } from "../api/types";
+import { stringify } from "../json";
 import { prefer, usePreferences } from "../preferences";
 import { text } from "../text";
 import { count } from "../text/format";
@@ -191,7 +192,7 @@ function ListTools<Row>({ list, parameters, filter }: ListToolsProps<Row>) {
       const { rows, isCapped } = await collect<Row>(list.path, parameters, (sofar) => {
         if (sofar % 2_000 === 0) notify(text.lists.exporting(count(sofar)));
       });
-      if (form === "json") save(`${list.name}.json`, "application/json", JSON.stringify(rows, null, 2));
+      if (form === "json") save(`${list.name}.json`, "application/json", stringify(rows, 2));
       else save(`${list.name}.csv`, "text/csv", toCsv(rows, list.columns));
       notify(text.lists.exported(count(rows.length), isCapped));
     } catch (thrown) {

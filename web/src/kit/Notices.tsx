@@ -50,8 +50,8 @@ export function Explained({ problem }: { problem: Problem }) {
     <>
       {detail && detail !== problem.body.title && <p>{detail}</p>}
       {errors?.map((error) => (
-        <p key={error.loc.join(".") + error.msg}>
-          <code>{error.loc.slice(1).join(".") || error.loc.join(".")}</code>: {error.msg}
+        <p key={error.loc.join(".") + error.message}>
+          <code>{error.loc.slice(1).join(".") || error.loc.join(".")}</code>: {error.message}
         </p>
       ))}
       {remedy && (

@@ -1,7 +1,7 @@
 export const problem = {
   unreachable: "The server does not answer",
   noAnswer: "No connection to the API. It may be restarting, or the network is down.",
-  tooSlow: "No answer within 20 seconds.",
+  tooSlow: "No answer within 30 seconds.",
   unreachableRemedy: "This page tries again by itself. On the server: holdfast status",
   status: (status: number) => `The server answered ${status}`,
   remedy: "What to do",

@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Mount
 
 from holdfast.api import exposition, probes
-from holdfast.api.dashboard import DashboardRoute, Pages
+from holdfast.api.dashboard import DashboardRoute, Files
 from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.middleware import Envelope
@@ -62,7 +62,7 @@ def create_api(app: Holdfast, *, auth: bool | None = None) -> FastAPI:
     for page in app.pages:
         if page.routes is not None:
             _add(api, page.routes, f"{PREFIX}/project")
-        api.router.routes.append(Mount(f"/project{page.path}", app=Pages(page.module.parent), name=page.title))
+        api.router.routes.append(Mount(f"/project{page.path}", app=Files(page.module.parent), name=page.title))
     _add(api, exposition.router, "")
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.

@@ -15,6 +15,7 @@ from holdfast.errors import RequestError, TooLarge
 REQUEST_ID = "X-Request-Id"
 MOST_BODY_BYTES = 1_000_000
 MOST_ADDRESS_BYTES = 8_192
+_MOST_DIGITS = 18
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}\Z")
 
 
@@ -58,7 +59,7 @@ def _require_sane(scope: Scope, headers: Headers) -> None:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise RequestError("the header Content-Length is no number")
-    if int(length) > MOST_BODY_BYTES:
+    if len(length) > _MOST_DIGITS or int(length) > MOST_BODY_BYTES:
         raise _body_too_large()
 
 

@@ -36,6 +36,8 @@ CREDENTIALS_SECONDS: Final = 5.0
 """So long a stream may outlive a credential that another process took back."""
 MOST_LISTENERS: Final = 1000
 MOST_OF_ONE: Final = 30
+MOST_OF_THE_PUBLIC: Final = 500
+"""So that whoever is known finds room, however many streams strangers open."""
 _APART_SECONDS: Final = 0.2
 
 Render = Callable[[Principal, Sight | None, Exception | None], dict[str, Any]]
@@ -71,9 +73,9 @@ class Hub:
         Raises ``TooManyRequests``.
         """
         mine = sum(listener.who.key == who.key for listener in self._listeners)
-        # Where nobody is known apart from the others, only the process as a whole is bounded.
-        shared = who.kind in ("local", "public")
-        if len(self._listeners) >= MOST_LISTENERS or (mine >= MOST_OF_ONE and not shared):
+        # Those who are not known apart from one another are bounded together.
+        most = {"local": MOST_LISTENERS, "public": MOST_OF_THE_PUBLIC}.get(who.kind, MOST_OF_ONE)
+        if len(self._listeners) >= MOST_LISTENERS or mine >= most:
             raise TooManyRequests(
                 "too many streams are open", remedy="close some: one for a browser is enough, its tabs share it"
             )

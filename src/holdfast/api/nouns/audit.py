@@ -12,6 +12,7 @@ from holdfast.access import Audit, Permission, Recorded
 from holdfast.api.frame.asking import Asking
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Cursor, Id, Limit, Moment, Page, page_of
+from holdfast.errors import Forbidden
 
 router = NounRouter("audit")
 
@@ -53,7 +54,9 @@ async def list_audit(
     since: Moment | None = None,
     limit: Limit = 50,
 ) -> Page[AuditOut]:
-    """The newest rows of the audit first."""
+    """The newest rows of the audit first. A row has no queue, so none is shown to whoever is confined to some."""
+    if asking.queues_allowed is not None:
+        raise Forbidden("the audit tells of all queues", remedy="ask somebody who is not confined to some queues")
     rows = await Audit(asking.database).list(
         actor=actor,
         action=action,

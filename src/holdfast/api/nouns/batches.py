@@ -13,7 +13,7 @@ from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Cursor, Id, Limit, Page, Reason, page_of
 from holdfast.api.nouns.job_shapes import JobLine
 from holdfast.api.nouns.jobs import lines_page
-from holdfast.errors import BatchNotFound
+from holdfast.errors import BatchNotFound, Forbidden
 from holdfast.jobs import BatchInfo
 
 router = NounRouter("batches")
@@ -79,6 +79,11 @@ async def cancel_batch(acting: Acting, id: Id, body: Reason) -> BatchOut:
     """Cancel a batch with its members and what they opened; nobody is called back. Cancelling twice is once."""
     acting.target("batch", id)
     before = await _visible(acting, id)
+    allowed = acting.queues_allowed
+    if allowed is not None and not await acting.batches.is_within(id, allowed):
+        raise Forbidden(
+            f"batch {id} has members in queues that are not yours", remedy="cancel the jobs of your queues one by one"
+        )
     await acting.batches.cancel(id, reason=body.reason)
     after = await acting.batches.show(id)
     acting.note(before={"state": before.state}, after={"state": after.state}, reason=body.reason)
@@ -96,7 +101,4 @@ async def _visible(asked: Asked, batch_id: int) -> BatchInfo:
 async def _may_see(asked: Asked, batch_id: int) -> bool:
     """Whether its first members are all in queues that the principal may see."""
     allowed = asked.queues_allowed
-    if allowed is None:
-        return True
-    ids = await asked.batches.ids("members", batch_id, limit=_MEMBERS_LOOKED_AT)
-    return all(info.queue in allowed for info in await asked.jobs.lines(ids))
+    return allowed is None or await asked.batches.is_within(batch_id, allowed, most=_MEMBERS_LOOKED_AT)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -17,7 +19,7 @@ from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.answers import Out, refusing_values
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, Whole, page_of
+from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, Position, Whole, page_of
 from holdfast.clock import monotonic
 from holdfast.events import Event, RecordedEvent, Scope
 
@@ -26,6 +28,8 @@ router = NounRouter("events")
 _P = Permission
 _LAST = 2**63 - 1
 _FEED_PAGE = 500
+_MOST_LOOKS = 10
+"""Reads of a stream for one page of it that is narrowed down."""
 _CREDENTIALS_SECONDS = 5.0
 """So long a feed may outlive the credential that it was asked with."""
 
@@ -128,10 +132,15 @@ async def list_events(  # noqa: PLR0913, PLR0917  (as many parameters as the que
     newest_first: bool = True,  # noqa: FBT001, FBT002  (a flag of the query string)
     limit: Limit = 50,
 ) -> Page[EventOut]:
-    """Events of the whole log as far as it is settled, or of one stream; any of the types, all of the tags."""
-    if stream is not None:
-        return await _of_stream(asking, stream, cursor.integer() if cursor else None, limit, newest_first=newest_first)
+    """Events of the whole log as far as it is settled, or of one stream; any of the types, all of the tags.
+
+    A page of a stream that is narrowed down may be short; only without ``next`` is it the last one.
+    """
     scope = Scope(types=tuple(type or ()), tags=tuple(tag or ()))
+    if stream is not None:
+        wanted = _Wanted(scope, after or 0, _LAST if before is None else before)
+        reached = cursor.integer() if cursor else None
+        return await _of_stream(asking, stream, wanted, reached, limit, newest_first=newest_first)
     if newest_first:
         bound = cursor.integer() if cursor else (_LAST if before is None else before)
         found: Sequence[RecordedEvent] = await asking.events.read_last(limit + 1, scope=scope, before=bound)
@@ -208,7 +217,9 @@ async def feed_events(
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"X-Accel-Buffering": "no"})
 
 
-async def _lines(asking: Asked, after: int, scope: Scope, ending: Any, *, follow: bool) -> AsyncIterator[bytes]:
+async def _lines(
+    asking: Asked, after: int, scope: Scope, ending: asyncio.Event, *, follow: bool
+) -> AsyncIterator[bytes]:
     reached, end = after, None
     known_at = monotonic()
     while not ending.is_set():
@@ -228,9 +239,7 @@ async def _lines(asking: Asked, after: int, scope: Scope, ending: Any, *, follow
             yield b"\n"  # whoever is gone is noticed by writing to them
 
 
-async def _waited(ending: Any) -> bool:
-    import asyncio
-
+async def _waited(ending: asyncio.Event) -> bool:
     try:
         async with asyncio.timeout(1.0):
             await ending.wait()
@@ -243,16 +252,43 @@ def _line(asking: Asked, event: RecordedEvent) -> bytes:
     return msgspec.json.encode(_event(asking, event).model_dump(mode="json")) + b"\n"
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which events of a stream: of this scope, between two positions."""
+
+    scope: Scope
+    after: int
+    before: int
+
+    @property
+    def narrows(self) -> bool:
+        return bool(self.scope.types or self.scope.tags or self.after) or self.before != _LAST
+
+    def fits(self, event: RecordedEvent) -> bool:
+        types, tags = self.scope.types, self.scope.tags
+        is_of_scope = (not types or event.type in types) and set(tags) <= set(event.tags)
+        return is_of_scope and self.after < event.position < self.before
+
+
 async def _of_stream(
-    asking: Asked, stream: str, reached: int | None, limit: int, *, newest_first: bool
+    asking: Asked, stream: str, wanted: _Wanted, reached: int | None, limit: int, *, newest_first: bool
 ) -> Page[EventOut]:
-    if newest_first:
-        found = await asking.events.read_stream(
-            stream, to_version=None if reached is None else reached - 1, backwards=True, limit=limit + 1
-        )
-    else:
-        found = await asking.events.read_stream(stream, from_version=(reached or 0) + 1, limit=limit + 1)
+    at_once = _FEED_PAGE if wanted.narrows else limit + 1
+    found: list[RecordedEvent] = []
+    for _ in range(_MOST_LOOKS):
+        if newest_first:
+            last = None if reached is None else reached - 1
+            looked = await asking.events.read_stream(stream, to_version=last, backwards=True, limit=at_once)
+        else:
+            looked = await asking.events.read_stream(stream, from_version=(reached or 0) + 1, limit=at_once)
+        found += [event for event in looked if wanted.fits(event)]
+        if looked:
+            reached = looked[-1].version
+        if len(looked) < at_once or len(found) > limit:
+            break
     shown, following = page_of(found, limit, lambda event: [event.version])
+    if following is None and len(looked) == at_once:
+        following = Position((reached,)).encode()  # there may be more further on
     return Page(items=[_event(asking, event) for event in shown], next=following)
 
 

@@ -13,7 +13,7 @@ from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Body, Cursor, Id, Limit, Page, page_of
-from holdfast.api.nouns.job_shapes import JobLine
+from holdfast.api.nouns.job_shapes import HIDDEN_MESSAGE, JobLine
 from holdfast.jobs import FailureGroup, FailureState, JobFilter
 
 router = NounRouter("failures")
@@ -30,7 +30,7 @@ class FailureOut(BaseModel):
     task: str
     queues: list[str]
     error_type: str
-    message: str = Field(description="of the newest one")
+    message: str = Field(description="of the newest one; [hidden] from whoever may not see arguments")
     frame: str | None = Field(description="the function of the application in which it was raised")
     count: int
     first_at: datetime
@@ -50,7 +50,7 @@ class FailureOut(BaseModel):
         values = {name: getattr(group, name) for name in cls.model_fields if name not in own}
         return cls(
             **values,
-            message=redacted_text(group.message),
+            message=redacted_text(group.message) if asked.sees_args else HIDDEN_MESSAGE,
             count=group.failures,
             actions=asked.legal(_MARKS),
         )

@@ -85,5 +85,6 @@ async def show_history(
     return HistoryOut(
         resolution_seconds=found.resolution_seconds,
         buckets=[BucketOut.of(bucket) for bucket in found.buckets],
-        marks=[MarkOut.model_validate(moment) for moment in found.moments],
+        # That a queue was paused names the queue.
+        marks=[MarkOut.model_validate(one) for one in found.moments if allowed is None or one.kind != "paused"],
     )

@@ -21,6 +21,8 @@ VERBS = {
     "purge": Permission.JOBS_PURGE,
 }
 """What people do to jobs, and what they need for it."""
+HIDDEN_MESSAGE = "[hidden]"
+"""For the message of an error: it may quote arguments, so whoever may not see these is told the type alone."""
 
 
 class ErrorOut(BaseModel):
@@ -32,10 +34,12 @@ class ErrorOut(BaseModel):
     frame: str | None = Field(default=None, description="the function of the application in which it was raised")
 
     @classmethod
-    def of(cls, error: Any) -> ErrorOut | None:
-        """As it is sent, without what looks secret."""
+    def of(cls, asked: Asked, error: Any) -> ErrorOut | None:
+        """As this principal may see it, without what looks secret."""
         if not isinstance(error, dict):
             return None
+        if not asked.sees_args:
+            error = {**error, "message": HIDDEN_MESSAGE, "traceback": None}
         told = {name: redacted_text(str(error[name])) for name in cls.model_fields if error.get(name) is not None}
         return cls(**{"type": "", "message": "", **told})
 
@@ -115,7 +119,7 @@ class MomentOut(BaseModel):
     def of(cls, asked: Asked, moment: Moment) -> MomentOut:
         """As this principal may see it."""
         values = {name: getattr(moment, name) for name in cls.model_fields}
-        values |= {"error": ErrorOut.of(moment.error), "args": asked.shown(moment.args)}
+        values |= {"error": ErrorOut.of(asked, moment.error), "args": asked.shown(moment.args)}
         return cls(**values)
 
 
@@ -123,7 +127,7 @@ class JobOut(JobLine):
     """A job, whole."""
 
     result: Any = Field(description="null to whoever may not see it")
-    hidden: list[str] = Field(description="what you may not see of it: args, result, logs")
+    hidden: list[str] = Field(description="what you may not see of it: args, result, logs, messages (of errors)")
     timeline: list[MomentOut]
 
     @classmethod
@@ -132,7 +136,7 @@ class JobOut(JobLine):
         return cls(
             **_facts(asked, info),
             result=asked.shown(info.result),
-            hidden=[] if asked.sees_args else ["args", "result", "logs"],
+            hidden=[] if asked.sees_args else ["args", "result", "logs", "messages"],
             timeline=[MomentOut.of(asked, moment) for moment in moments],
         )
 
@@ -150,7 +154,7 @@ def _facts(asked: Asked, info: JobInfo) -> dict[str, Any]:
     legal = actions(info.state)
     values |= {
         "args": asked.shown(info.args),
-        "error": ErrorOut.of(info.error),
+        "error": ErrorOut.of(asked, info.error),
         "progress": ProgressOut.of(info.progress),
         "unique_key": redacted(info.unique_key) if asked.sees_args else None,
         "actions": asked.legal([(verb, needs) for verb, needs in VERBS.items() if verb in legal]),

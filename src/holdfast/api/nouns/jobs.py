@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-from holdfast.access import Permission, redacted_text
+from holdfast.access import Permission, looks_secret, redacted_text
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Cursor, Id, JobId, Limit, Page, Position, page_of
 from holdfast.api.nouns.job_shapes import JobLine, JobOut, JobsPage, MomentOut
-from holdfast.errors import JobNotFound
+from holdfast.errors import Forbidden, JobNotFound
 from holdfast.jobs import FIELDS, JobFilter, JobInfo, LogLine, Place
 
 router = NounRouter("jobs")
@@ -23,6 +23,8 @@ Filter = Annotated[
     str, Query(max_length=2_000, description='terms such as queue=mail state=failed error~"timed out" age>1h')
 ]
 QueueName = Annotated[str | None, Query(max_length=500)]
+_PRIVATE = ("args", "key")
+"""Fields of the filter that are made of arguments."""
 _MEANINGS = {
     "state": "where the job stands",
     "queue": "the line it waits in",
@@ -115,7 +117,7 @@ class TaskOut(BaseModel):
 @router.read("/jobs", needs=Permission.JOBS_READ)
 async def list_jobs(asking: Asking, cursor: Cursor, filter: Filter = "", limit: Limit = 50) -> JobsPage:
     """The newest jobs that a filter finds; ready ones alone: the last that became ready first."""
-    found = JobFilter.parse(filter).among(asking.queues_allowed)
+    found = permitted_filter(asking, filter).among(asking.queues_allowed)
     page = await asking.jobs.search(found, after=cursor.text() if cursor else None, limit=limit)
     infos = await asking.jobs.lines([match.id for match in page.jobs])
     return JobsPage(
@@ -153,6 +155,8 @@ async def explain_job(asking: Asking, id: JobId) -> WhyOut:
     """Why a job does not run, or does, or has: what the claim looks at, and who holds it."""
     await visible_job(asking, id)
     answer = await asking.jobs.why(id)
+    if not asking.sees_args:
+        answer = answer.without_messages()
     told = answer.as_dict()
     reasons = [
         ReasonOut(
@@ -225,6 +229,26 @@ async def show_filter(asking: Asking) -> Page[FieldOut]:  # noqa: ARG001  (the s
         ],
         next=None,
     )
+
+
+def permitted_filter(asked: Asked, text: str) -> JobFilter:
+    """The filter, if it asks for nothing that the principal is not shown: what can be sought can be found out.
+
+    Raises ``FilterInvalid``, ``Forbidden``.
+    """
+    found = JobFilter.parse(text)
+    for term in found.terms:
+        if any(map(looks_secret, term.path)):
+            raise Forbidden(
+                f"the values of {'.'.join(term.path)} are hidden, and cannot be sought",
+                remedy="filter by another argument, or by id",
+            )
+        if not asked.sees_args and (term.field in _PRIVATE or (term.field == "error" and term.op == "~")):
+            raise Forbidden(
+                f"{asked.who.name} may not see what {term.field}{term.op} looks at",
+                remedy=f"ask an admin for a token that permits {Permission.JOBS_ARGS.value}, or leave it out",
+            )
+    return found
 
 
 async def visible_job(asked: Asked, job_id: int) -> JobInfo:

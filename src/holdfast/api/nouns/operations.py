@@ -13,6 +13,7 @@ from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Body, Cursor, Id, Limit, Moment, Page, Priority, Reason, page_of
 from holdfast.api.nouns.job_shapes import VERBS, JobLine
+from holdfast.api.nouns.jobs import permitted_filter
 from holdfast.jobs import Found, OperationInfo, OperationPreview
 
 router = NounRouter("operations")
@@ -104,6 +105,7 @@ async def preview_operation(acting: Acting, body: PreviewIn) -> PreviewOut:
     """Count what a verb would move, and freeze the filter for ten minutes under a token."""
     acting.who.demand(VERBS[body.verb])
     acting.target("filter", body.filter)
+    permitted_filter(acting, body.filter)
     preview = await acting.operations.preview(
         body.verb,
         body.filter,

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
 from holdfast.api.frame.answers import Out, refusing_values
 from holdfast.api.frame.asking import Asked, Asking
 from holdfast.api.frame.routing import NounRouter
-from holdfast.api.frame.values import Body, Cursor, Id, Limit, Name, Page, Priority, page_of
+from holdfast.api.frame.values import Body, Cursor, Id, Limit, Moment, Name, Page, Priority, page_of
 from holdfast.schedules import BackfillStep, Occurrence, ScheduleInfo
 
 router = NounRouter("schedules")
@@ -21,8 +21,8 @@ router = NounRouter("schedules")
 _UPCOMING, _OCCURRENCES = 5, 50
 _P = Permission
 
-_Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
-_AskedMoment = Annotated[AwareDatetime, Query(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+_Moment = Annotated[Moment, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+_AskedMoment = Annotated[Moment, Query(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
 
 
 class OccurrenceOut(Out):

@@ -44,10 +44,11 @@ class SessionOut(BaseModel):
 
 @router.read("/sessions", needs=Permission.TOKENS_MANAGE)
 async def list_sessions(asking: Asking, cursor: Cursor, limit: Limit = 50) -> Page[SessionOut]:
-    """Open sessions, the newest first."""
+    """Open sessions, the newest first; whoever is confined to queues sees those that are as well."""
     frame: Frame = asking.request.app.state.frame
     sessions = frame.signing_in.sessions(asking.database)
-    rows = await sessions.list(before=cursor.integer() if cursor else None, limit=limit + 1)
+    before = cursor.integer() if cursor else None
+    rows = await sessions.list(before=before, limit=limit + 1, queues=asking.queues_allowed)
     shown, following = page_of(rows, limit, lambda row: [row.id])
     return Page(items=[SessionOut.of(row, asking) for row in shown], next=following)
 
@@ -57,7 +58,7 @@ async def end_session(acting: Acting, id: Id) -> None:
     """Sign a browser out."""
     acting.target("session", id)
     frame: Frame = acting.request.app.state.frame
-    name = await frame.signing_in.sessions(acting.database).end(id)
+    name = await frame.signing_in.sessions(acting.database).end(id, queues=acting.queues_allowed)
     if name is None:
         raise SessionNotFound(f"there is no session {id}, or it has ended", remedy="list them again")
     acting.note(before={"name": name})

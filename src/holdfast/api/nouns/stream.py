@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from holdfast.access import Openness, Permission, Principal
 from holdfast.api.frame.asking import Asking
@@ -47,11 +48,7 @@ async def open_stream(
     hub = hub_of(asking.request)
     hello = {"server_time": now().isoformat(), "version": metadata.version("holdfast")}
     listener = hub.join(asking.who, watched, hello, last_event_id)
-    return StreamingResponse(
-        _frames(hub, listener),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _LiveResponse(hub, listener)
 
 
 def hub_of(request: Request) -> Hub:
@@ -63,15 +60,28 @@ def hub_of(request: Request) -> Hub:
     return hub
 
 
-async def _frames(hub: Hub, listener: Listener) -> AsyncIterator[bytes]:
+class _LiveResponse(StreamingResponse):
+    """The open answer. Whoever is gone before its first byte leaves, too: what was never begun has no end to do it."""
+
+    def __init__(self, hub: Hub, listener: Listener) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_frames(listener), media_type="text/event-stream", headers=headers)
+        self._hub, self._listener = hub, listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer until one side ends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._hub.leave(self._listener)
+
+
+async def _frames(listener: Listener) -> AsyncIterator[bytes]:
     give_up_at = monotonic() + _LONGEST_SECONDS
-    try:
-        async for frame in listener.frames():
-            yield frame
-            if monotonic() > give_up_at:
-                return
-    finally:
-        hub.leave(listener)
+    async for frame in listener.frames():
+        yield frame
+        if monotonic() > give_up_at:
+            return
 
 
 def _stats(who: Principal, sight: Sight | None, error: Exception | None) -> dict[str, Any]:

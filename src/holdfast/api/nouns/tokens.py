@@ -67,8 +67,9 @@ class NewTokenOut(BaseModel):
 
 @router.read("/tokens", needs=Permission.TOKENS_MANAGE)
 async def list_tokens(asking: Asking, cursor: Cursor, limit: Limit = 50) -> Page[TokenOut]:
-    """The newest tokens first, also those that open nothing any more."""
-    rows = await Tokens(asking.database).list(before=cursor.integer() if cursor else None, limit=limit + 1)
+    """The newest tokens first, also those that open nothing; whoever is confined to queues sees those that are, too."""
+    before = cursor.integer() if cursor else None
+    rows = await Tokens(asking.database).list(before=before, limit=limit + 1, queues=asking.queues_allowed)
     shown, following = page_of(rows, limit, lambda row: [row.id])
     return Page(items=[TokenOut.of(row, asking) for row in shown], next=following)
 
@@ -97,7 +98,7 @@ async def revoke_token(acting: Acting, id: Id) -> TokenOut:
     """Let a token and its sessions open nothing from now on."""
     acting.target("token", id)
     tokens = Tokens(acting.database)
-    acting.note(before={"name": await tokens.revoke(id, by=acting.who.name)})
+    acting.note(before={"name": await tokens.revoke(id, by=acting.who.name, queues=acting.queues_allowed)})
     acting.afterwards(lambda: hub_of(acting.request).dismiss(lambda who: who.token_id == id))
     return TokenOut.of(await tokens.show(id), acting)
 

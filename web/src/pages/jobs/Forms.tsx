@@ -3,6 +3,7 @@ import { act } from "../../api/client";
 import { problemOf } from "../../api/problem";
 import { useRead } from "../../api/reading";
 import type { Job, Page, Task } from "../../api/types";
+import { stringify } from "../../json";
 import { useGo } from "../../kit/address";
 import { Field, Form, JsonField, parsed, ReasonField } from "../../kit/Form";
 import { notify } from "../../kit/Notices";
@@ -13,7 +14,7 @@ const words = text.jobs.form;
 /** Enqueue a job; with `like` a copy of it that can be changed before. */
 export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) {
   const [task, setTask] = useState(like?.task ?? "");
-  const [args, setArgs] = useState(JSON.stringify(like?.args ?? {}, null, 2));
+  const [args, setArgs] = useState(stringify(like?.args ?? {}, 2));
   const [queue, setQueue] = useState(like?.queue ?? "");
   const [priority, setPriority] = useState(like ? String(like.priority) : "");
   const [runIn, setRunIn] = useState("");
@@ -66,7 +67,7 @@ export function JobForm({ like, onClose }: { like?: Job; onClose: () => void }) 
 
 /** Correct the arguments of a job that does not run. */
 export function EditForm({ job, onClose }: { job: Job; onClose: () => void }) {
-  const [args, setArgs] = useState(JSON.stringify(job.args, null, 2));
+  const [args, setArgs] = useState(stringify(job.args, 2));
   const [reason, setReason] = useState("");
   const [isUnknown, setUnknown] = useState(false);
   const [unchecked, setUnchecked] = useState(false);

@@ -2,6 +2,7 @@
 import { useState } from "react";
 import { act } from "../../api/client";
 import type { ScheduleDetail } from "../../api/control";
+import { stringify } from "../../json";
 import { Choice, Field, Form, JsonField, parsed, ReasonField } from "../../kit/Form";
 import { notify } from "../../kit/Notices";
 import { text } from "../../text";
@@ -29,7 +30,7 @@ function typedOf(schedule: ScheduleDetail): Typed {
     limit: number(schedule.misfire_limit),
     misfire: schedule.misfire,
     overlap: schedule.overlap,
-    args: JSON.stringify(schedule.args ?? {}, null, 2),
+    args: stringify(schedule.args ?? {}, 2),
   };
 }
 
