@@ -109,6 +109,8 @@ async def test_the_graph_can_be_used_by_everybody(
         await visitor.visit("/pages/atlas?package=fastapi")
         await expect(visitor.main.get_by_role("status").locator("strong")).to_have_text("fastapi")
         await visitor.shoot(f"{name}/atlas")
+        picture = visitor.main.locator(".atlas-picture")
+        assert await picture.evaluate("picture => picture.scrollWidth - picture.clientWidth") == 0
         assert await faults(visitor) == []
         assert await visitor.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
 

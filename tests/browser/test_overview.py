@@ -41,6 +41,6 @@ async def test_charts_say_where_another_version_began_to_work(processes: Process
     visitor = await visits(await processes.api())
     await visitor.visit("/")
     chart = visitor.main.get_by_role("figure").first
-    await chart.get_by_role("button", name="As a table").click()
+    await chart.get_by_role("button", name="Table").click()
 
     await expect(chart.get_by_role("listitem").filter(has_text="version 2026.11")).to_be_visible(timeout=45_000)

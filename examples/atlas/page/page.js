@@ -7,6 +7,10 @@ const SHOWN = 14;
 const ROW = 30;
 const WIDTH = 960;
 const BOX = 250;
+// Where there is no room for three columns they stand below each other, neighbours indented along a line.
+const NARROW = 620;
+const NARROW_WIDTH = 340;
+const INDENT = 24;
 
 export async function mount(host) {
   const style = document.createElement("link");
@@ -44,7 +48,8 @@ export async function mount(host) {
     search.value = node.name;
     about.replaceChildren(...facts(node));
     const hadFocus = picture.contains(document.activeElement);
-    picture.replaceChildren(draw(node, show, whole));
+    const isNarrow = picture.clientWidth > 0 && picture.clientWidth < NARROW;
+    picture.replaceChildren((isNarrow ? drawNarrow : draw)(node, show, whole));
     if (hadFocus) picture.firstElementChild.focus();
     for (const [each, button] of buttons) button.setAttribute("aria-pressed", String(each === node));
     const address = new URL(window.location.href);
@@ -97,14 +102,68 @@ function facts(node) {
   return [element("strong", {}, node.name), ` · ${parts.join(" · ")}`];
 }
 
+function sides(node, whole) {
+  return [
+    whole.has("left") ? node.neededBy : node.neededBy.slice(0, SHOWN),
+    whole.has("right") ? node.needs : node.needs.slice(0, SHOWN),
+  ];
+}
+
+function frame(node, width, height) {
+  const label = `${node.neededBy.length} packages need ${node.name}; it needs ${node.needs.length}`;
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label, tabindex: "-1" });
+}
+
+function others(count, x, y, go) {
+  const words = `and ${count} others: show all`;
+  const more = svg("g", { class: "more" });
+  more.append(svg("text", { x, y }, words));
+  pressable(more, words, go);
+  return more;
+}
+
+function drawNarrow(node, show, whole) {
+  const [left, right] = sides(node, whole);
+  const lines = svg("g", { class: "lines" });
+  const parts = [];
+  let y = 16;
+  const heading = (words) => {
+    parts.push(svg("text", { x: INDENT, y: y + 4, class: "quiet" }, words));
+    y += ROW;
+  };
+  const list = (nodes, all, side) => {
+    for (const each of nodes) {
+      lines.append(svg("path", { d: `M ${INDENT / 2} ${y} H ${INDENT}` }));
+      parts.push(box(each, INDENT, y, () => show(each), NARROW_WIDTH - INDENT));
+      y += ROW;
+    }
+    if (all > nodes.length) {
+      parts.push(others(all - nodes.length, INDENT + 8, y + 4, () => show(node, new Set([...whole, side]))));
+      y += ROW;
+    }
+  };
+  const first = y + ROW;
+  heading(`needed by ${node.neededBy.length}`);
+  list(left, node.neededBy.length, "left");
+  const middle = y;
+  parts.push(box(node, 0, middle, null, NARROW_WIDTH));
+  y += ROW;
+  heading(`needs ${node.needs.length}`);
+  list(right, node.needs.length, "right");
+  const last = right.length > 0 ? middle + (right.length + 1) * ROW : middle;
+  lines.append(svg("path", { d: `M ${INDENT / 2} ${left.length > 0 ? first : middle} V ${last}` }));
+  const picture = frame(node, NARROW_WIDTH, y);
+  picture.classList.add("narrow");
+  picture.append(lines, ...parts);
+  return picture;
+}
+
 function draw(node, show, whole) {
-  const left = whole.has("left") ? node.neededBy : node.neededBy.slice(0, SHOWN);
-  const right = whole.has("right") ? node.needs : node.needs.slice(0, SHOWN);
+  const [left, right] = sides(node, whole);
   const rows = Math.max(left.length, right.length, 1);
   const height = (rows + 2) * ROW;
   const middle = height / 2;
-  const label = `${node.neededBy.length} packages need ${node.name}; it needs ${node.needs.length}`;
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "group", "aria-label": label, tabindex: "-1" });
+  const picture = frame(node, WIDTH, height);
   const lines = svg("g", { class: "lines" });
   picture.append(lines);
   const heading = (x, words) => picture.append(svg("text", { x, y: 16, class: "quiet" }, words));
@@ -122,11 +181,7 @@ function draw(node, show, whole) {
       picture.append(box(each, x, y, () => show(each)));
     });
     if (all > nodes.length) {
-      const words = `and ${all - nodes.length} others: show all`;
-      const more = svg("g", { class: "more" });
-      more.append(svg("text", { x: x + 8, y: height - 8 }, words));
-      pressable(more, words, () => show(node, new Set([...whole, side])));
-      picture.append(more);
+      picture.append(others(all - nodes.length, x + 8, height - 8, () => show(node, new Set([...whole, side]))));
     }
   };
   column(left, 0, node.neededBy.length, "left");
@@ -135,13 +190,13 @@ function draw(node, show, whole) {
   return picture;
 }
 
-function box(node, x, y, go) {
+function box(node, x, y, go, width = BOX) {
   const group = svg("g", { class: go ? "box" : "box chosen" });
   const name = node.name.length > 28 ? `${node.name.slice(0, 27)}…` : node.name;
   group.append(
-    svg("rect", { x, y: y - 12, width: BOX, height: 24, rx: 6 }),
+    svg("rect", { x, y: y - 12, width, height: 24, rx: 6 }),
     svg("text", { x: x + 8, y: y + 4 }, name),
-    svg("text", { x: x + BOX - 8, y: y + 4, class: "end" }, String(node.criticality)),
+    svg("text", { x: x + width - 8, y: y + 4, class: "end" }, String(node.criticality)),
   );
   group.append(svg("title", {}, node.name));
   if (go) pressable(group, `${node.name}, needed by ${node.criticality}`, go);

@@ -43,8 +43,10 @@ export function Charts({ queue }: { queue?: string }) {
         )}
       </Panel>
       <Panel title={words.waits}>
-        {at.length === 0 ? (
-          <p className="quiet">{data ? words.noHistory : text.shell.loading}</p>
+        {!data ? (
+          <p className="quiet">{text.shell.loading}</p>
+        ) : values("wait_p99_seconds").every((value) => value === null) ? (
+          <p className="quiet">{words.noWaits}</p>
         ) : (
           <Chart
             label={words.waitsChart}

@@ -208,7 +208,7 @@ function Changes({ rows }: { rows: AuditRow[] }) {
       ) : (
         <ul className="stack">
           {rows.slice(0, 8).map((row) => (
-            <li key={row.id} className="row wide">
+            <li key={row.id} className="beside">
               <span className="anywhere">
                 <strong>{row.actor}</strong> {row.action}{" "}
                 {row.target && <Subject kind={row.target_kind ?? ""} id={row.target} />}

@@ -31,8 +31,8 @@ export const lists = {
   nothingMatchesHint: "Clear it, or loosen a term.",
   sortBy: (name: string) => `Sort by ${name}`,
   open: (name: string) => `Open ${name}`,
-  tableView: "As a table",
-  chartView: "As a chart",
+  tableView: "Table",
+  chartView: "Chart",
   time: "Time",
   mark: "What happened",
 };

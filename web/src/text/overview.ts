@@ -41,6 +41,7 @@ export const overview = {
   p99: "99 %",
   range: "Time shown",
   ranges: { "1h": "1 h", "24h": "24 h", "7d": "7 d", "90d": "90 d" } as Record<string, string>,
+  noWaits: "No job was timed in this span. What ends now is here within half a minute.",
   noHistory: "No figures yet: they are written once a minute while a worker runs.",
   failures: "Failed in the last minutes",
   noFailures: "Nothing has failed in the last five minutes.",

@@ -15,7 +15,7 @@ export const workers = {
   slotsOf: (used: string, all: string) => `${used} of ${all}`,
   slotsLabel: (name: string) => `Slots in use of ${name}`,
   beat: "Last beat",
-  asked: "Asked",
+  asked: "Asked for jobs",
   claimed: "Last job",
   ago: (span: string) => `${span} ago`,
   host: "Host",
