@@ -1,7 +1,9 @@
 -- One job, batch or schedule that something is wrong with holds up no other.
 
 -- A job that is due at infinity, and nothing after it, had the look for the next due job fail, and with it every promotion.
-UPDATE holdfast.scheduled SET due_at = '9999-12-31 00:00+00' WHERE due_at = 'infinity';
+WITH gone AS (DELETE FROM holdfast.scheduled s WHERE s.due_at = 'infinity' RETURNING s.*)
+INSERT INTO holdfast.scheduled (due_at, job_id, queue, priority, attempt, flags)
+SELECT '9999-12-31 00:00+00', g.job_id, g.queue, g.priority, g.attempt, g.flags FROM gone g;
 ALTER TABLE holdfast.scheduled ADD CONSTRAINT scheduled_due_at_is_a_moment CHECK (due_at < 'infinity');
 
 CREATE OR REPLACE FUNCTION holdfast.promote_v1(p_mark timestamptz, p_limit integer) RETURNS TABLE (promoted integer, last_due timestamptz, next_due_us bigint)
