@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Locator, expect
@@ -101,10 +102,11 @@ async def test_the_graph_can_be_used_by_everybody(
 ) -> None:
     await ingest(database_url, tmp_path)
     url = await processes.api("examples.atlas.tasks")
-    for name, options in {
+    looks: dict[str, dict[str, Any]] = {
         "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
         "phone": {"viewport": PHONE, "color_scheme": "light", "has_touch": True},
-    }.items():
+    }
+    for name, options in looks.items():
         visitor = await visits(url, reduced_motion="reduce", **options)
         await visitor.visit("/pages/atlas?package=fastapi")
         await expect(visitor.main.get_by_role("status").locator("strong")).to_have_text("fastapi")
