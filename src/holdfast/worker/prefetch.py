@@ -11,7 +11,8 @@ _BATCH = 500
 class Prefetch:
     """Learns how many jobs this worker ends a second. Long ones are not claimed ahead: nobody is kept from them."""
 
-    def __init__(self, ahead_seconds: float, most_ahead: int) -> None:
+    def __init__(self, concurrency: int, ahead_seconds: float, most_ahead: int) -> None:
+        self._concurrency = concurrency
         self._ahead_seconds = ahead_seconds
         self._most_ahead = most_ahead
         self._rate = 0.0
@@ -22,7 +23,7 @@ class Prefetch:
         """A job ended."""
         self._ended += 1
 
-    def answered(self) -> None:
+    def answered(self, written: int, took_seconds: float) -> None:  # noqa: ARG002 - what a call did, for the day it matters
         """A call was answered: a good moment to look at the clock."""
         now = monotonic()
         passed = now - self._since

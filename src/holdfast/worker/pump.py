@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Fault, classify
@@ -22,6 +23,7 @@ from holdfast.worker.runners import Runners
 
 log = get_logger("worker")
 
+Item = TypeVar("Item", Finished, Left)
 _ROW_AT_FAULT = (Fault.ROW, Fault.REPEATED)
 _MOST_TOGETHER = 1000
 _MOST_UNWRITTEN = 10_000
@@ -49,7 +51,7 @@ class Pump:
         self._may_work = may_work
         self._on_dead = on_dead
         self._on_refused = on_refused
-        self._prefetch = Prefetch(options.prefetch_seconds, options.max_prefetch)
+        self._prefetch = Prefetch(options.concurrency, options.prefetch_seconds, options.max_prefetch)
         self._finished: list[Finished] = []
         self._left: list[Left] = []
         self._again = False
@@ -216,6 +218,7 @@ class Pump:
 
     async def _ask(self, room: int) -> Answer | None:
         """The call itself; None: a row among the endings was at fault, and nothing was done."""
+        asked_at = monotonic()
         async with self._call:
             finished, self._finished = self._finished[:_MOST_TOGETHER], self._finished[_MOST_TOGETHER:]
             try:
@@ -228,7 +231,7 @@ class Pump:
                 raise
             self._again = False
             self._answered(batch, finished)
-        self._prefetch.answered()
+        self._prefetch.answered(len(finished), monotonic() - asked_at)
         return batch
 
     def _answered(self, batch: Answer, finished: Sequence[Finished]) -> None:
@@ -247,6 +250,7 @@ class Pump:
 
     async def _write_finished(self, *, end_leases: bool = False) -> None:
         """Write endings without claiming: the runners are busy, or a row among them was at fault."""
+        asked_at = monotonic()
         async with self._call:
             if not self._finished and not (end_leases and self._hot.owes_ends):
                 return
@@ -258,7 +262,7 @@ class Pump:
                 raise
             self._again = False
             self._wrote(len(finished))
-        self._prefetch.answered()
+        self._prefetch.answered(len(finished), monotonic() - asked_at)
 
     async def _finish(self, finished: Sequence[Finished]) -> None:
         """Finish, halving the batch until a row at fault is alone; that job fails: its result cannot be stored."""
