@@ -210,11 +210,12 @@ class Pump:
             # they begin at once, and what they end soon goes along.
             if len(batch.claimed) < room:
                 await asyncio.sleep(0 if len(batch.claimed) > 1 else _FULL_TURN_SECONDS)
-        else:
+        elif not self._stir.is_set():
             if self._rung:
                 self._rung = False
                 self.on_postponed()  # rung for something that is not due yet
             await self._idleness.nothing()
+        # Else: rung for while the server looked, perhaps for what its snapshot did not see. It looks again at once.
 
     async def _ask(self, room: int) -> Answer | None:
         """The call itself; None: a row among the endings was at fault, and nothing was done."""
