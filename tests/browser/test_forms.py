@@ -151,7 +151,8 @@ async def test_the_page_of_a_job_that_somebody_purges_asks_no_more(
     page.on("request", lambda request: asked.append(request.url) if f"/jobs/{job}" in request.url else None)
     visitor.expects_refusals = True
     await shop.app.jobs.purge(job)
-    await expect(visitor.main.get_by_role("heading", name="Timeline")).to_have_count(0)
+    # The stream tells it, or, when the page had not asked it to yet, the look of every ten seconds.
+    await expect(visitor.main.get_by_role("heading", name="Timeline")).to_have_count(0, timeout=30_000)
     await expect(visitor.main.get_by_role("alert")).to_contain_text(f"there is no job {job}")
     await expect(visitor.main.get_by_role("button", name="Cancel")).to_have_count(0)
     await visitor.shoot("forms/job-purged")

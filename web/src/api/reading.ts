@@ -1,5 +1,5 @@
 // How pages read: cached, kept fresh by the stream, by polling where there is none, and not at all while paused.
-import { QueryClient, type QueryKey, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type Query, QueryClient, type QueryKey, useMutation, useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import type { Parameters } from "../address";
 import { stream, useStream } from "../live/stream";
@@ -34,7 +34,7 @@ export function keepFresh(): () => void {
     void client.invalidateQueries({
       predicate: (query) => {
         const listening = (query.meta?.topics as string[] | undefined) ?? [];
-        return !isGone(query.state.error as Problem | null) && listening.some((topic) => changed.includes(topic));
+        return isThere(query) && listening.some((topic) => changed.includes(topic));
       },
     });
   };
@@ -48,9 +48,7 @@ export function keepFresh(): () => void {
       topics.add(`${patch.topic.replace(/s$/, "")}:${patch.id}`);
     timer ??= window.setTimeout(refresh, COALESCE_MILLISECONDS);
   });
-  const stopResets = stream.onReset(
-    () => void client.invalidateQueries({ predicate: (query) => !isGone(query.state.error as Problem | null) }),
-  );
+  const stopResets = stream.onReset(readAgain);
   return () => {
     stopPatches();
     stopResets();
@@ -114,13 +112,35 @@ export function isGone(problem: Problem | null): boolean {
   return problem?.status === 404;
 }
 
+/** What a person has deleted, by the path it was read from. */
+const deleted = new Set<string>();
+
+/**
+ * Say that what is read from this path, and below it, is about to be deleted: its page may stand for a while, until the
+ * next one has loaded, and must not ask for it. Call the answer if it was not deleted after all.
+ */
+export function forget(path: string): () => void {
+  deleted.add(path);
+  return () => void deleted.delete(path);
+}
+
+/** Whether it is worth asking for again. */
+function isThere(query: Query): boolean {
+  const path = String(query.queryKey[0]);
+  return !isGone(query.state.error as Problem | null) && ![...deleted].some((one) => `${path}/`.startsWith(`${one}/`));
+}
+
+/** Read again whatever is shown and still there. */
+export function readAgain(): void {
+  void client.invalidateQueries({ predicate: isThere });
+}
+
 export function keyOf(path: string, parameters: Parameters = {}): QueryKey {
   return [path, parameters];
 }
 
 /** POST. After it everything that is shown is read again: an act may change more than what it names. */
 export function useAct<Body, Answer = unknown>(path: string | ((body: Body) => string)) {
-  const queries = useQueryClient();
   return useMutation<Answer, Problem, Body>({
     mutationFn: async (body) => {
       try {
@@ -129,7 +149,7 @@ export function useAct<Body, Answer = unknown>(path: string | ((body: Body) => s
         throw problemOf(thrown);
       }
     },
-    onSettled: () => queries.invalidateQueries(),
+    onSettled: readAgain,
   });
 }
 

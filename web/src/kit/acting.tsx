@@ -1,7 +1,7 @@
 // Buttons for what is legal now: exactly the verbs in `actions` of an object, as the API says them.
-import { useQueryClient } from "@tanstack/react-query";
 import type { LucideIcon } from "lucide-react";
 import { useCallback, useState } from "react";
+import { readAgain } from "../api/reading";
 import { text } from "../text";
 import { Button } from "./Button";
 import { type Answer, type Question, useConfirm } from "./Confirm";
@@ -26,7 +26,6 @@ export interface Action {
 /** Ask, do, say what became of it, and read again what is shown. */
 export function useDoing(): [(action: Action) => Promise<void>, string | null] {
   const confirm = useConfirm();
-  const queries = useQueryClient();
   const [busy, setBusy] = useState<string | null>(null);
   const perform = useCallback(
     async (action: Action) => {
@@ -45,10 +44,10 @@ export function useDoing(): [(action: Action) => Promise<void>, string | null] {
       } finally {
         setBusy(null);
         // After what the act may have opened is there: the page of something that is gone asks no more.
-        window.setTimeout(() => void queries.invalidateQueries(), 50);
+        window.setTimeout(readAgain, 50);
       }
     },
-    [confirm, queries],
+    [confirm],
   );
   return [perform, busy];
 }

@@ -3,7 +3,7 @@ import { useState } from "react";
 import { useParams } from "wouter";
 import { pagePath, prefix } from "../address";
 import { act } from "../api/client";
-import { isGone, useRead } from "../api/reading";
+import { forget, isGone, useRead } from "../api/reading";
 import type { WholeJob as JobData, Why as WhyData } from "../api/types";
 import { type Action, ActionButtons } from "../kit/acting";
 import { useGo } from "../kit/address";
@@ -119,7 +119,13 @@ function JobActions({ job, onForm }: { job: JobData; onForm: (form: Form) => voi
       hotkey: "D",
       danger: true,
       run: async ({ reason }) => {
-        await act(`/jobs/${job.id}/purge`, { reason });
+        const remember = forget(`/jobs/${job.id}`);
+        try {
+          await act(`/jobs/${job.id}/purge`, { reason });
+        } catch (thrown) {
+          remember();
+          throw thrown;
+        }
         go("/jobs");
         return `${name}: ${words.did.purge}`;
       },
