@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from holdfast.access import Permission
 from holdfast.api.frame.acting import Acted, Acting
@@ -21,8 +20,17 @@ router = NounRouter("schedules")
 _UPCOMING, _OCCURRENCES = 5, 50
 _P = Permission
 
-_Moment = Annotated[Moment, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
-_AskedMoment = Annotated[Moment, Query(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _within_reach(moment: datetime) -> datetime:
+    """Said in our words: those of the library show Python's, and the description has none for it."""
+    if not _EARLIEST <= moment < _LATEST:
+        raise ValueError(f"must be from {_EARLIEST.isoformat()} to {_LATEST.isoformat()}")
+    return moment
+
+
+_Moment = Annotated[Moment, AfterValidator(_within_reach)]
 
 
 class OccurrenceOut(Out):
@@ -141,7 +149,7 @@ async def show_schedule(asking: Asking, name: Name) -> OneScheduleOut:
 
 
 @router.read("/schedules/backfill/preview", needs=_P.SCHEDULES_READ)
-async def preview_backfill(asking: Asking, name: Name, since: _AskedMoment, until: _AskedMoment) -> BackfillOut:
+async def preview_backfill(asking: Asking, name: Name, since: _Moment, until: _Moment) -> BackfillOut:
     """The past occurrences of a range, and which of them a backfill would give a job."""
     await _require_theirs(asking, name)
     with refusing_values():
