@@ -234,7 +234,8 @@ class Settings(BaseModel):
         if url is None or urlsplit(url).scheme in _SCHEMES:
             return url
         # The value itself is never repeated: it holds a password.
-        raise ValueError(f"must begin with postgresql://, not {urlsplit(url).scheme or 'nothing'}://")
+        scheme = urlsplit(url).scheme
+        raise ValueError("must begin with postgresql://" + (f", not {scheme}://" if scheme else ""))
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

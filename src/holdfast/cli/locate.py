@@ -65,9 +65,9 @@ def _named(module: ModuleType, attribute: str, where: str) -> Holdfast:
         found = getattr(found, part, None)
     if isinstance(found, Holdfast):
         return found
-    what = "is not there" if found is None else f"is of type {type(found).__name__}"
+    what = "is not there" if found is None else f"is of type {type(found).__name__}, not a Holdfast"
     known = ", ".join(_applications(module)) or "none"
-    raise ConfigurationError(f"{where} {what}, not a Holdfast", remedy=f"applications in that module: {known}")
+    raise ConfigurationError(f"{where} {what}", remedy=f"applications in that module: {known}")
 
 
 def _only_one(module: ModuleType, place: str) -> Holdfast:

@@ -205,7 +205,8 @@ class NoWorkerListens(Reason):
         if not self.live_workers:
             return f"{told}: no worker is live"
         if self.nearest_queue is None:
-            return f"{told}: {self.live_workers} live workers serve others"
+            others = "1 live worker serves" if self.live_workers == 1 else f"{self.live_workers} live workers serve"
+            return f"{told}: {others} others"
         return f'{told} (did you mean "{self.nearest_queue}"? worker {self.nearest_worker} does)'
 
     @property

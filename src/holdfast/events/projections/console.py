@@ -197,7 +197,10 @@ class Projections:
         Raises ``ProjectionError`` when the stream waits at no event.
         """
         if not reason.strip():
-            raise ConfigurationError("a skip needs a reason: it is what the next person reads")
+            raise ConfigurationError(
+                "a skip needs a reason: it is what the next person reads",
+                remedy="say why: --reason '…', in code reason=",
+            )
         await self.list(name)
         position = await self._database.fetchval(_SQL["skip"], name, stream, reason)
         if position is None:
