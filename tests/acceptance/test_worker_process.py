@@ -188,3 +188,37 @@ def test_up_and_down_bring_an_embedded_server(start: Callable[..., subprocess.Po
     finally:
         told(start("down", "--delete-data", "--yes", **nothing), 0)
     told(start("status", **nothing), 5)
+
+
+def test_a_failure_is_told_with_its_type_and_its_place(
+    start: Callable[..., subprocess.Popen[str]], admin: psycopg.Connection
+) -> None:
+    enqueue(admin, "boom")
+    _, err = start("worker", "--app", "shop.py", "--drain").communicate(timeout=40)
+
+    (line,) = (line for line in err.splitlines() if "worker.job.failed" in line)
+    assert "error=ValueError" in line
+    assert "at=shop:boom" in line
+    assert "no reason" not in line
+
+
+def test_a_drain_of_a_queue_that_nobody_has_used_points_it_out(
+    start: Callable[..., subprocess.Popen[str]], admin: psycopg.Connection
+) -> None:
+    enqueue(admin, "add", '{"a": 1}')
+    process = start("worker", "--app", "shop.py", "--drain", "--queues", "defualt")
+    _, err = process.communicate(timeout=40)
+
+    assert process.returncode == 0
+    assert "nobody has used a queue defualt yet; did you mean default?" in err
+
+
+def test_a_database_without_schema_is_no_riddle(
+    start: Callable[..., subprocess.Popen[str]], empty_database_url: str
+) -> None:
+    process = start("worker", "--app", "shop.py", "--drain", HOLDFAST_DATABASE_URL=empty_database_url)
+    _, err = process.communicate(timeout=40)
+
+    assert process.returncode == 5
+    assert "remedy: run `holdfast db migrate`" in err
+    assert "Traceback" not in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -48,7 +50,14 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Pause a queue."""
-    changed = on_application(database_url, lambda app: app.queues.pause(queue, reason=reason, by=who()))
+
+    async def work(app: Holdfast) -> tuple[bool, str | None]:
+        unheard = unheard_of([queue], [known.name for known in await app.queues.list()])
+        return await app.queues.pause(queue, reason=reason, by=who()), unheard
+
+    changed, unheard = on_application(database_url, work)
+    if unheard:
+        screen.say(unheard)
     _answer(queue, "paused", changed=changed, as_json=as_json)
 
 
@@ -57,6 +66,18 @@ def resume(queue: _Name, database_url: DatabaseUrl = None, as_json: AsJson = Fal
     """Resume a queue."""
     changed = on_application(database_url, lambda app: app.queues.resume(queue))
     _answer(queue, "resumed", changed=changed, as_json=as_json)
+
+
+def unheard_of(asked: Iterable[str], known: list[str]) -> str | None:
+    """A sentence about queues that nobody has used, with what may have been meant; None: all are known.
+
+    They are no mistake for sure: a queue comes into being with its first job.
+    """
+    told = []
+    for name in (name for name in asked if name not in known):
+        near = difflib.get_close_matches(name, known, n=1)
+        told.append(f"nobody has used a queue {name} yet" + (f"; did you mean {near[0]}?" if near else ""))
+    return "\n".join(told) or None
 
 
 def _answer(queue: str, done: str, *, changed: bool, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from holdfast.app import Holdfast
 from holdfast.cli.drain_progress import drain_progress
+from holdfast.cli.queue import unheard_of
 from holdfast.telemetry import configure_logging, get_logger, subscribe
 from holdfast.worker import PipeLifeline, Report, Worker
 
@@ -88,6 +89,9 @@ class _WorkerProcess:
         if not duty.drain:
             report = await worker.run()
             return _INTERRUPTED if report.fenced else 0
+        known = [queue.name for queue in await self._application.queues.list()]
+        if duty.queues is not None and (unheard := unheard_of(duty.queues, known)):
+            log.warning("%s", unheard)
         async with drain_progress(self._application.queues, worker):
             report = await worker.run()
         return _status_of(report, stopped=self._stopping.is_set())

@@ -39,6 +39,9 @@ class Fault(enum.Enum):
     CONTENDED = "contended"
     """A deadlock, a serialization failure or a lock that was not to be had: nothing was done; try again."""
 
+    NO_SCHEMA = "no schema"
+    """Our tables or functions are not there, or not yet: nothing was done."""
+
     OTHER = "other"
     """The statement's own business."""
 
@@ -77,6 +80,7 @@ _CONNECTION_LOST = (
 
 
 _CONTENDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+_NO_SCHEMA = (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError)
 _ROW = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 DRIVER_ERRORS: Final = (
@@ -101,6 +105,7 @@ def classify(error: BaseException) -> Fault:
         (Fault.REPEATED, asyncpg.UniqueViolationError),
         (Fault.CONTENDED, _CONTENDED),
         (Fault.ROW, _ROW),
+        (Fault.NO_SCHEMA, _NO_SCHEMA),
     ):
         if isinstance(error, types):
             return fault

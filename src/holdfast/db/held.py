@@ -16,7 +16,7 @@ from holdfast.db.faults import Fault, classify
 from holdfast.db.statements import Statement
 
 _SAFE_TO_REPEAT = (Fault.READ_ONLY, Fault.STALE_PLAN, Fault.POOLER)
-_HARMLESS = (Fault.ROW, Fault.REPEATED, Fault.CONTENDED, Fault.OTHER)
+_HARMLESS = (Fault.ROW, Fault.REPEATED, Fault.CONTENDED, Fault.NO_SCHEMA, Fault.OTHER)
 
 
 class HeldConnection:

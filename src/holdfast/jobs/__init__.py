@@ -27,7 +27,7 @@ from holdfast.jobs.operations import (
     Operator,
     VerbOptions,
 )
-from holdfast.jobs.outcome_text import encode_error, error_text, result_text
+from holdfast.jobs.outcome_text import encode_error, error_in_short, error_text, result_text
 from holdfast.jobs.portal import Portal
 from holdfast.jobs.producer import Producer, enqueue_on, enqueue_on_sync
 from holdfast.jobs.queue_views import QueueView
@@ -148,6 +148,7 @@ __all__ = [
     "enqueue_on",
     "enqueue_on_sync",
     "enter_job",
+    "error_in_short",
     "error_text",
     "leave_apart",
     "legal_verbs",

@@ -58,6 +58,12 @@ def encode_error(kind: str, message: str, trace: str | None = None, frame: str |
     return msgspec.json.encode({key: _storable(value) for key, value in described.items()}).decode()
 
 
+def error_in_short(text: str | None) -> dict[str, str]:
+    """For the log: the type of an error and the function that raised it; not the message, which may quote arguments."""
+    described = msgspec.json.decode(text) if text else {}
+    return {name: described[key] for name, key in (("error", "type"), ("at", "frame")) if key in described}
+
+
 def own_frame(trace: TracebackType | None) -> str | None:
     """The innermost function of the application in a traceback, as ``shop.mail:Mailer.send``; None: there is none.
 

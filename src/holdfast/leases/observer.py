@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from holdfast.clock import monotonic
+from holdfast.db import Fault, classify
 from holdfast.errors import DatabaseUnavailable
 from holdfast.leases.identity import still_exists
 from holdfast.leases.judgement import Exists, Judgement, Seen
@@ -89,9 +90,12 @@ class Observer:
                 await self._round()
             except DatabaseUnavailable:
                 self._interrupted()
-            except Exception:
+            except Exception as error:
                 self._interrupted()
-                log.exception("a look at the workers failed; the next one follows")
+                if classify(error) is Fault.NO_SCHEMA:
+                    log.debug("nobody can be looked at before the schema is there: %s", error)
+                else:
+                    log.exception("a look at the workers failed; the next one follows")
             await asyncio.sleep(max(began + self._look_seconds - monotonic(), self._look_seconds / 4))
 
     def _interrupted(self) -> None:

@@ -31,6 +31,7 @@ from holdfast.jobs import (
     Task,
     count_loss,
     declare_tasks,
+    error_in_short,
     log_capture,
 )
 from holdfast.leases import WorkerFacts
@@ -375,6 +376,7 @@ class Worker:
                 task=claimed.task,
                 attempt=claimed.attempt,
                 delay_seconds=round(ending.delay_seconds, 3),
+                **error_in_short(ending.error),
             )
         elif ending.exit is Exit.SNOOZE:
             report.snoozed += 1
@@ -395,7 +397,8 @@ class Worker:
         report.failed += 1
         if len(report.failures) < report.MOST_FAILURES:
             report.failures.append(Failure(claimed.id, claimed.task or "?", ending.error or ""))
-        emit("worker.job.failed", job=claimed.id, task=claimed.task, attempt=claimed.attempt)
+        told = error_in_short(ending.error)
+        emit("worker.job.failed", job=claimed.id, task=claimed.task, attempt=claimed.attempt, **told)
 
     def cancel(self, job: Job, reason: str) -> None:
         """Stop a running job where it waits, in its child process or on its engine. A thread is asked first."""

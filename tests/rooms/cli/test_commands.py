@@ -73,6 +73,15 @@ def test_a_job_is_enqueued_listed_shown_cancelled_and_retried(run: Run) -> None:
     assert run("job", "retry", str(job_id))[0] == 3
 
 
+def test_a_queue_that_nobody_has_used_is_paused_and_pointed_out(run: Run) -> None:
+    run("job", "enqueue", "add", "--queue", "mail")
+    assert "nobody has used" not in run("queue", "pause", "mail")[2]
+
+    status, _, err = run("queue", "pause", "mial")
+    assert status == 0
+    assert "nobody has used a queue mial yet; did you mean mail?" in err
+
+
 def test_the_version_is_said_by_the_command_and_by_the_flag(run: Run) -> None:
     asked = run("version")
 
