@@ -981,23 +981,19 @@ create view holdfast.every_job as
     job.gates
    FROM holdfast.job
 UNION ALL
- SELECT k.id,
-    k.queue,
-    k.task,
-    k.args,
-    k.priority,
-    k.flags,
-    k.max_attempts,
-    k.timeout_seconds,
-    k.unique_key,
-    k.trace,
-    k.gates
-   FROM holdfast.job_kept k
-  WHERE NOT (EXISTS ( SELECT
-           FROM holdfast.job j
-          WHERE j.id = k.id
-         OFFSET 0));
-comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers, each once.';
+ SELECT job_kept.id,
+    job_kept.queue,
+    job_kept.task,
+    job_kept.args,
+    job_kept.priority,
+    job_kept.flags,
+    job_kept.max_attempts,
+    job_kept.timeout_seconds,
+    job_kept.unique_key,
+    job_kept.trace,
+    job_kept.gates
+   FROM holdfast.job_kept;
+comment on view holdfast.every_job is 'Partitioned jobs and kept stragglers.';
 
 -- [view] holdfast.every_outcome
 create view holdfast.every_outcome as

@@ -10,7 +10,7 @@ with recursive waiting(queue) as (      -- the distinct queues by one index desc
     select h.job_id from holdfast.lease l cross join lateral unnest(l.job_ids) as h(job_id)
     where not exists (select from holdfast.lease_exit e where e.lease = l.id and e.job_id = h.job_id) and not holdfast.is_finished_v1(h.job_id)
 ), busy as (
-    select j.queue, count(*) as n from held h join holdfast.every_job j on j.id = h.job_id group by j.queue
+    select j.queue, count(distinct h.job_id) as n from held h join holdfast.every_job j on j.id = h.job_id group by j.queue
 ), later as (
     select s.queue, count(*) as n from (select x.queue from holdfast.scheduled x limit $4::integer * 10) as s group by s.queue
 ), in_line as (
