@@ -2865,7 +2865,7 @@ BEGIN
                left(split_part(coalesce(o.error ->> 'message', ''), E'\n', 1), 300) AS message
         FROM unnest(v_jobs) AS n(job_id)
         CROSS JOIN LATERAL (SELECT x.finished_at, x.error FROM holdfast.every_outcome x WHERE x.job_id = n.job_id AND x.state = 2 LIMIT 1) AS o
-        JOIN holdfast.every_job j ON j.id = n.job_id
+        CROSS JOIN LATERAL (SELECT x.id, x.queue, x.task FROM holdfast.every_job x WHERE x.id = n.job_id LIMIT 1) AS j
     ), named AS MATERIALIZED (
         SELECT f.*, holdfast.failure_fingerprint_v1(f.task, f.error_type, f.frame) AS fingerprint FROM failed f
     ), told AS (

@@ -399,7 +399,9 @@ class Jobs:
     async def _show(self, job_ids: Sequence[int]) -> Sequence[JobInfo]:
         if not job_ids:
             return []
-        return [_info(row) for row in await self._database.fetch(_SQL["show"], list(job_ids))]
+        # By id: one that retention is copying aside has two rows for a moment.
+        rows = {row["id"]: row for row in await self._database.fetch(_SQL["show"], list(job_ids))}
+        return [_info(row) for row in rows.values()]
 
     async def list(
         self,

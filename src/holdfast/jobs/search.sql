@@ -7,7 +7,7 @@ from holdfast.search_jobs_v1($1::text[], $2::text[], $3::text[], $4::text[], $5:
 
 -- name: count
 -- Promise: as search, counted by state, task and type of error; the line without a state says where the window ended.
-select s.place as state, s.task, s.error_type, count(s.job_id) as jobs, min(s.job_id) as oldest, max(s.job_id) as newest, min(s."position") as "position"
+select s.place as state, s.task, s.error_type, count(distinct s.job_id) as jobs, min(s.job_id) as oldest, max(s.job_id) as newest, min(s."position") as "position"
 from holdfast.search_jobs_v1($1::text[], $2::text[], $3::text[], $4::text[], $5::text::jsonb, holdfast.now(), null,
     greatest($8::bigint, coalesce(holdfast.id_floor(holdfast.now() - make_interval(secs => $6::double precision)), 0)),
     least($9::bigint, holdfast.id_floor(holdfast.now() - make_interval(secs => $7::double precision))), $10::bigint, $11::integer, $12::integer) s
