@@ -19,6 +19,10 @@ from tests.servers import (
     throwaway_server,
 )
 
+# Tests start hundreds of processes. Where the shell says that Python must write no bytecode, as images of containers
+# often do, each of them would compile all of Holdfast for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(

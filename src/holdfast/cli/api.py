@@ -25,15 +25,18 @@ _FIRST_PORT, _PORTS = 8765, 20
 _OPEN_SECONDS = 5.0
 _NEEDED = ("fastapi", "uvicorn", "limits", "jwt", "prometheus_client")
 
-API_HELP = help_of(
-    "Serve the HTTP API and the dashboard, without a worker.",
-    "holdfast api",
-    "holdfast api shop.tasks:app --port 8765",
-    "HOLDFAST_AUTH=on holdfast api --host 0.0.0.0    # others too, with tokens: holdfast token create",
-    more="APP is needed for what only its code knows: the arguments of tasks, its own pages.",
+commands = typer.Typer()
+
+
+@commands.command(
+    help=help_of(
+        "Serve the HTTP API and the dashboard, without a worker.",
+        "holdfast api",
+        "holdfast api shop.tasks:app --port 8765",
+        "HOLDFAST_AUTH=on holdfast api --host 0.0.0.0    # others too, with tokens: holdfast token create",
+        more="APP is needed for what only its code knows: the arguments of tasks, its own pages.",
+    )
 )
-
-
 def api(
     app: Annotated[str | None, typer.Argument(metavar="[APP]", help="module, module:attribute or file.py")] = None,
     host: Annotated[

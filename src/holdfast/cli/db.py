@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from holdfast.cli.connection import bare_database, on_application
+from holdfast.cli.db_sessions import add_sessions
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import ago, screen, table
 from holdfast.db import (
@@ -193,6 +194,9 @@ def prune(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
         screen.json({"partitions_dropped": dropped})
     else:
         screen.say(f"{dropped} partitions dropped")
+
+
+add_sessions(schema)
 
 
 def _print_pending(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import typer
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import ids_only, show_job, show_jobs, show_log_line
+from holdfast.cli.job_verbs import add_verbs
 from holdfast.cli.locate import load_application
 from holdfast.cli.named_values import named_values
 from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, JobIds, OneJobId, Where, help_of
@@ -214,6 +215,9 @@ def wait(
         return await app.jobs.wait(job_id, timeout_seconds=timeout)
 
     _print_end(on_application(database_url, work), as_json=as_json)
+
+
+add_verbs(jobs)
 
 
 def _print_end(info: JobInfo, *, as_json: bool) -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import sys
 
+import typer
+
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
-from holdfast.cli.options import DatabaseUrl
+from holdfast.cli.options import DatabaseUrl, help_of
 from holdfast.errors import ConfigurationError
 
+commands = typer.Typer()
 
+
+@commands.command(
+    help=help_of(
+        "Everything as Prometheus reads it, once; /metrics of the API serves the same.",
+        "holdfast metrics > /var/lib/node_exporter/holdfast.prom",
+    )
+)
 def metrics(database_url: DatabaseUrl = None) -> None:
     """Print the metrics."""
     try:

@@ -12,14 +12,25 @@ from holdfast.cli.api import companion
 from holdfast.cli.connection import bare_database
 from holdfast.cli.db import bring_up_to_date
 from holdfast.cli.first_worker import start_first
-from holdfast.cli.options import Concurrency, DatabaseUrl, Processes, Queues, Yes
+from holdfast.cli.options import Concurrency, DatabaseUrl, Processes, Queues, Yes, help_of
 from holdfast.cli.screen import screen
 from holdfast.cli.worker import app_setting, command_of, duty_of, supervise
 from holdfast.db import embedded
 from holdfast.errors import ConfigurationError
 from holdfast.settings import Settings, load_settings, redacted
 
+commands = typer.Typer()
 
+
+@commands.command(
+    help=help_of(
+        "Bring up the database (the embedded one when no URL is set), its schema, a worker of APP, and the dashboard.",
+        "holdfast up hello.py",
+        "holdfast up shop.tasks:app --queues mail,exports",
+        "holdfast up              # database and schema only",
+        more="Ctrl-C ends both; the embedded server stays for other terminals until `holdfast down`.",
+    )
+)
 def up(
     app: Annotated[str | None, typer.Argument(metavar="[APP]", help="module, module:attribute or file.py")] = None,
     queues: Queues = None,
@@ -54,6 +65,11 @@ def up(
     raise typer.Exit(status)
 
 
+@commands.command(
+    help=help_of(
+        "End the project's embedded server.", "holdfast down", "holdfast down --delete-data --yes    # forget every job"
+    )
+)
 def down(
     delete_data: Annotated[bool, typer.Option("--delete-data", help="delete everything that was stored, too")] = False,
     yes: Yes = False,

@@ -6,17 +6,27 @@ import typer
 
 from holdfast.app import Holdfast
 from holdfast.cli.connection import on_application
-from holdfast.cli.options import AsJson, DatabaseUrl
+from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.queue_screen import queue_table, worker_table
 from holdfast.cli.screen import number, screen, span, table
 from holdfast.errors import DatabaseUnavailable
 from holdfast.jobs import QueueInfo
 from holdfast.observe import Sight, Status, Verdict, judge, look, unavailable
 
+commands = typer.Typer()
+
 _UNHEALTHY = 5
 _COLORS = {Status.OK: "bold green", Status.DEGRADED: "bold yellow", Status.STALLED: "bold red"}
 
 
+@commands.command(
+    help=help_of(
+        "How it stands, on one screen, the verdict first. Exit status 5 unless it is OK.",
+        "holdfast status",
+        "holdfast status --json | jq -r .verdict",
+        more="OK, DEGRADED (something needs a person) or STALLED (jobs are ready and nobody works on any of them).",
+    )
+)
 def status(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Say how it stands. Exit status 0 when all is well, 5 when it is not."""
 

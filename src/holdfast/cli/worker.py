@@ -23,20 +23,23 @@ from holdfast.settings import Settings, load_settings
 from holdfast.telemetry import configure_logging
 from holdfast.worker import Companion, Supervisor, SupervisorOptions
 
-WORKER_HELP = help_of(
-    "Run jobs until told to stop.",
-    "holdfast worker --app shop.tasks:app",
-    "holdfast worker --app tasks.py --queues mail,exports --concurrency 50",
-    "holdfast worker --app tasks.py --processes 4   # several worker processes, one supervisor",
-    "holdfast worker --app tasks.py --drain    # in CI: ends when nothing is runnable",
-    "holdfast worker --app tasks.py --drain --queues crawl,figures --sequential --max-runtime 5h30m",
-    more="SIGTERM or Ctrl-C: running jobs may finish within the soft limit; a second one hurries, a third ends at "
-    "once. SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.\n\n"
-    "Exit status with --drain: 0 all well, 1 jobs failed, 8 none failed, but it ended before everything was done; of "
-    "several processes the highest. Without: 0 after an ordered stop.",
+commands = typer.Typer()
+
+
+@commands.command(
+    help=help_of(
+        "Run jobs until told to stop.",
+        "holdfast worker --app shop.tasks:app",
+        "holdfast worker --app tasks.py --queues mail,exports --concurrency 50",
+        "holdfast worker --app tasks.py --processes 4   # several worker processes, one supervisor",
+        "holdfast worker --app tasks.py --drain    # in CI: ends when nothing is runnable",
+        "holdfast worker --app tasks.py --drain --queues crawl,figures --sequential --max-runtime 5h30m",
+        more="SIGTERM or Ctrl-C: running jobs may finish within the soft limit; a second one hurries, a third ends at "
+        "once. SIGUSR1: claim nothing more, but stay. SIGUSR2: write what runs now to the log.\n\n"
+        "Exit status with --drain: 0 all well, 1 jobs failed, 8 none failed, but it ended before everything was done; "
+        "of several processes the highest. Without: 0 after an ordered stop.",
+    )
 )
-
-
 def worker(
     app: AppPath = None,
     queues: Queues = None,
