@@ -11,10 +11,9 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal, TextIO, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TextIO, TypeAlias
 
 __all__ = ["EVENTS", "Event", "Subscriber", "configure_logging", "emit", "get_logger", "subscribe"]
 
@@ -22,8 +21,7 @@ Subscriber: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 LogFormat: TypeAlias = Literal["text", "json"]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One kind of thing that happens: its name, how loud its log line is, and what it means."""
 
     name: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.access.redaction import redacted, redacted_text
 from holdfast.db import Database, load_statements
@@ -19,8 +19,7 @@ _LONGEST_TEXT = 2_000
 Result = Literal["done", "begun", "failed", "denied"]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One row of the audit, as it is to be written."""
 
     actor: str
@@ -38,8 +37,7 @@ class Entry:
     client: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Struct, frozen=True):
     """One row of the audit, as it was written."""
 
     id: int

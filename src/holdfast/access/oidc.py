@@ -11,10 +11,11 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from holdfast.access.principal import Principal, permissions_of
 from holdfast.access.roles import Role
@@ -37,8 +38,7 @@ _LONGEST_TOKEN = 16_384
 _MOST_DISCOVERY_BYTES = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class OidcOptions:
+class OidcOptions(Struct, frozen=True):
     """Which issuer is believed, and what its claims mean here."""
 
     issuer: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from holdfast.access.principal import Principal
 from holdfast.db import Database, load_statements
@@ -12,8 +13,7 @@ from holdfast.errors import KeyReused
 _SQL = load_statements("holdfast.access", "access.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """What the first request of a key was answered."""
 
     status: int

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from holdfast.access.principal import Principal
 from holdfast.access.roles import Permission, Role
@@ -21,8 +23,7 @@ _LONGEST_AGENT = 300
 log = get_logger("access")
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A browser that is signed in."""
 
     id: int
@@ -36,8 +37,7 @@ class Session:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Credential:
+class Credential(Struct, frozen=True):
     """What somebody signs in with, once it was checked; ``expires_at``: when it ends by itself."""
 
     principal: Principal

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from holdfast.access.principal import Principal, permissions_of
 from holdfast.access.roles import Permission, Role
@@ -20,8 +21,7 @@ _LONGEST_SECRET = 200
 log = get_logger("access")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A token as people see it; its secret was shown once."""
 
     id: int

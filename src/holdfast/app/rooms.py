@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from holdfast.db import Database
 from holdfast.events import EventLog, EventTypes
@@ -13,8 +14,7 @@ from holdfast.jobs import Batches, Failures, Jobs, LimitConsole, Operations, Pro
 from holdfast.schedules import Schedules
 
 
-@dataclass(frozen=True, slots=True)
-class Rooms:
+class Rooms(Struct, frozen=True):
     """The rooms as one event loop sees them, or one transaction."""
 
     database: Database

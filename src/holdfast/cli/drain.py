@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from holdfast.cli.connection import bare_database
 from holdfast.cli.drain_summary import markdown, say
@@ -26,8 +28,7 @@ _FAILED = 1
 INTERRUPTED = 8
 
 
-@dataclass(frozen=True, slots=True)
-class DrainOrder:
+class DrainOrder(Struct, frozen=True):
     """How a drain is to be done, beside what every worker is told."""
 
     sequential: bool = False
@@ -36,8 +37,7 @@ class DrainOrder:
     as_json: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
+class Drained(Struct, frozen=True):
     """How it went: the workers that took part, and why it ended before its time if it did."""
 
     workers: list[int]
@@ -144,4 +144,4 @@ class Drain:
 
 def _as_data(done: WorkDone) -> dict[str, object]:
     counts = {"completed": done.completed, "failed": done.failed, "cancelled": done.cancelled}
-    return {**counts, **dataclasses.asdict(done)}
+    return {**counts, **asdict(done)}

@@ -9,11 +9,11 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import typer
+from msgspec import Struct
 
 from holdfast.app import Holdfast
 from holdfast.settings import Settings
@@ -22,8 +22,7 @@ from holdfast.worker import StartedChild, start_child
 _GO = b"g"
 
 
-@dataclass(frozen=True, slots=True)
-class FirstWorker:
+class FirstWorker(Struct, frozen=True):
     """A process that waits at the other end of ``line``."""
 
     settings: Settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -110,9 +110,9 @@ def table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 
 def plain(data: Any) -> Any:
-    """Dataclasses as dicts, times as ISO text."""
-    if dataclasses.is_dataclass(data) and not isinstance(data, type):
-        return {field.name: plain(getattr(data, field.name)) for field in dataclasses.fields(data)}
+    """Records as dicts, times as ISO text."""
+    if isinstance(data, Struct):
+        return {name: plain(getattr(data, name)) for name in data.__struct_fields__}
     if isinstance(data, dict):
         return {str(key): plain(value) for key, value in data.items()}
     if isinstance(data, list | tuple | set | frozenset):

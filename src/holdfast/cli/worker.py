@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec.structs import replace
 
 from holdfast.app import Holdfast, limits_of
 from holdfast.cli.drain import INTERRUPTED, Drain, DrainOrder, first_turn
@@ -111,7 +112,7 @@ def _drain(command: Sequence[str], duty: Duty, order: DrainOrder, processes: int
     first = start_first(first_turn(command, duty, order), stopped_status=INTERRUPTED)
     settings = first.settings
     configure_logging(settings.log_level, settings.log_format)
-    order = dataclasses.replace(order, summary=order.summary or settings.drain_summary)
+    order = replace(order, summary=order.summary or settings.drain_summary)
     options = _supervision(command, settings, processes=processes, restart=False)
     return Drain(first, order).run(duty, options, command)
 

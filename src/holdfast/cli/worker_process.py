@@ -9,8 +9,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from holdfast.app import Holdfast
 from holdfast.cli.drain_progress import drain_progress
@@ -25,8 +26,7 @@ _LAST_SECONDS = 5.0
 """How long this process may still need once its work is over, or once it was declared dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duty:
+class Duty(Struct, frozen=True):
     """What a worker was asked to do on its command line."""
 
     queues: tuple[str, ...] | None = None

@@ -7,8 +7,9 @@ import heapq
 import importlib.resources
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from holdfast.db.migrator import MigrationState, MigrationStatus, migration_status
 from holdfast.db.statements import load_statements
@@ -33,8 +34,7 @@ _QUALIFIER = re.compile(r"\b\w+\.")
 _INTRODUCTION = importlib.resources.files("holdfast.db").joinpath("schema_introduction.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogObject:
+class CatalogObject(Struct, frozen=True):
     """One thing of the schema and the statements that make it."""
 
     kind: str
@@ -50,8 +50,7 @@ class CatalogObject:
         return _QUALIFIER.sub("", self.definition) if self.kind == "view" else self.definition
 
 
-@dataclass(frozen=True, slots=True)
-class Validation:
+class Validation(Struct, frozen=True):
     """What ``holdfast db validate`` found."""
 
     statuses: Sequence[MigrationStatus]

@@ -10,11 +10,11 @@ import importlib.resources
 import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import asyncpg
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db.faults import Fault, classify, classify_connect
@@ -30,8 +30,7 @@ _LOCK_TIMEOUT_MS = 3_000
 _STATEMENT_TIMEOUT_MS = 900_000
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """One file of ``migrations/``."""
 
     version: int
@@ -60,8 +59,7 @@ class MigrationState(enum.Enum):
     """Applied by a newer program; this one does not have the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationStatus:
+class MigrationStatus(Struct, frozen=True):
     """One line of ``holdfast db status``."""
 
     version: int

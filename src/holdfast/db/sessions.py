@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import urllib.parse
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+from msgspec import Struct
 
 from holdfast.db.statements import load_statements
 from holdfast.errors import ConfigurationError
@@ -65,8 +65,7 @@ class Session(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no typ
         return "" if clean or self._pooled else str(super().get_reset_query())
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFacts:
+class SessionFacts(Struct, frozen=True):
     """What a fresh connection found on the other side."""
 
     server_version: int

@@ -15,9 +15,10 @@ from __future__ import annotations
 import importlib.resources
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
+
+from msgspec import Struct
 
 from holdfast.errors import ConfigurationError
 
@@ -26,8 +27,7 @@ _LEGAL_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _PLACEHOLDER = re.compile(r"\$(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One SQL statement with ``$1..$n`` placeholders, and the name it is known by."""
 
     name: str

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.errors import EventsInvalid
 from holdfast.events.event import RecordedEvent
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """Events of any of these types that carry all of these tags; no types: of every type."""
 
     types: tuple[str, ...] = ()
@@ -31,8 +30,7 @@ class Match:
         return msgspec.json.encode({"types": self.types, "tags": self.tags}).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Append only if no event that matches came after the decision looked. Made by ``events.decide``."""
 
     matches: tuple[Match, ...]
@@ -47,8 +45,7 @@ class Condition:
         return msgspec.json.encode({"after": self.after, "seen": self.seen, "items": items}).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """The events that a decision is based on, and the condition under which it still holds."""
 
     events: list[RecordedEvent]

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from msgspec import Struct
+
 from holdfast.clock import now
 
 if TYPE_CHECKING:
@@ -18,8 +20,7 @@ ExpectedVersion: TypeAlias = int | Literal["any", "none"]
 """What must hold of a stream: it stands at version n; "none" (or 0): it does not exist; "any": nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One event to append.
 
     ``data`` is anything that JSON can express, or an instance of a registered class; then ``type`` may stay empty.
@@ -38,8 +39,7 @@ class Event:
     stream: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True):
     """The events of one stream, as ``append_many`` takes them."""
 
     stream: str
@@ -47,8 +47,7 @@ class Append:
     expected_version: ExpectedVersion = "any"
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """Where the events of one stream have gone. Positions are final; readers see them once they are settled."""
 
     stream: str
@@ -69,8 +68,7 @@ class Appended:
         return self.positions[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class Winner:
+class Winner(Struct, frozen=True):
     """An event that was faster than a refused append."""
 
     stream: str

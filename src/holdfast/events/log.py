@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, adopt, classify, load_statements
@@ -28,8 +29,7 @@ _LONGEST_PAUSE_SECONDS = 0.25
 _PAGE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
+class StreamInfo(Struct, frozen=True):
     """A stream and its last event."""
 
     stream: str
@@ -39,8 +39,7 @@ class StreamInfo:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogState:
+class LogState(Struct, frozen=True):
     """How the log stands."""
 
     settled: int

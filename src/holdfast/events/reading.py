@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.db import Statement, load_statements
 from holdfast.errors import EventsInvalid
@@ -18,8 +18,7 @@ LAST: Final = 2**63 - 1
 """Beyond every version and position."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """Which events of the log are meant: any of the types, all of the tags, any of the categories. Empty: all."""
 
     types: tuple[str, ...] = ()
@@ -37,8 +36,7 @@ class Scope:
         return list(self.types) or None, list(self.tags) or None, list(self.categories) or None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A piece of the log in order."""
 
     events: list[RecordedEvent]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.errors import EventsInvalid
@@ -14,8 +14,7 @@ from holdfast.errors import EventsInvalid
 _SQL = load_statements("holdfast.events", "events.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """A kept state: read the stream from ``version + 1`` and go on from ``state``."""
 
     stream: str

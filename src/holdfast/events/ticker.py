@@ -8,8 +8,9 @@ lowest number that does it, so that many workers look no more often than one.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
@@ -29,8 +30,7 @@ _TIDY_EVERY_SECONDS = 3600.0
 _FORGET_AT_ONCE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """A session, or a prepared transaction, whose open append holds readers back."""
 
     pid: int | None
@@ -49,8 +49,7 @@ class Holder:
         return f"pid {self.pid} ({self.application or 'unnamed'}, {self.state}{age}): {self.query}"
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """What one look at the log found."""
 
     settled: int

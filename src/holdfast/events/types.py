@@ -6,11 +6,11 @@ Dataclasses, msgspec Structs and pydantic models are read and written by their o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
 import pydantic
+from msgspec import Struct
 
 from holdfast.errors import ConfigurationError, EventsInvalid, EventTypeUnknown
 
@@ -19,8 +19,7 @@ Upcaster = Callable[[Any], Any]
 """Takes the plain JSON of one schema version and returns that of the next."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventType:
+class EventType(Struct, frozen=True):
     """One registered class."""
 
     name: str

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from holdfast.db import Statement, load_statements
 from holdfast.errors import (
@@ -33,8 +34,7 @@ _MOST_SHARED: Final = 100
 """An append of more events than this does not travel with others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Company:
+class Company(Struct, frozen=True):
     """What all events of one call have in common."""
 
     metadata: Mapping[str, Any] | None = None
@@ -45,8 +45,7 @@ class Company:
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """One event as the statement takes it."""
 
     id: uuid.UUID
@@ -59,8 +58,7 @@ class _Row:
     causation_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
+class Writing(Struct, frozen=True):
     """One append, checked and ready to be sent; ``careful`` is the same with its ids checked, for sending it again."""
 
     streams: tuple[str, ...]

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, Protocol, Self, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, Statement, adopt, classify, load_statements
@@ -37,16 +37,14 @@ _REPEAT_FOR_SECONDS: Final = 25.0
 _WORTH_REPEATING: Final = (Fault.CONNECTION_LOST, Fault.NOT_THERE_YET, Fault.CONTENDED)
 
 
-@dataclass(frozen=True, slots=True)
-class Into:
+class Into(Struct, frozen=True):
     """Which batch new jobs join: a batch, or that of a running job."""
 
     batch: int | None = None
     beside: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BatchInfo:
+class BatchInfo(Struct, frozen=True):
     """A batch as people see it. ``open``: members (and batches they opened) that have not ended."""
 
     id: int

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statements
@@ -41,8 +41,7 @@ _PATIENCE_SECONDS = (0.01, 0.03, 0.1, 0.3)
 """Pauses between tries when somebody holds the place of a waiting job: a claim, or an enqueue with its unique key."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobInfo:
+class JobInfo(Struct, frozen=True):
     """A job as people see it."""
 
     id: int
@@ -67,8 +66,7 @@ class JobInfo:
     batch: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInfo:
+class TaskInfo(Struct, frozen=True):
     """A task as workers have declared it. ``failures``: jobs of it that failed for good and are still remembered."""
 
     name: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from holdfast.errors import ConfigurationError
 
@@ -14,8 +15,7 @@ EXECUTORS: Final = ("async", "thread", "process", "dask", "aws-batch")
 _ELSEWHERE: Final = ("process", "dask", "aws-batch")
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(Struct, frozen=True):
     """What a task says about its execution. ``None``: nothing said.
 
     ``timeout_seconds``: after so long the attempt is stopped, and has failed. ``soft_timeout_seconds``: after so long

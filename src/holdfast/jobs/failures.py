@@ -7,10 +7,11 @@ left out: they change with every release and every user. Groups count jobs that 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.errors import ConfigurationError, FailureUnknown
@@ -28,8 +29,7 @@ class FailureState(StrEnum):
     REGRESSED = "regressed"  # … and it has failed again
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
+class FailureGroup(Struct, frozen=True):
     """Failures that are one failure. ``buckets``: how many in each of the last 24 hours, the oldest first.
 
     ``failures`` counts them since ``first_at``; a job that is retried and fails again counts twice.

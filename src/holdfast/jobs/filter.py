@@ -31,9 +31,11 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from holdfast.errors import ConfigurationError, FilterInvalid
 from holdfast.jobs.durations import seconds_of
@@ -73,8 +75,7 @@ _VALUE: Final = re.compile(rf"({_QUOTED})|([^,\"]+)")
 _HELP: Final = 'write terms such as: queue=mail state=failed error~"timed out" age>1h'
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One comparison. ``texts`` for ``=`` and ``~``, ``number`` for the others; ages in seconds."""
 
     field: str
@@ -96,8 +97,7 @@ class Term:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class JobFilter:
+class JobFilter(Struct, frozen=True):
     """A filter that was understood: the places to look in, bounds of the age in seconds, and the other terms.
 
     ``queues``, ``tasks``, ``failures`` and ``ids`` are what a job must be one of, None for any; a search knows them by

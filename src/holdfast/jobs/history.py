@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.jobs.states import FINAL, Place
@@ -15,8 +15,7 @@ from holdfast.jobs.states import FINAL, Place
 _SQL = load_statements("holdfast.jobs", "history.sql")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """One thing that happened. ``ended_at``: an attempt took from ``at`` until then; None: it goes on, or is a point.
 
     ``what``: enqueued, attempt, lost, edited, linked, asked (to stop), due, completed, failed, cancelled. An attempt

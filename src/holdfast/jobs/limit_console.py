@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.errors import ConfigurationError
@@ -10,8 +10,7 @@ from holdfast.errors import ConfigurationError
 _SQL = load_statements("holdfast.jobs", "gates.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class LimitInfo:
+class LimitInfo(Struct, frozen=True):
     """A limit or rate, or one key of it. ``key`` is None where nobody has passed and nobody waits.
 
     ``taken``: jobs that have passed (of a rate: within its window). ``waiting`` is counted up to 10 000.

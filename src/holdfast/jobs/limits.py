@@ -10,11 +10,11 @@ import hashlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
 from holdfast.jobs.durations import seconds_of
@@ -24,8 +24,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _LONGEST_KEY: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """At most ``capacity`` jobs at once, over all workers; with ``by``: for each key.
 
     ``by`` names the argument (or arguments) whose value is the key, or is a function of the task's arguments; jobs that
@@ -51,8 +50,7 @@ class Limit:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """At most ``count`` starts within any stretch of time ``per`` (seconds, timedelta, ``"1m"``); ``by`` as in Limit.
 
     An attempt is a start: a retry takes a place again. Without ``name`` it is the task's own; tasks that name the same

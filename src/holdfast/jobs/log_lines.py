@@ -10,9 +10,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.jobs.records import Claimed
@@ -26,8 +27,7 @@ _OURS: Final = "holdfast."
 log = get_logger("jobs")
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One line of a job's log, as people see it. ``number`` counts the lines of one attempt."""
 
     at: datetime
@@ -40,8 +40,7 @@ class LogLine:
     lease: int
 
 
-@dataclass(slots=True)
-class Heard:
+class Heard(Struct):
     """A line not yet written."""
 
     claimed: Claimed

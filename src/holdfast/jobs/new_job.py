@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
+
+from msgspec import Struct
 
 SOLO: Final = 1
 """Flag: claimed into a lease of its own, because it completes inside its own transaction."""
@@ -35,8 +36,7 @@ class JobId(int):
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
+class NewJob(Struct, frozen=True):
     """One request for a task, checked and ready to be stored."""
 
     task: str

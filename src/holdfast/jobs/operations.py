@@ -12,10 +12,11 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, classify, load_statements
@@ -56,8 +57,7 @@ class VerbOptions(TypedDict, total=False):
     priority: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class OperationPreview:
+class OperationPreview(Struct, frozen=True):
     """What an operation would move, and the token that starts it. ``jobs`` is a lower bound unless ``is_exact``."""
 
     token: str
@@ -71,8 +71,7 @@ class OperationPreview:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class OperationInfo:
+class OperationInfo(Struct, frozen=True):
     """How far an operation is. ``planned`` is what the preview counted, a lower bound unless ``planned_is_exact``.
 
     ``skipped``: found, but not there any more when their turn came. ``failed``: could not be moved; ``trouble`` says

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.errors import QueueUnknown
@@ -13,8 +14,7 @@ from holdfast.errors import QueueUnknown
 _SQL = load_statements("holdfast.jobs", "queue_views.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class QueueView:
+class QueueView(Struct, frozen=True):
     """A queue with everything that is known about it at a look.
 
     Depths are lower bounds unless said to be exact. Rates are jobs a second over the last five whole minutes, totals

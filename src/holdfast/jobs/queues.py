@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.jobs.queue_views import QueueView, tasks_of, view_queue, view_queues
@@ -14,8 +15,7 @@ from holdfast.telemetry import emit
 _SQL = load_statements("holdfast.jobs", "queues.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class QueueInfo:
+class QueueInfo(Struct, frozen=True):
     """A queue as people see it. ``ready`` is a lower bound unless ``ready_is_exact``; totals lag a few seconds."""
 
     name: str

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
+
+from msgspec import Struct, to_builtins
 
 from holdfast.jobs.durations import span
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRef:
+class WorkerRef(Struct, frozen=True):
     """Which worker."""
 
     id: int
@@ -22,8 +21,7 @@ class WorkerRef:
         return f"{self.name or f'worker {self.id}'} on {self.host}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
+class Reason(Struct, frozen=True, kw_only=True):
     """What a job waits for, or what became of it: fields, a sentence, and a remedy where there is one."""
 
     code: ClassVar[str]
@@ -40,11 +38,15 @@ class Reason:
 
     def as_dict(self) -> dict[str, Any]:
         """For programs: the code, the sentence, the remedy, and the fields."""
-        return {"code": self.code, "text": self.text, "remedy": self.remedy, **dataclasses.asdict(self)}
+        return {
+            "code": self.code,
+            "text": self.text,
+            "remedy": self.remedy,
+            **to_builtins(self, builtin_types=(datetime,)),
+        }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished(Reason):
+class Finished(Reason, frozen=True, kw_only=True):
     """It has ended."""
 
     code = "finished"
@@ -59,8 +61,7 @@ class Finished(Reason):
         return f"{self.state} {span(self.seconds_ago)} ago" + (f": {self.error}" if self.error else "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running(Reason):
+class Running(Reason, frozen=True, kw_only=True):
     """A worker executes it."""
 
     code = "running"
@@ -76,8 +77,7 @@ class Running(Reason):
         return f"running {span(self.seconds)} on {self.worker}{usual}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedAhead(Reason):
+class ClaimedAhead(Reason, frozen=True, kw_only=True):
     """A worker holds it and has not begun."""
 
     code = "claimed_ahead"
@@ -90,8 +90,7 @@ class ClaimedAhead(Reason):
         return f"claimed {span(self.seconds)} ago by {self.worker}, which runs others first"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarantined(Reason):
+class Quarantined(Reason, frozen=True, kw_only=True):
     """Its worker died under it once; such jobs run one at a time."""
 
     code = "quarantined"
@@ -110,8 +109,7 @@ class Quarantined(Reason):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelRequested(Reason):
+class CancelRequested(Reason, frozen=True, kw_only=True):
     """Somebody wants it not to run."""
 
     code = "cancel_requested"
@@ -127,8 +125,7 @@ class CancelRequested(Reason):
         return f"asked to be cancelled{why}: {how}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DueLater(Reason):
+class DueLater(Reason, frozen=True, kw_only=True):
     """Its time has not come."""
 
     code = "due_later"
@@ -144,8 +141,7 @@ class DueLater(Reason):
         return f"{when}: attempt {self.attempt}, after {self.after_error}" if self.after_error else when
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotPromoted(Reason):
+class NotPromoted(Reason, frozen=True, kw_only=True):
     """It is due, and nobody has moved it into its queue."""
 
     code = "not_promoted"
@@ -164,8 +160,7 @@ class NotPromoted(Reason):
         return None if self.live_workers else "start one: holdfast worker --app …"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuePaused(Reason):
+class QueuePaused(Reason, frozen=True, kw_only=True):
     """Nobody claims from its queue, on purpose."""
 
     code = "queue_paused"
@@ -188,8 +183,7 @@ class QueuePaused(Reason):
         return f"holdfast queue resume {self.queue}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoWorkerListens(Reason):
+class NoWorkerListens(Reason, frozen=True, kw_only=True):
     """No live worker serves its queue."""
 
     code = "no_worker_listens"
@@ -215,8 +209,7 @@ class NoWorkerListens(Reason):
         return f"start one: holdfast worker --app … --queues {self.queue}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeldByTransaction(Reason):
+class HeldByTransaction(Reason, frozen=True, kw_only=True):
     """A transaction that is open holds it back: its duplicate was enqueued there, and it shall see that data."""
 
     code = "held_by_transaction"
@@ -240,8 +233,7 @@ class HeldByTransaction(Reason):
         return f"it ends with that transaction; to end it: select pg_terminate_backend({self.pid})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkersBusy(Reason):
+class WorkersBusy(Reason, frozen=True, kw_only=True):
     """Those who listen have their hands full."""
 
     code = "workers_busy"
@@ -265,8 +257,7 @@ class WorkersBusy(Reason):
         return "wait, start more workers, or raise --concurrency"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SilentWorkers(Reason):
+class SilentWorkers(Reason, frozen=True, kw_only=True):
     """Those who listen have not been heard of for a while."""
 
     code = "silent_workers"
@@ -286,8 +277,7 @@ class SilentWorkers(Reason):
         return "look whether the process is stopped or cut off; others take over once it counts as dead"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InLine(Reason):
+class InLine(Reason, frozen=True, kw_only=True):
     """Nothing holds it: it is about to be claimed."""
 
     code = "in_line"
@@ -303,8 +293,7 @@ class InLine(Reason):
         return f"nothing holds it: {who} listens and has room; {_ahead(self)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerReadOnly(Reason):
+class ServerReadOnly(Reason, frozen=True, kw_only=True):
     """The server accepts no writes, so nobody can claim anything."""
 
     code = "server_read_only"
@@ -322,8 +311,7 @@ class ServerReadOnly(Reason):
         return "point HOLDFAST_DATABASE_URL at the primary, or list all hosts in it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HolderRef:
+class HolderRef(Struct, frozen=True, kw_only=True):
     """A job that holds a slot, and where it stands."""
 
     job: int
@@ -342,8 +330,7 @@ class HolderRef:
         return f"job {self.job} ({self.place})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaneHeld(Reason):
+class LaneHeld(Reason, frozen=True, kw_only=True):
     """Another job of its lane comes first."""
 
     code = "lane_held"
@@ -363,8 +350,7 @@ class LaneHeld(Reason):
         return f"holdfast job why {self.holder.job}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotsFull(Reason):
+class SlotsFull(Reason, frozen=True, kw_only=True):
     """As many jobs as its limit allows have passed."""
 
     code = "slots_full"
@@ -394,8 +380,7 @@ class SlotsFull(Reason):
         return None if self.capacity else "raise the limit"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateSpent(Reason):
+class RateSpent(Reason, frozen=True, kw_only=True):
     """As many jobs as its rate allows have started within its window."""
 
     code = "rate_spent"
@@ -417,8 +402,7 @@ class RateSpent(Reason):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NotAdmitted(Reason):
+class NotAdmitted(Reason, frozen=True, kw_only=True):
     """It stands before a gate that has room: a worker is to let it in."""
 
     code = "not_admitted"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class Outcome(enum.IntEnum):
@@ -24,8 +25,7 @@ class Exit(enum.IntEnum):
     """What ran the attempt died: a child process, or an engine. The loss has been counted."""
 
 
-@dataclass(slots=True, eq=False)
-class Claimed:
+class Claimed(Struct, eq=False):
     """A job this worker holds a lease for. ``task`` is None when its payload is missing."""
 
     id: int
@@ -44,8 +44,7 @@ class Claimed:
     """Taken from before its limit, past ``ready``."""
 
 
-@dataclass(slots=True, eq=False)
-class Finished:
+class Finished(Struct, eq=False):
     """A job that has ended, not yet written. Times in monotonic seconds."""
 
     job: Claimed
@@ -56,8 +55,7 @@ class Finished:
     error: str | None = None  # JSON text
 
 
-@dataclass(slots=True, eq=False)
-class Left:
+class Left(Struct, eq=False):
     """A job that goes back into the queue, not yet written."""
 
     job: Claimed
@@ -69,8 +67,7 @@ class Left:
     error: str | None = None  # JSON text
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """The answer of one merged call."""
 
     claimed: list[Claimed]

@@ -10,9 +10,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, Fault, classify, load_statements
@@ -27,8 +28,7 @@ _LINES_TOGETHER: Final = 2_000
 log = get_logger("jobs")
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a job says it is, as people see it."""
 
     done: int
@@ -37,8 +37,7 @@ class Progress:
     reported_at: datetime
 
 
-@dataclass(slots=True)
-class _Said:
+class _Said(Struct):
     """Progress not yet written."""
 
     claimed: Claimed

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from holdfast.errors import ConfigurationError
 from holdfast.jobs.durations import seconds_of
@@ -27,19 +29,17 @@ class RetryAfter(Exception):
         super().__init__(reason or f"asked to retry after {self.seconds:g} s")
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
+class Snooze(Struct, frozen=True):
     """Returned by a handler: nothing failed, run the job again after ``seconds``; no attempt is used up."""
 
     seconds: float
 
     def __post_init__(self) -> None:
         # Refused here, in the handler that said it.
-        object.__setattr__(self, "seconds", seconds_of(self.seconds))
+        force_setattr(self, "seconds", seconds_of(self.seconds))
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """How often and how soon a failed attempt is repeated.
 
     The n-th delay is ``delay_seconds * factor ** (n - 1)``, at most ``ceiling_seconds``, then spread by ``jitter``

@@ -7,9 +7,10 @@ up to where it has looked, and a cursor from which the next look goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
@@ -27,8 +28,7 @@ _PATIENCE_SECONDS: Final = 0.06
 _COUNT_AT_ONCE, _COUNT_WINDOW = 10_000, 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """A job that a filter found."""
 
     id: int
@@ -38,8 +38,7 @@ class Match:
     error_type: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Matches:
+class Matches(Struct, frozen=True):
     """A page of jobs. ``next``: the cursor of the next page, None at the end.
 
     ``searched_to``: the page is not full, because the search took its time; jobs enqueued before may fit as well.
@@ -50,8 +49,7 @@ class Matches:
     searched_to: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Jobs of one task in one state, with one type of error. ``oldest`` and ``newest`` are ids."""
 
     state: str

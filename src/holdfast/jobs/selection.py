@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from holdfast.jobs.filter import JobFilter
 from holdfast.jobs.search import Found, Matches
@@ -15,8 +16,7 @@ from holdfast.jobs.states import FINAL, MOVES, Place, Verb
 _AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Struct, frozen=True):
     """What a verb would move. ``jobs`` is a lower bound unless ``is_exact``."""
 
     jobs: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from holdfast.db import Database
 from holdfast.errors import ArgumentsInvalid, ConfigurationError
@@ -77,8 +79,7 @@ class AppHome:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How a job of a task is to be stored. ``None`` means: as the task says."""
 
     queue: str
@@ -91,8 +92,7 @@ class Options:
     lane: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A task with its arguments, checked, and not enqueued: what a batch calls back."""
 
     job: NewJob

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.errors import ConfigurationError
 from holdfast.jobs.durations import seconds_of
@@ -28,8 +28,7 @@ UNFINISHED: Final = frozenset(Place) - FINAL
 """The places in which a job counts unless ``places`` says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unique:
+class Unique(Struct, frozen=True):
     """At most one job of the task with this key.
 
     The key is ``key``, or the arguments named in ``by``, or all arguments. It counts while its job stands in one of

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from holdfast.db import Database, load_statements
 from holdfast.jobs import reasons as why
@@ -21,8 +22,7 @@ _JUST_CLAIMED_SECONDS: Final = 3.0
 _SILENT_SECONDS: Final = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """The answer: where the job stands, and every reason for it, the decisive one first."""
 
     job_id: int

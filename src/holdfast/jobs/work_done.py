@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 
 _SQL = load_statements("holdfast.jobs", "work_done.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class TaskWork:
+class TaskWork(Struct, frozen=True):
     """Jobs of one task that ended, and how long they took. Cancelled ones may not have run."""
 
     queue: str
@@ -25,8 +25,7 @@ class TaskWork:
     longest_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorGroup:
+class ErrorGroup(Struct, frozen=True):
     """Jobs of one task that failed for good in the same way; ``examples`` are ids of up to three of them."""
 
     queue: str
@@ -37,8 +36,7 @@ class ErrorGroup:
     examples: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueLeft:
+class QueueLeft(Struct, frozen=True):
     """What a queue still holds, counted up to ten thousand."""
 
     queue: str
@@ -48,8 +46,7 @@ class QueueLeft:
     paused: bool
 
 
-@dataclass(frozen=True, slots=True)
-class WorkDone:
+class WorkDone(Struct, frozen=True):
     """What some workers did between two moments, and what they left."""
 
     began_at: datetime

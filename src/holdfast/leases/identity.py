@@ -7,16 +7,16 @@ import os
 import socket
 import sys
 import uuid
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct, field
 
 _LINUX = sys.platform.startswith("linux")
 _ENDED = ("Z", "X", "x")
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessLook:
+class ProcessLook(Struct, frozen=True):
     """What the kernel says about a process: its state letter, CPU time used, and start in clock ticks since boot."""
 
     state: str
@@ -87,8 +87,7 @@ def _version() -> str:
         return "unknown"  # run from its sources
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFacts:
+class WorkerFacts(Struct, frozen=True):
     """What a worker says about itself when it registers; the rest is found out about this process."""
 
     name: str

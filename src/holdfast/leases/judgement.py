@@ -8,7 +8,8 @@ watched, so nobody is dead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from holdfast.leases.identity import still_exists
 from holdfast.leases.limits import Limits
@@ -16,8 +17,7 @@ from holdfast.leases.limits import Limits
 Exists = Callable[[str, str], bool | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One worker in one look."""
 
     worker: int
@@ -28,16 +28,14 @@ class Seen:
     incarnation: str
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """A worker found dead, and why. Repeated at every look for as long as it is seen so."""
 
     worker: int
     reason: str
 
 
-@dataclass(slots=True)
-class _Watched:
+class _Watched(Struct):
     """Since when (in observed seconds) this beat is seen, and the session is missed."""
 
     beat: int

@@ -7,9 +7,10 @@ intervals, which add up over minutes and queues; they are counted from a sample 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.worker import Surroundings
@@ -21,8 +22,7 @@ _ORIGIN: Final = datetime(2024, 1, 1, tzinfo=UTC)
 _COUNTERS: Final = ("enqueued", "completed", "failed", "cancelled", "retried", "lost")
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """How far back, and how fine."""
 
     seconds: int
@@ -38,8 +38,7 @@ RANGES: Final[Mapping[str, Range]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
+class Percentiles(Struct, frozen=True):
     """Seconds that half, and 95 and 99 of a hundred jobs did not exceed; None: no job was timed."""
 
     p50: float | None = None
@@ -47,8 +46,7 @@ class Percentiles:
     p99: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """What happened from ``at`` on, for as long as the resolution says."""
 
     at: datetime
@@ -62,8 +60,7 @@ class Bucket:
     run: Percentiles = Percentiles()
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """Something that may explain what a chart shows: another version, workers started or lost, a queue paused."""
 
     kind: str
@@ -71,8 +68,7 @@ class Moment:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Buckets without a gap, the oldest first; the last one is still filling."""
 
     resolution_seconds: int

@@ -7,9 +7,10 @@ What the role may not see is told as ``blind``, not as nothing: statements and s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from holdfast.db import DRIVER_ERRORS, Database, load_statements
 from holdfast.errors import BackendNotFound, BackendOutOfReach
@@ -21,8 +22,7 @@ _NO_RIGHT = "42501"
 Ending = Literal["cancel", "terminate"]
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A table of ours; one that is partitioned with all its ``parts``."""
 
     name: str
@@ -36,8 +36,7 @@ class Table:
     frozen_age: int
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
+class Connections(Struct, frozen=True):
     """Connections that have application and state in common."""
 
     application: str
@@ -46,8 +45,7 @@ class Connections:
     oldest_transaction_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """A session with an open transaction, or one that is waited for. ``query`` None: hidden from this role."""
 
     pid: int
@@ -67,8 +65,7 @@ class Backend:
     """It has an append open, so readers of the event log wait for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """One session that waits for another; ``blocked_by`` 0: a prepared transaction."""
 
     pid: int
@@ -78,8 +75,7 @@ class Wait:
     waiting_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Horizon:
+class Horizon(Struct, frozen=True):
     """Something that keeps dead rows from being cleaned up."""
 
     kind: str
@@ -89,8 +85,7 @@ class Horizon:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """A setting of the server."""
 
     name: str
@@ -100,8 +95,7 @@ class Setting:
     pending_restart: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """The server as a whole."""
 
     version: str
@@ -125,8 +119,7 @@ class Server:
     may_end_others: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(Struct, frozen=True):
     """Everything about the database. ``blind``: what could not be seen, and what it would take."""
 
     server: Server

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 
@@ -24,8 +24,7 @@ PULSE_TOPICS: Final = (
 """Topics with one mark for all of them; ``operations`` and ``job:ID`` have one each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+class Pulse(Struct, frozen=True):
     """Marks by topic; ``jobs`` are those that were asked for, with the queue of each."""
 
     at: datetime

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from holdfast.db import Database, load_statements
 from holdfast.events import projections
@@ -21,8 +22,7 @@ _DEAD_WITHIN_SECONDS: Final = 600.0
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class QueueSight:
+class QueueSight(Struct, frozen=True):
     """A queue; ``completed``, ``failed`` and ``retried`` are of the last five minutes."""
 
     name: str
@@ -45,8 +45,7 @@ class QueueSight:
         return self.ready > 0 and self.paused_at is None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerSight:
+class WorkerSight(Struct, frozen=True):
     """A worker that lives, or ended a short while ago; since when it beat, asked for jobs, and got one."""
 
     id: int
@@ -75,8 +74,7 @@ class WorkerSight:
         return self.name or f"worker {self.id}"
 
 
-@dataclass(frozen=True, slots=True)
-class LaneSight:
+class LaneSight(Struct, frozen=True):
     """A lane behind whose holder others wait, and which has been held for a minute and longer."""
 
     lane: str
@@ -90,8 +88,7 @@ class LaneSight:
     usual_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class FailureSight:
+class FailureSight(Struct, frozen=True):
     """Failed attempts of the last five minutes that have queue, task and type of error in common; from a sample."""
 
     queue: str
@@ -102,8 +99,7 @@ class FailureSight:
     job: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleSight:
+class ScheduleSight(Struct, frozen=True):
     """A schedule that is due."""
 
     name: str
@@ -112,8 +108,7 @@ class ScheduleSight:
     """Where its jobs go, if it says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class NextSchedule:
+class NextSchedule(Struct, frozen=True):
     """The schedule that is due next."""
 
     name: str
@@ -121,8 +116,7 @@ class NextSchedule:
     queue: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HolderSight:
+class HolderSight(Struct, frozen=True):
     """A session or prepared transaction with an open append."""
 
     pid: int | None
@@ -135,8 +129,7 @@ class HolderSight:
     prepared: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogSight:
+class LogSight(Struct, frozen=True):
     """The event log. ``waiting_seconds``: how long the first event that readers cannot see yet has been there."""
 
     settled: int
@@ -146,16 +139,14 @@ class LogSight:
     holders: tuple[HolderSight, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionsOf:
+class ConnectionsOf(Struct, frozen=True):
     """How many connections one application has."""
 
     application: str
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSight:
+class ServerSight(Struct, frozen=True):
     """The server; ``allowed`` are the connections that are not kept back for superusers."""
 
     version: str
@@ -165,8 +156,7 @@ class ServerSight:
     users: tuple[ConnectionsOf, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Struct, frozen=True):
     """Everything, as it stood at one moment."""
 
     at: datetime

@@ -7,9 +7,10 @@ say the same. Every reason names what it is about and what to do; ``judging`` ho
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 
 class Status(StrEnum):
@@ -69,16 +70,14 @@ class Noun(StrEnum):
     PROJECTION = "projection"
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """One thing. ``id`` is its name, or its id as text; None for what there is only one of."""
 
     kind: Noun
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why it is not OK: a sentence that names its subject, and what a person may do."""
 
     kind: Kind
@@ -90,16 +89,14 @@ class Reason:
     """What may be private: a statement, the message of an error. For those who may see arguments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The verdict and what led to it, the worst first."""
 
     status: Status
     reasons: tuple[Reason, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """From when on something is worth a person's attention, in seconds unless the name says otherwise."""
 
     wait: float = 60.0

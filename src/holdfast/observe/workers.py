@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
+
+from msgspec import Struct
 
 from holdfast.db import Database, load_statements
 from holdfast.errors import WorkerNotFound
@@ -18,8 +19,7 @@ _MOST_HELD: Final = 500
 WorkerState = Literal["live", "stuck", "silent", "stopped", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
+class WorkerInfo(Struct, frozen=True):
     """A worker. ``running``: the jobs that it really executes; ``asked_seconds``: since it last asked for jobs."""
 
     id: int
@@ -40,8 +40,7 @@ class WorkerInfo:
     claimed_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class HeldJob:
+class HeldJob(Struct, frozen=True):
     """A job that a worker has claimed; it runs, or waits in the worker's prefetch."""
 
     id: int

@@ -5,10 +5,11 @@ from __future__ import annotations
 import builtins
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
+
+from msgspec import Struct
 
 from holdfast.db import Database
 from holdfast.errors import ConfigurationError, DatabaseUnavailable, ScheduleUnknown
@@ -23,8 +24,7 @@ _TRIES: Final = 10
 _TICK: Final = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(Struct, frozen=True):
     """What became of one due moment. ``job_state`` is where its job stands now, None once it was pruned."""
 
     schedule: str
@@ -37,8 +37,7 @@ class Occurrence:
     job_state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleInfo:
+class ScheduleInfo(Struct, frozen=True):
     """A schedule as people see it. ``state``: active, paused, withdrawn (the code no longer has it) or over."""
 
     name: str
@@ -54,8 +53,7 @@ class ScheduleInfo:
     last: Occurrence | None
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillStep:
+class BackfillStep(Struct, frozen=True):
     """One past moment: the job that it has already, or None and a backfill gives it one."""
 
     at: datetime

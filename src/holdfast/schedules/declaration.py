@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypedDict, Unpack
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.db import Database
 from holdfast.errors import ArgumentsInvalid, ConfigurationError, DatabaseUnavailable
@@ -56,8 +56,7 @@ class ScheduleOptions(TypedDict, total=False):
     """Default: the task's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """One schedule as the code declares it."""
 
     name: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from holdfast.schedules.plan import Plan
 from holdfast.schedules.timetable import Timetable, latest
@@ -13,8 +14,7 @@ _MOST_LOOKED_AT: Final = 1000
 """Occurrences that are told apart when nobody looked for long; what lies before is said in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """One occurrence: whether it runs (if overlap and probe let it), or was missed."""
 
     at: datetime
@@ -22,8 +22,7 @@ class Verdict:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Every occurrence up to now, oldest first, and when to look again."""
 
     verdicts: tuple[Verdict, ...]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from holdfast.errors import ConfigurationError
 from holdfast.schedules.timetable import Cron, Every, Timetable
@@ -24,8 +26,7 @@ EDITABLE: Final = frozenset(
 _LONGEST_SECONDS: Final = 10 * 366 * 86_400.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """When, what, and what to do when something comes in between. Raises ``ConfigurationError`` for what cannot be.
 
     ``misfire``: what becomes of occurrences that are found later than ``grace_seconds`` after they were due: ``skip``
@@ -65,8 +66,7 @@ class Plan:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
         """The plan as the database keeps it; what a newer program added to it is left aside."""
-        known = {one.name for one in fields(cls)}
-        return cls(**{name: value for name, value in row.items() if name in known})
+        return cls(**{name: value for name, value in row.items() if name in cls.__struct_fields__})
 
     def as_row(self) -> dict[str, Any]:
         """The plan as the database keeps it: every key is there, so that an edit is one key over another."""

@@ -9,10 +9,11 @@ import asyncio
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from holdfast.errors import ConfigurationError
 
@@ -22,8 +23,7 @@ Probe: TypeAlias = Callable[[], Awaitable[object] | object]
 _LONGEST_TEXT: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class HttpProbe:
+class HttpProbe(Struct, frozen=True):
     """The fingerprint of what stands at a URL: its ETag, or Last-Modified and size, or the size alone.
 
     Asks with HEAD, follows redirects, and gives up after ``timeout_seconds``. A page that sends none of the three has
@@ -52,8 +52,7 @@ class HttpProbe:
             return f"changed {changed or '-'} size {size or '-'}" if changed or size else None
 
 
-@dataclass(frozen=True, slots=True)
-class FileProbe:
+class FileProbe(Struct, frozen=True):
     """The fingerprint of a file: when it was changed, and its size. No file, no fingerprint."""
 
     path: Path | str

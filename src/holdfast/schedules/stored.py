@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 import msgspec
+from msgspec import Struct
 
 from holdfast.db import Statement, load_statements
 from holdfast.schedules.plan import Plan
@@ -15,8 +15,7 @@ from holdfast.schedules.plan import Plan
 SQL: Mapping[str, Statement] = load_statements("holdfast.schedules", "schedules.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """One row, read at ``seen_at`` by the database's clock."""
 
     name: str

@@ -9,11 +9,11 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from holdfast import clock
 from holdfast.app import Holdfast

@@ -7,7 +7,8 @@ import contextlib
 import random
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.telemetry import emit
@@ -17,8 +18,7 @@ _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.2, 30.0
 _HEALTHY_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Companion:
+class Companion(Struct, frozen=True):
     """What to keep running: a command, and the sockets that it inherits and that outlive it."""
 
     name: str

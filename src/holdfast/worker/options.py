@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True, slots=True)
-class AwsBatchOptions:
+class AwsBatchOptions(Struct, frozen=True):
     """Where heavy work runs on AWS: a Batch queue and job definition, and an S3 folder for calls and results."""
 
     queue: str
@@ -19,8 +19,7 @@ class AwsBatchOptions:
     """A Batch job that has found no machine for so long is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
+class WorkerOptions(Struct, frozen=True):
     """Values only; where they come from is the settings' business."""
 
     queues: tuple[str, ...] = ("default",)
@@ -52,8 +51,7 @@ class WorkerOptions:
         return logging.getLevelNamesMapping().get(self.job_log_level.upper())
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A job that failed for good under this worker."""
 
     job_id: int
@@ -61,8 +59,7 @@ class Failure:
     error: str
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What a worker did, in jobs."""
 
     completed: int = 0

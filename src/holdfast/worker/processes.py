@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.leases import ProcessLook
@@ -28,8 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") el
 Hear = Callable[[dict[str, Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class StartedChild:
+class StartedChild(Struct, frozen=True):
     """A worker process that runs, and the supervisor's end of the socket to it."""
 
     process: subprocess.Popen[bytes]
@@ -158,8 +158,7 @@ def tie_to_owner() -> Callable[[], None]:
     return tie
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What the supervisor does about its child now: beat for it or not, or end it for this reason."""
 
     beat: bool

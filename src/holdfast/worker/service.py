@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from holdfast.db import Database, Listener
 from holdfast.telemetry import get_logger
@@ -18,8 +19,7 @@ from holdfast.worker.background import Background
 log = get_logger("worker")
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a worker lends to a service of its process."""
 
     worker: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import replace
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from holdfast import Holdfast
 from holdfast.clock import monotonic

@@ -6,9 +6,10 @@ python living.py '{"url": ..., "limits": {...}, "pooled": null, "opaque": false}
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import sys
+
+from msgspec.structs import replace
 
 from holdfast.db import Database, Statement
 from holdfast.leases import Limits, Liveness, Station, WorkerFacts
@@ -37,7 +38,7 @@ async def main(url: str, limits: dict[str, float], *, pooled: bool | None, opaqu
         facts = WorkerFacts(name="living", queues=("default",), concurrency=1)
         if opaque:
             # As if on another machine: nobody can look it up.
-            facts = dataclasses.replace(facts, incarnation="opaque:elsewhere")
+            facts = replace(facts, incarnation="opaque:elsewhere")
         tell("registered", await liveness.register(facts))
         await asyncio.Event().wait()
 

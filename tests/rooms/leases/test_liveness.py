@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from msgspec.structs import asdict, replace
 
 from holdfast.clock import monotonic
 from holdfast.db.embedded import OwnedServer
@@ -35,7 +35,7 @@ class Living:
     """A process of living.py, and the lines it has told."""
 
     def __init__(self, url: str, limits: Limits, *, pooled: bool | None = None, opaque: bool = False) -> None:
-        options = {"url": url, "limits": dataclasses.asdict(limits), "pooled": pooled, "opaque": opaque}
+        options = {"url": url, "limits": asdict(limits), "pooled": pooled, "opaque": opaque}
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("living.py")), json.dumps(options)],
             stdout=subprocess.PIPE,
@@ -267,7 +267,7 @@ async def test_a_stopped_process_is_dead_after_its_silence_and_knows_it_first_of
 async def test_a_short_stop_costs_nothing(
     database_url: str, admin: asyncpg.Connection, living: Callable[..., Living]
 ) -> None:
-    limits = dataclasses.replace(HASTY, silence_seconds=20, beat_seconds=0.2)
+    limits = replace(HASTY, silence_seconds=20, beat_seconds=0.2)
     async with Station(database_url, limits=limits, rescue=rescue) as station:
         one = living(limits)
         await eventually(lambda: one.worker is not None and station.observer.leading)
@@ -344,7 +344,7 @@ async def _is_ready(admin: asyncpg.Connection, job: int) -> bool:
 async def test_without_a_session_silence_alone_decides(
     database_url: str, admin: asyncpg.Connection, living: Callable[..., Living]
 ) -> None:
-    limits = dataclasses.replace(HASTY, observe_pooled_seconds=0.3)
+    limits = replace(HASTY, observe_pooled_seconds=0.3)
     async with Station(database_url, pooled=True, limits=limits, rescue=rescue) as station:
         assert not station.session.direct
         one = living(limits, pooled=True, opaque=True)

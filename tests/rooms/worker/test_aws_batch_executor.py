@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -15,6 +14,7 @@ from moto.batch.exceptions import ClientException
 from moto.batch.models import batch_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 from moto.moto_api import state_manager
+from msgspec.structs import replace
 
 from holdfast import Holdfast
 from holdfast.worker import AwsBatchOptions

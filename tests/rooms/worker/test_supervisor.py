@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from msgspec.structs import asdict, replace
 
 from holdfast.clock import monotonic
 from holdfast.db.embedded import OwnedServer

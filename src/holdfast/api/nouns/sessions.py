@@ -36,7 +36,7 @@ class SessionOut(BaseModel):
     def of(cls, session: Session, asking: Asking) -> SessionOut:
         """As it is sent."""
         return cls(
-            **{name: getattr(session, name) for name in Session.__dataclass_fields__},
+            **{name: getattr(session, name) for name in Session.__struct_fields__},
             is_current=session.id == asking.who.session_id,
             actions=asking.legal([("end", Permission.TOKENS_MANAGE)]),
         )

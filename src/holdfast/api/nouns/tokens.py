@@ -43,7 +43,7 @@ class TokenOut(BaseModel):
         """As it is sent."""
         legal = asking.legal([("revoke", Permission.TOKENS_MANAGE)])
         return cls(
-            **{name: getattr(token, name) for name in Token.__dataclass_fields__},
+            **{name: getattr(token, name) for name in Token.__struct_fields__},
             actions=legal if token.revoked_at is None else [],
         )
 

@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from holdfast.errors import EmbeddedServerError
 
@@ -23,8 +24,7 @@ _WHEELS = (
 _DEBIAN = Path("/usr/lib/postgresql")
 
 
-@dataclass(frozen=True)
-class Binaries:
+class Binaries(Struct, frozen=True):
     """A directory that holds ``postgres`` and ``initdb`` of one version."""
 
     directory: Path

@@ -8,8 +8,9 @@ import shutil
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from holdfast.db.embedded.binaries import Binaries
 from holdfast.db.embedded.privileges import Account
@@ -18,8 +19,7 @@ from holdfast.db.statements import load_statements
 from holdfast.errors import EmbeddedServerError
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """A data directory together with the programs and the account that serve it."""
 
     data: Path

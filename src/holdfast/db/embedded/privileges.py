@@ -13,16 +13,16 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+from msgspec import Struct
 
 from holdfast.db.embedded.binaries import Binaries
 from holdfast.errors import EmbeddedServerError
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(Struct, frozen=True):
     """Who the server runs as; ``user`` is None when that is simply us."""
 
     user: int | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+from msgspec import Struct
 
 from holdfast.db.embedded.state import ServerState
 from holdfast.db.statements import load_statements
@@ -31,8 +31,7 @@ class Answer(Enum):
     STRANGER = "stranger"
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """An answer with what the server said."""
 
     answer: Answer

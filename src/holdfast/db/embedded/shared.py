@@ -8,9 +8,10 @@ import select
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from msgspec import Struct
 
 from holdfast.db.embedded.address import ServerAddress, address_of
 from holdfast.db.embedded.deadline import Deadline
@@ -25,8 +26,7 @@ from holdfast.errors import EmbeddedServerError
 _POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
-class ServerStatus:
+class ServerStatus(Struct, frozen=True):
     """What is known about a project's shared server. ``address`` is there when it answered and proved to be ours."""
 
     running: bool

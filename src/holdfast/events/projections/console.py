@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
@@ -22,8 +23,7 @@ _MOST_COUNTED: Final = 10_000
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.002, 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectionInfo:
+class ProjectionInfo(Struct, frozen=True):
     """One projection. ``lag_events`` (counted to 10 000 a partition) and ``lag_seconds`` are of its live model."""
 
     name: str
@@ -51,8 +51,7 @@ class ProjectionInfo:
     """What is wrong, in words; empty when nothing is."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionLag:
+class PartitionLag(Struct, frozen=True):
     """One partition of one model."""
 
     projection: str
@@ -69,8 +68,7 @@ class PartitionLag:
     """The process that holds it, or nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParkedStream:
+class ParkedStream(Struct, frozen=True):
     """A stream that waits. ``retry_at`` None: a person must decide."""
 
     stream: str
@@ -83,8 +81,7 @@ class ParkedStream:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SkippedEvent:
+class SkippedEvent(Struct, frozen=True):
     """An event that was passed over, and why."""
 
     stream: str

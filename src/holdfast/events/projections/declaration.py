@@ -7,8 +7,9 @@ import re
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal
+
+from msgspec import Struct, field
 
 from holdfast.errors import ConfigurationError
 from holdfast.events.event import RecordedEvent
@@ -28,8 +29,7 @@ _UNTYPED: Final = (RecordedEvent, Any, object)
 _LISTS: Final = (list, Sequence, typing.Sequence)
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(Struct, frozen=True):
     """A derived reader of the log, as the application declared it.
 
     ``types``: any of these event types; ``categories``: any of these, a category being what stands before the first
@@ -83,8 +83,7 @@ class Projection:
         return f"<Projection {self.name}>"
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerShape:
+class HandlerShape(Struct, frozen=True):
     """What the signature of a handler says."""
 
     takes_many: bool

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from holdfast.events.projections.console import ProjectionInfo
 
@@ -13,8 +14,7 @@ DEFAULT_THRESHOLD: Final = 10_000
 _FAILING: Final = ("unserved", "partly served", "stopped")
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """``lag``: events that wait, of the projection that is furthest behind."""
 
     status: Literal["healthy", "unhealthy"]

@@ -13,8 +13,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from holdfast.clock import monotonic
 from holdfast.db import DRIVER_ERRORS, Database, classify, load_statements
@@ -36,16 +37,14 @@ _LONGEST_FAULT_PAUSE_SECONDS: Final = 2.0
 _NOT_REGISTERED: Final = "HF120"
 
 
-@dataclass(frozen=True, slots=True)
-class FixedPartitions:
+class FixedPartitions(Struct, frozen=True):
     """Partitions whose number leaves this key when divided by the total: for deployments that assign work by hand."""
 
     key: int
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectorOptions:
+class ProjectorOptions(Struct, frozen=True):
     """How one process serves projections. Durations in seconds."""
 
     lease_seconds: float = 10.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+from msgspec import Struct, field
 
 from holdfast.db import Database, load_statements
 from holdfast.events.projections.applier import Applier
@@ -95,8 +96,7 @@ class Retrying:
         await self._applier.park(share, taken.placed[at], failure.cause, attempts=attempts, reached=reached)
 
 
-@dataclass(slots=True)
-class _Taken:
+class _Taken(Struct):
     """What an attempt took up."""
 
     placed: list[Placed] = field(default_factory=list)

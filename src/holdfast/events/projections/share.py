@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from holdfast.clock import monotonic
 
 
-@dataclass(slots=True)
-class Held:
+class Held(Struct):
     """A partition under our lease."""
 
     partition: int
@@ -25,8 +25,7 @@ class Held:
     """By our monotonic clock; infinite: it has stopped."""
 
 
-@dataclass(slots=True)
-class Share:
+class Share(Struct):
     """Our partitions of one model."""
 
     model: int

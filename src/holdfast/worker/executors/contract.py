@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from holdfast.jobs import Job, Task
 
@@ -42,15 +43,13 @@ class HandlerRaised(Exception):
         self.text = text
 
 
-@dataclass(frozen=True, slots=True)
-class StoredResult:
+class StoredResult(Struct, frozen=True):
     """A result that is JSON text already, checked where the handler ran."""
 
     text: str | None
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(Struct, eq=False):
     """One attempt to run. ``arguments`` are checked; what runs elsewhere loads ``job.claimed.args`` once more there."""
 
     task: Task[..., Any]

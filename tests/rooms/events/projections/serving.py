@@ -7,8 +7,9 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from holdfast import Holdfast
 from holdfast.events.projections import FixedPartitions, Projection, ProjectorOptions, Projectors
