@@ -12,13 +12,14 @@ import sys
 import pytest
 
 import holdfast
-from tests.architecture.source import ROOT
+from tests.architecture.source import ROOT, Source, sources
 
 _AFTERWARDS = "\nimport sys; print(*sys.modules, file=sys.stderr)"
 # Of packages that Holdfast or its extras depend on; the standard library does not count.
 _SERVER = {"fastapi", "starlette", "uvicorn", "limits", "jwt", "prometheus_client", "httpx", "redis"}
 _INTEGRATIONS = {"sqlalchemy", "django", "flask", "psycopg", "psycopg2", "boto3", "distributed", "dask", "uvloop"}
-_SCREEN = {"typer", "click", "rich", "prompt_toolkit", "pygments"}
+_SCREEN = {"typer", "click", "rich", "pygments"}
+_AT_THE_EDGE = {"api", "contrib", "testing"}
 _ENGINE = {"asyncpg", "pydantic", "pydantic_core", "msgspec", "cronsim", "asyncio", "ssl"}
 
 
@@ -64,6 +65,35 @@ def test_a_command_loads_neither_its_neighbours_nor_the_server_of_the_pages() ->
     assert not loaded & {
         f"holdfast.cli.{other}" for other in ("worker", "schedule", "projection", "event", "db", "api")
     }
+
+
+def dataclasses_without_need(source: Source) -> list[str]:
+    """A record is a msgspec Struct. A dataclass writes and compiles its methods each time a process starts.
+
+    It may be one for what a Struct cannot do: keep a field out of ``repr``, or out of comparisons.
+    """
+    if source.room in _AT_THE_EDGE:
+        return []
+    return [
+        source.at(node.lineno, f"declares a dataclass; write class {node.name}(Struct, frozen=True)")
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+        and any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+        and not any(isinstance(inner, ast.keyword) and inner.arg in {"repr", "compare"} for inner in ast.walk(node))
+    ]
+
+
+def test_records_are_structs() -> None:
+    assert [problem for source in sources("src") for problem in dataclasses_without_need(source)] == []
+
+
+def test_a_dataclass_without_need_is_seen() -> None:
+    plain = "@dataclass(frozen=True, slots=True)\nclass Limits:\n    silence_seconds: float = 60.0"
+    secret = "@dataclass(frozen=True)\nclass Address:\n    url: str = field(repr=False)"
+
+    assert dataclasses_without_need(Source("src/holdfast/leases/limits.py", plain))
+    assert not dataclasses_without_need(Source("src/holdfast/api/frame/values.py", plain))
+    assert not dataclasses_without_need(Source("src/holdfast/db/embedded/address.py", secret))
 
 
 def test_what_the_door_loads_later_is_what_it_offers() -> None:

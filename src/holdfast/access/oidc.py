@@ -8,8 +8,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -125,6 +123,8 @@ class Oidc:
 
 def _discovered(issuer: str) -> str:
     """Where the issuer publishes its keys. Raises ``IssuerUnavailable``, ``ConfigurationError``."""
+    import urllib.request  # who believes no issuer does not load it
+
     url = issuer.rstrip("/") + "/.well-known/openid-configuration"
     try:
         with urllib.request.urlopen(url, timeout=_FETCH_SECONDS) as answer:  # noqa: S310  (its scheme was looked at)
