@@ -27,10 +27,10 @@ def result_text(result: Any, most_bytes: int = 1_000_000) -> str | None:
     if result is None:
         return None
     try:
-        text = to_json(result, inf_nan_mode="constants")
+        text = to_json(result, inf_nan_mode="constants", fallback=msgspec.to_builtins)
     except Exception as error:  # noqa: BLE001 - computed fields and serializers are code of the application
         raise ResultNotStorable(
-            f"the result is not JSON: {_message(error)}", remedy="return plain values, dataclasses or models"
+            f"the result is not JSON: {_message(error)}", remedy="return plain values, dataclasses, models or Structs"
         ) from None
     if len(text) > most_bytes:
         raise ResultNotStorable(

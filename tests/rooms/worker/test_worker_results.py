@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from pydantic import BaseModel, computed_field
 
 from holdfast import Holdfast, Retry
@@ -30,6 +31,10 @@ class Point(BaseModel):
 class Pair:
     left: int
     right: str
+
+
+class Fork(Struct):
+    tines: list[Pair]
 
 
 class Moody(BaseModel):
@@ -69,6 +74,7 @@ def recursing(depth: int = 0) -> int:
         ({"a": [1, 2.5, None, True]}, {"a": [1, 2.5, None, True]}),
         (Point(x=1, at=datetime(2026, 1, 2, tzinfo=UTC)), {"x": 1, "at": "2026-01-02T00:00:00Z"}),
         (Pair(1, "r"), {"left": 1, "right": "r"}),
+        ([Fork([Pair(1, "r")])], [{"tines": [{"left": 1, "right": "r"}]}]),
         ("NaN and Infinity are only words here", "NaN and Infinity are only words here"),
     ],
 )
