@@ -45,7 +45,7 @@ class Recorder:
 
 
 def worker_with(app: Holdfast, *services: Service, **changes: float) -> Worker:
-    options = replace(worker_options(app.settings, concurrency=2), **changes)  # type: ignore[arg-type]
+    options = replace(worker_options(app.settings, concurrency=2), **changes)
     lifeline = ThreadLifeline(app.database.url, limits=limits_of(app.settings), max_losses=options.max_losses)
     return Worker(app.database, app.tasks, lifeline, options, services)
 
