@@ -31,6 +31,8 @@ PULSE_SECONDS: Final = 2.0
 BUSY_SECONDS: Final = 1.0
 STATS_SECONDS: Final = 6.0
 GRACE_SECONDS: Final = 3.0
+STUCK_SECONDS: Final = 30.0
+"""A turn that takes longer, all its deadlines together, is stuck."""
 ABSENT_SECONDS: Final = 300.0
 CREDENTIALS_SECONDS: Final = 5.0
 """So long a stream may outlive a credential that another process took back."""
@@ -60,12 +62,18 @@ class Hub:
         self._looked_at = -STATS_SECONDS
         self._credentials_looked_at = monotonic()
         self._felt = False
+        self._turned_at = monotonic()
         self._wake = asyncio.Event()
 
     @property
     def count(self) -> int:
         """How many listen."""
         return len(self._listeners)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether somebody listens and nobody has looked for a while."""
+        return self.count > 0 and monotonic() - self._turned_at > STUCK_SECONDS
 
     def join(self, who: Principal, watched: Watched, hello: dict[str, Any], last_id: str | None) -> Listener:
         """Begin to listen. With the id of the last message they had, they miss nothing, or are told to begin anew.
@@ -114,6 +122,7 @@ class Hub:
         self._felt = False
         self._sight, self._error = None, None
         self._looked_at = -STATS_SECONDS
+        self._turned_at = monotonic()
         self._task = asyncio.create_task(self._run(), name="holdfast live updates")
 
     def _number_in(self, last_id: str | None) -> int | None:
@@ -141,6 +150,7 @@ class Hub:
                     return
                 self._wake.clear()
                 changed = await self._turn() if self._listeners else False
+                self._turned_at = monotonic()
                 woken = asyncio.create_task(self._wake.wait())
                 await asyncio.wait(
                     {goodbye, woken},
