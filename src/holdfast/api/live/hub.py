@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from holdfast.access import Principal, find_ended
 from holdfast.api.frame.frame import Frame
 from holdfast.api.live.listener import Listener, Message, message, reset
 from holdfast.api.live.topics import Watched
-from holdfast.clock import monotonic
+from holdfast.clock import monotonic, now
 from holdfast.db import DRIVER_ERRORS, Database
 from holdfast.errors import HoldfastError, TooManyRequests
 from holdfast.observe import Pulse, Sight, feel_pulse, look
@@ -63,6 +64,7 @@ class Hub:
         self._credentials_looked_at = monotonic()
         self._felt = False
         self._turned_at = monotonic()
+        self._expiries: dict[Listener, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
 
     @property
@@ -91,6 +93,7 @@ class Hub:
             self._begin()
         listener = Listener(who, watched, self._epoch)
         self._listeners.add(listener)
+        self._end_at(listener, who.expires_at)
         number = self._number_in(last_id)
         told = {"refused": list(watched.refused), "resumed": number is not None, "retry_ms": _retry_ms()}
         # What was missed has lower numbers: hearing hello alone is not to have heard it.
@@ -108,12 +111,24 @@ class Hub:
     def leave(self, listener: Listener) -> None:
         """Listen no more. May be repeated."""
         self._listeners.discard(listener)
+        expiry = self._expiries.pop(listener, None)
+        if expiry is not None:
+            expiry.cancel()
 
     def dismiss(self, is_out: Callable[[Principal], bool]) -> None:
         """End the streams of everybody whose credential has ended."""
         for listener in [one for one in self._listeners if is_out(one.who)]:
-            listener.end(message("bye", "bye", {"retry_ms": _retry_ms(), "because": "signed out"}))
-            self.leave(listener)
+            self._sign_out(listener)
+
+    def _sign_out(self, listener: Listener) -> None:
+        listener.end(message("bye", "bye", {"retry_ms": _retry_ms(), "because": "signed out"}))
+        self.leave(listener)
+
+    def _end_at(self, listener: Listener, moment: datetime | None) -> None:
+        """A credential that ends by itself ends its stream at that moment, whether the database answers or not."""
+        if moment is not None:
+            left = max((moment - now()).total_seconds(), 0.0)
+            self._expiries[listener] = asyncio.get_running_loop().call_later(left, self._sign_out, listener)
 
     def _begin(self) -> None:
         """Nobody has looked for a while: what was known may be wrong by now."""
