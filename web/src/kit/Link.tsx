@@ -57,7 +57,9 @@ export function placeOf(kind: string, id: string): { to: string; search?: Parame
     case "backend":
       return { to: "/database" };
     case "limit":
-      return { to: "/queues" };
+      return { to: "/limits" };
+    case "batch":
+      return { to: "/batches", search: { id } };
     default:
       return null;
   }
