@@ -37,6 +37,8 @@ export function placeOf(kind: string, id: string): { to: string; search?: Parame
       return { to: "/queue", search: { name: id } };
     case "task":
       return { to: "/jobs", search: { filter: term("task", id) } };
+    case "filter":
+      return { to: "/jobs", search: { filter: id } };
     case "schedule":
       return { to: "/schedules", search: { name: id } };
     case "projection":
