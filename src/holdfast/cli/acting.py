@@ -45,6 +45,7 @@ class Act:
             code = error.code if isinstance(error, HoldfastError) else "failed"
             detail = error.message if isinstance(error, HoldfastError) else type(error).__name__
         by = who()
+        names: list[str | None] = [*self.names] or [None]
         return [
             Entry(
                 by,
@@ -58,7 +59,7 @@ class Act:
                 code=self.refused.get(name or "", code),
                 detail=detail,
             )
-            for name in (list(self.names) or [None])
+            for name in names
         ]
 
 

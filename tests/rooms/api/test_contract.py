@@ -76,7 +76,7 @@ def contract(
 # What can be sent at all is made up for the admin, whom nothing stops before it is looked at. The others send a few
 # requests of their own to each route: each role has its own seed, so together they have sent more than any of them.
 ROLES = [role for role in Role if role is not Role.ADMIN]
-PHASES = {
+PHASES: dict[Role, list[str]] = {
     Role.ADMIN: ["--phases=coverage,fuzzing,stateful", "--max-examples=8"],
     **{role: ["--phases=fuzzing", "--max-examples=2", f"--seed={seed}"] for seed, role in enumerate(ROLES)},
 }

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from holdfast import Holdfast
 from holdfast.api import create_api, probes
 from holdfast.api.live import hub as live
+from holdfast.observe import feel_pulse
 from tests.rooms.api.listening import served
 from tests.situations.ten import TEN, Situation
 from tests.waiting import eventually
@@ -116,7 +117,7 @@ async def test_an_answer_is_shared_for_a_moment(
 async def test_live_updates_that_stand_still_make_it_unready(app: Holdfast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "STUCK_SECONDS", 0.5)
     going_on = asyncio.Event()
-    feel = live.feel_pulse
+    feel = feel_pulse
 
     async def feel_late(*arguments: Any) -> Any:
         await going_on.wait()
