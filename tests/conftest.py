@@ -28,6 +28,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="which PostgreSQL to start: the embedded default, or the newest of the system's own "
         "(HOLDFAST_TEST_DSN names a running one instead)",
     )
+    parser.addoption(
+        "--only-with-server",
+        action="store_true",
+        help="leave out the tests that speak to no server: they say the same whichever it is",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--only-with-server"):
+        without = [item for item in items if "server" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in set(without)]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -12,8 +12,9 @@ in silence.
 The dashboard is tried in a real browser where Chromium is found. Where it is not, the suite says so and goes on, unless
 HOLDFAST_TEST_BROWSER is "required".
 
-Every step runs even if an earlier one failed: one look shows all there is to mend. On success pytest has the last word
-on stdout.
+Every step runs even if an earlier one failed: one look shows all there is to mend. Checks that take long and need no
+server run aside, beside the tests; what they said is shown whole once they have ended. On success pytest has the last
+word on stdout.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +42,9 @@ NAMES = {"embedded": "embedded PostgreSQL", "system": "PostgreSQL of the system"
 _WITH_STATEMENTS = ("access", "db", "events", "jobs", "leases", "observe", "schedules", "testing")
 VERSION_SENSITIVE = (*(f"tests/rooms/{room}" for room in _WITH_STATEMENTS), "tests/interleavings", "tests/model")
 NOT_OF_THE_SYSTEM = "tests/rooms/db/embedded"
-# What kills whole processes and measures promises in seconds: it has the machine to itself.
-ALONE = "tests/acceptance"
+# Tests of whole processes. Those that measure a promise in seconds bear a mark, and have the machine to themselves.
+OF_PROCESSES = "tests/acceptance"
+SIDE_BY_SIDE_MARKS, ALONE_MARKS = "not soak and not alone", "alone and not soak"
 # What opens pages in Chromium, beside real servers and workers.
 IN_BROWSER = "tests/browser"
 BROWSER_VARIABLE = "HOLDFAST_TEST_BROWSER"
@@ -63,6 +66,8 @@ class Step:
 
     title: str
     command: tuple[str, ...]
+    aside: bool = False
+    """Runs beside the next steps, and has ended before the last of them begins."""
 
 
 def existing(root: Path, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,9 +78,9 @@ def existing(root: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 def static_steps() -> list[Step]:
     """Style, types and floors."""
     return [
+        Step("types", ("mypy", "."), aside=True),
         Step("style", ("ruff", "check", ".")),
         Step("format", ("ruff", "format", "--check", ".")),
-        Step("types", ("mypy", ".")),
         Step("floors", ("lint-imports", "--no-logo")),
         Step("dashboard", ("python", "tools/dashboard.py", "check")),
     ]
@@ -90,11 +95,12 @@ def test_steps(root: Path, servers: tuple[str, ...]) -> list[Step]:
     """The tests on every server: all of them on the first, what depends on the version on the second."""
     first, *second = servers
     on_first = ("pytest", f"--server={first}")
-    steps = [Step(f"tests, {NAMES[first]}", (*on_first, *SIDE_BY_SIDE, f"--ignore={ALONE}", f"--ignore={IN_BROWSER}"))]
-    if existing(root, (ALONE,)):
-        steps.append(Step(f"tests of whole processes, {NAMES[first]}", (*on_first, ALONE)))
-    if second and (folders := existing(root, VERSION_SENSITIVE)):
-        command = ("pytest", f"--server={second[0]}", *SIDE_BY_SIDE, f"--ignore={NOT_OF_THE_SYSTEM}", *folders)
+    side_by_side = (*on_first, *SIDE_BY_SIDE, "-m", SIDE_BY_SIDE_MARKS, f"--ignore={IN_BROWSER}")
+    steps = [Step(f"tests, {NAMES[first]}", side_by_side)]
+    if existing(root, (OF_PROCESSES,)):
+        steps.append(Step(f"promises in seconds, {NAMES[first]}", (*on_first, "-m", ALONE_MARKS, OF_PROCESSES)))
+    if second and (paths := existing(root, VERSION_SENSITIVE)):
+        command = ("pytest", f"--server={second[0]}", *SIDE_BY_SIDE, "--only-with-server", *paths)
         steps.append(Step(f"storage tests, {NAMES[second[0]]}", command))
     return steps
 
@@ -129,13 +135,39 @@ def system_postgres_found(where: Path = Path("/usr/lib/postgresql")) -> bool:
 
 
 def run(steps: list[Step]) -> list[str]:
-    """Run the steps one after another; the titles of those that failed."""
+    """Run the steps one after another, and one after another those aside; the titles of those that failed."""
     failed = []
-    for step in steps:
-        print(f"\n▸ {step.title}: {' '.join(step.command)}", flush=True)
-        if subprocess.run(step.command, cwd=ROOT, check=False).returncode:
+
+    def note(step: Step, status: int) -> None:
+        if status:
             failed.append(step.title)
+
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        heard = [(step, aside.submit(listened_to, step)) for step in steps if step.aside]
+        in_front = [step for step in steps if not step.aside]
+        for step in in_front:
+            if step is in_front[-1]:
+                for beside, ending in heard:
+                    announce(beside)
+                    status, said = ending.result()
+                    print(said, end="", flush=True)
+                    note(beside, status)
+            announce(step)
+            note(step, subprocess.run(step.command, cwd=ROOT, check=False).returncode)
     return failed
+
+
+def announce(step: Step) -> None:
+    """Say what runs."""
+    print(f"\n▸ {step.title}: {' '.join(step.command)}", flush=True)
+
+
+def listened_to(step: Step) -> tuple[int, str]:
+    """Run a step aside: its status, and all that it said."""
+    done = subprocess.run(
+        step.command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return done.returncode, done.stdout
 
 
 def main(arguments: list[str]) -> int:

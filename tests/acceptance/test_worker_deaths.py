@@ -76,6 +76,7 @@ async def stop_and_go(url: str, fleet: Fleet, load: Load) -> None:
     await eventually((fleet.folder / f"answered-{job}-1").exists, within_seconds=20)
 
 
+@pytest.mark.alone
 @patience(120)
 async def test_r2_a_worker_stopped_beyond_its_silence_limit_writes_nothing(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn
@@ -89,6 +90,7 @@ async def test_r2_a_worker_stopped_beyond_its_silence_limit_writes_nothing(
     assert troubles(history) == []
 
 
+@pytest.mark.alone
 @patience(120)
 async def test_r2_without_the_fence_the_checker_sees_two_effects(
     ledger_url: str, fleet_on: FleetOn, load_on: LoadOn

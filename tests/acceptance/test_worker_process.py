@@ -135,6 +135,7 @@ def test_a_worker_that_is_stopped_in_order_ends_with_0(
     told(process, 0)
 
 
+@pytest.mark.alone
 def test_a_killed_workers_job_runs_again_within_two_seconds(
     start: Callable[..., subprocess.Popen[str]], admin: psycopg.Connection
 ) -> None:

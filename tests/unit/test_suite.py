@@ -49,20 +49,29 @@ def test_the_second_server_runs_only_what_depends_on_it(tmp_path: Path) -> None:
     (tmp_path / "tests" / "rooms" / "jobs").mkdir(parents=True)
     (tmp_path / "tests" / "rooms" / "cli").mkdir()
     (tmp_path / "tests" / "acceptance").mkdir()
-    side_by_side, left_out = suite.SIDE_BY_SIDE, ("--ignore=tests/acceptance", "--ignore=tests/browser")
+    side_by_side = suite.SIDE_BY_SIDE
+    beside = (*side_by_side, "-m", "not soak and not alone", "--ignore=tests/browser")
+    alone = ("-m", "alone and not soak", "tests/acceptance")
 
     def commands(*servers: str) -> list[tuple[str, ...]]:
         return [step.command for step in suite.test_steps(tmp_path, servers)]
 
     assert commands("embedded", "system") == [
-        ("pytest", "--server=embedded", *side_by_side, *left_out),
-        ("pytest", "--server=embedded", "tests/acceptance"),
-        ("pytest", "--server=system", *side_by_side, "--ignore=tests/rooms/db/embedded", "tests/rooms/jobs"),
+        ("pytest", "--server=embedded", *beside),
+        ("pytest", "--server=embedded", *alone),
+        ("pytest", "--server=system", *side_by_side, "--only-with-server", "tests/rooms/jobs"),
     ]
     assert commands("system") == [
-        ("pytest", "--server=system", *side_by_side, *left_out),
-        ("pytest", "--server=system", "tests/acceptance"),
+        ("pytest", "--server=system", *beside),
+        ("pytest", "--server=system", *alone),
     ]
+
+
+def test_what_is_to_run_alone_is_where_it_is_looked_for() -> None:
+    """Elsewhere the mark would take a test out of both steps."""
+    marked = {file for file in (ROOT / "tests").rglob("*.py") if "mark.alone" in file.read_text(encoding="utf-8")}
+
+    assert {file.relative_to(ROOT).parts[:2] for file in marked - {Path(__file__)}} == {("tests", "acceptance")}
 
 
 def test_every_room_with_statements_is_tested_on_both_servers() -> None:
@@ -97,3 +106,21 @@ def test_every_step_runs_and_every_failure_is_named(capfd: pytest.CaptureFixture
 
     assert suite.run(steps) == ["first"]
     assert "ran\n" in capfd.readouterr().out
+
+
+def test_what_runs_aside_is_heard_before_the_last_step_and_its_failure_is_named(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The step aside ends only when the one in front has begun: they run at the same time."""
+    python, begun = sys.executable, tmp_path / "begun"
+    waits = f"import pathlib, time\nwhile not pathlib.Path({str(begun)!r}).exists(): time.sleep(0.01)\nprint('checked')"
+    steps = [
+        Step("aside", (python, "-c", f"{waits}\nraise SystemExit(1)"), aside=True),
+        Step("front", (python, "-c", f"import pathlib; pathlib.Path({str(begun)!r}).touch(); print('tested')")),
+        Step("last", (python, "-c", "print('the last word')")),
+    ]
+
+    assert suite.run(steps) == ["aside"]
+    said = capfd.readouterr().out
+    assert said.index("tested\n") < said.index("▸ aside") < said.index("checked\n") < said.index("▸ last")
+    assert said.endswith("the last word\n")

@@ -11,7 +11,7 @@ from holdfast.access import Permission
 from holdfast.api import create_api
 from holdfast.api.frame.acting import Acting
 from holdfast.api.frame.application import PREFIX
-from holdfast.api.frame.routing import GuardedRoute, NounRouter
+from holdfast.api.frame.routing import NounRouter
 from holdfast.api.frame.values import Body, Name
 from holdfast.errors import IllegalMove
 
@@ -60,5 +60,5 @@ async def apart(acting: Acting, name: Name) -> None:
 def api_with_acts(app: Holdfast, *, auth: bool | None = False) -> FastAPI:
     """The API of an application with this noun beside the others."""
     api = create_api(app, auth=auth)
-    api.router.routes += [GuardedRoute(declared, endpoint, PREFIX) for declared, endpoint in router.routes]
+    api.router.routes += router.routes_below(PREFIX)
     return api

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any
 
 import httpx
@@ -139,28 +140,31 @@ async def test_every_refusal_of_somebody_known_is_in_the_audit(serve: Serve, app
     assert len([row for row in rows if row.result == "denied"]) == len(refused) > 5
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "/api/v1/tokens/",
-        "/api/v1//tokens",
-        "//api/v1/tokens",
-        "/API/V1/TOKENS",
-        "/api/v1/%74okens",
-        "/api/v1/./tokens",
-        "/api/v1/me/../tokens",
-        "/api/v1/me/%2e%2e/tokens",
-        "/livez/../api/v1/tokens",
-        "/api/v1/tokens;x=1",
-        "/api/v1/tokens%00",
-        "/api/v1/tokens%2f",
-    ],
+TRICKY_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY")
+TRICKY_ADDRESSES = (
+    "/api/v1/tokens/",
+    "/api/v1//tokens",
+    "//api/v1/tokens",
+    "/API/V1/TOKENS",
+    "/api/v1/%74okens",
+    "/api/v1/./tokens",
+    "/api/v1/me/../tokens",
+    "/api/v1/me/%2e%2e/tokens",
+    "/livez/../api/v1/tokens",
+    "/api/v1/tokens;x=1",
+    "/api/v1/tokens%00",
+    "/api/v1/tokens%2f",
 )
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY"])
-async def test_no_trick_with_path_or_method_gets_past(serve: Serve, method: str, address: str) -> None:
-    api = await serve()
-    url = api.base_url.copy_with(raw_path=address.encode())
-    headers = {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/livez", "X-Forwarded-Host": "localhost"}
-    answer = await api.send(api.build_request(method, url, headers=headers))
 
-    assert answer.status_code in (401, 403, 404, 405, 422), answer.text
+
+async def test_no_trick_with_path_or_method_gets_past(serve: Serve) -> None:
+    api = await serve()
+    headers = {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/livez", "X-Forwarded-Host": "localhost"}
+    past = []
+    for method, address in product(TRICKY_METHODS, TRICKY_ADDRESSES):
+        url = api.base_url.copy_with(raw_path=address.encode())
+        answer = await api.send(api.build_request(method, url, headers=headers))
+        if answer.status_code not in (401, 403, 404, 405, 422):
+            past.append(f"{method} {address}: {answer.status_code} {answer.text}")
+
+    assert past == []

@@ -19,7 +19,7 @@ from holdfast.api.frame import problems
 from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.middleware import Envelope
 from holdfast.api.frame.openapi import describe
-from holdfast.api.frame.routing import GuardedRoute, NounRouter
+from holdfast.api.frame.routing import NounRouter
 from holdfast.api.nouns import NOUNS
 from holdfast.app import Holdfast
 
@@ -58,12 +58,12 @@ def create_api(app: Holdfast, *, auth: bool | None = None) -> FastAPI:
         )
     api.add_middleware(Envelope)
     for router in noun_routers():
-        _add(api, router, PREFIX)
+        api.router.routes += router.routes_below(PREFIX)
     for page in app.pages:
         if page.routes is not None:
-            _add(api, page.routes, f"{PREFIX}/project")
+            api.router.routes += page.routes.routes_below(f"{PREFIX}/project")
         api.router.routes.append(Mount(f"/project{page.path}", app=Files(page.module.parent), name=page.title))
-    _add(api, exposition.router, "")
+    api.router.routes += exposition.router.routes_below("")
     probes.add_to(api)
     # Last: every address that is nobody else's is the page's.
     api.router.routes.append(DashboardRoute())
@@ -78,10 +78,6 @@ def noun_routers() -> list[NounRouter]:
         module = importlib.import_module(f"holdfast.api.nouns.{noun}")
         routers.append(module.router)
     return routers
-
-
-def _add(api: FastAPI, router: NounRouter, prefix: str) -> None:
-    api.router.routes += [GuardedRoute(declared, endpoint, prefix) for declared, endpoint in router.routes]
 
 
 def _lifespan(frame: Frame) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -73,6 +73,16 @@ class NounRouter:
     def __init__(self, noun: str) -> None:
         self.noun = noun
         self.routes: list[tuple[Declared, Callable[..., Any]]] = []
+        self._made: dict[str, list[GuardedRoute]] = {}
+
+    def routes_below(self, prefix: str) -> list[GuardedRoute]:
+        """The routes as an application takes them up. They hold nothing of it: all of a process share them.
+
+        Reading the signature of an endpoint takes milliseconds, and there are many.
+        """
+        made = self._made.setdefault(prefix, [])
+        made += [GuardedRoute(declared, endpoint, prefix) for declared, endpoint in self.routes[len(made) :]]
+        return made
 
     def read(self, path: str, *, needs: Needs, endless: bool = False, **options: Any) -> Callable[[F], F]:
         """A route that looks: GET. ``options`` are those of FastAPI's ``add_api_route``.
