@@ -6,8 +6,9 @@ A command that only looks goes through ``on_application``; one that changes some
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
 
 from holdfast.access import Audit, Entry, Result
 from holdfast.app import Holdfast, Rooms
@@ -23,8 +24,7 @@ _STATEMENT_SECONDS = 60.0
 """A person waits, and can interrupt; nobody else should wait behind them for longer."""
 
 
-@dataclass(slots=True)
-class Act:
+class Act(Struct):
     """``action`` as the audit calls it (as the API does, where it has it), and the things that it is done to.
 
     What is known only once it is done is said in the work: ``doing.names = [str(job_id)]``.

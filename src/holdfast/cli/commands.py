@@ -52,7 +52,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     ),
     "limit": Entry("List, set, reset.", "limit", "limits"),
     "token": Entry("Create, list, revoke: who may use the API.", "token", "tokens"),
-    "audit": Entry("Who did what over HTTP, and who was refused.", "audit", "audit"),
+    "audit": Entry("Who did what, and who was refused.", "audit", "audit"),
     "db": Entry("Migrate, look, wait, validate, prune.", "db", "schema"),
 }
 
