@@ -10,6 +10,7 @@ from holdfast.db import Database, load_statements
 
 _SQL = load_statements("holdfast.jobs", "gates.sql")
 _MOST_TOGETHER = 1000
+_MOST_OF_A_LIMIT = 100
 _SWEEP_EVERY_SECONDS = 2.0
 _MARK_EVERY_SECONDS = 0.5
 _LOOK_EVERY_SECONDS = 0.25
@@ -41,8 +42,11 @@ class Gatekeeper:
         """Look at all gates, a part at a time: something has changed and nobody can say what."""
         self._sweep_due_at = 0.0
 
-    async def look(self) -> tuple[list[str], float]:
-        """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look."""
+    async def look(self, *, gently: bool = False) -> tuple[list[str], float]:
+        """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look.
+
+        ``gently``: this worker's claims go straight to a line and should find nobody in their way.
+        """
         freed, self._freed = self._freed[:_MOST_TOGETHER], self._freed[_MOST_TOGETHER:]
         sweep = self._sweep if monotonic() >= self._sweep_due_at else None
         try:
@@ -54,17 +58,19 @@ class Gatekeeper:
             raise
         if not row["is_mine"]:
             self._freed = freed + self._freed
-            return [], random.uniform(0.001, 0.005)
+            # Where nobody is known to wait, whoever is at it lets in what there is.
+            return [], random.uniform(0.001, 0.005) if self._freed and not gently else _BUSY_SECONDS
         if sweep is not None:
             self._sweep = row["swept"]
             if not self._sweep:
                 self._sweep_due_at = monotonic() + self._sweep_every_seconds
         if row["heard"] and monotonic() >= self._mark_due_at:
             await self._settle_mark()
-        return list(row["queues"]), self._pause(row["heard"], row["seated"], row["opens_us"])
+        pause = self._pause(row["heard"], row["seated"], row["opens_us"])
+        return list(row["queues"]), max(pause, _LOOK_EVERY_SECONDS) if gently else pause
 
     def _pause(self, heard: int, seated: int, opens_us: int | None) -> float:
-        if heard >= _MOST_TOGETHER or self._freed or self._sweep:
+        if heard >= _MOST_TOGETHER or seated >= _MOST_OF_A_LIMIT or self._freed or self._sweep:
             return 0.0
         pause = _BUSY_SECONDS if heard or seated else _LOOK_EVERY_SECONDS
         return pause if opens_us is None else min(pause, max(opens_us / 1_000_000, 0.001))

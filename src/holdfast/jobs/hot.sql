@@ -3,7 +3,7 @@
 select kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout_seconds, trace::text
 from holdfast.work_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
     $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean,
-    $14::bigint, $15::bigint, $16::integer, $17::text[], $18::smallint[], $19::bigint[], $13::bigint[])
+    $14::bigint, $15::bigint, $16::integer, $17::text[], $18::smallint[], $19::bigint[], $13::text::bigint[])
 
 -- name: claim
 -- Promise: work without anything to finish. Its commit does not wait for the disk: after a crash it has not happened.
@@ -15,7 +15,7 @@ where disk.wait = 'off'
 -- name: finish
 -- Promise: outcomes under the fence of their leases, nothing claimed; the refused ones come back.
 select holdfast.finish_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
-    $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean, $13::bigint[])
+    $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean, $13::text::bigint[])
 
 -- name: leave
 -- Promise: retries, snoozes and returns: each has left its lease and stands in its new place, or is refused.

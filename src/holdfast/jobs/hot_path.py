@@ -19,6 +19,7 @@ from holdfast.jobs.records import Answer, Claimed, Finished, Left
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _WORKER_SHIFT = 36
 _JOB, _REFUSED, _DEAD = 0, 1, 2
+_MOST_HELD_BACK = 1000
 
 
 def worker_of(lease: int) -> int:
@@ -42,6 +43,9 @@ class HotPath:
         self._outstanding: dict[int, int] = {}
         self._over: list[int] = []
         self._unsure: set[int] = set()
+        self.takes_straight = False
+        """Whether the last claim got all it asked for, some of it from before a limit: the next one looks there again."""
+        self._held_back: list[int] = []
         self.on_gates_freed: Callable[[list[int]], None] = lambda _jobs: None
 
     @property
@@ -81,7 +85,7 @@ class HotPath:
         else:
             self._answer_lost(base, limit)
             rows = [row for row in rows if row[0] != _JOB]
-        batch = self._read(rows)
+        batch = self._read(rows, limit)
         if exact or len(batch.claimed) < limit:
             self.order.exact_took(monotonic() - asked_at) if exact else self.order.distrust_hints()
         self._settle(finished, over)
@@ -160,8 +164,8 @@ class HotPath:
         self.asking.end()
         self.order.distrust_hints()
 
-    def _read(self, rows: Iterable[Any]) -> Answer:
-        now = monotonic()
+    def _read(self, rows: Iterable[Any], limit: int) -> Answer:
+        now, straight = monotonic(), False
         batch = Answer([], [], dead=False)
         # The server joins payloads by hashing; the order of the claim is restored here.
         for row in sorted(rows, key=_claim_order):
@@ -173,11 +177,15 @@ class HotPath:
                     )
                 )
                 self._outstanding[lease] = self._outstanding.get(lease, 0) + 1
-                self.order.claimed(queue, priority, seq)
+                if seq < 0:
+                    batch.claimed[-1].straight = straight = True
+                else:
+                    self.order.claimed(queue, priority, seq)
             elif kind == _REFUSED:
                 batch.refused.append(job_id)
             elif kind == _DEAD:
                 batch.dead = True
+        self.takes_straight = straight and len(batch.claimed) == limit
         return batch
 
     def _settle(self, gone: Iterable[Finished | Left], over: Sequence[int]) -> None:
@@ -188,13 +196,19 @@ class HotPath:
         gated: list[int] = []
         for item in gone:
             if item.job.flags & GATED:
-                gated.append(item.job.id)
+                (self._held_back if item.job.straight else gated).append(item.job.id)
             lease = item.job.lease
             left = self._outstanding.get(lease, 0) - 1
             if left > 0:
                 self._outstanding[lease] = left
             elif self._outstanding.pop(lease, None) is not None:
                 self._over.append(lease)
+        if self.takes_straight:
+            # The next claim takes the slots that these have left; should it be too long in coming, a look goes through all.
+            del self._held_back[:-_MOST_HELD_BACK]
+        else:
+            gated += self._held_back
+            self._held_back = []
         if gated:
             self.on_gates_freed(gated)
 
@@ -252,9 +266,10 @@ def _literal(numbers: Sequence[int]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
-def _company(finished: Sequence[Finished]) -> list[int] | None:
-    """The jobs among them that others wait for; None for none."""
-    return [item.job.id for item in finished if item.job.flags & COMPANY] or None
+def _company(finished: Sequence[Finished]) -> str | None:
+    """The jobs among them that others wait for, as an array literal; None for none."""
+    company = [item.job.id for item in finished if item.job.flags & COMPANY]
+    return _literal(company) if company else None
 
 
 def _leave_columns(left: Sequence[Left]) -> tuple[Any, ...]:

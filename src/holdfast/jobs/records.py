@@ -40,6 +40,8 @@ class Claimed:
     timeout_seconds: float | None
     trace: str | None
     claimed_at: float  # monotonic seconds
+    straight: bool = False
+    """Taken from before its limit, past ``ready``."""
 
 
 @dataclass(slots=True, eq=False)

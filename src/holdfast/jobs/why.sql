@@ -13,7 +13,7 @@ with me as (
 ), before as (
     select b.gate, b.rank, b.seq, b.queue, b.xmax as locker from holdfast.blocked b where b.job_id = $1::bigint
 ), holding as (
-    select s.job_id from holdfast.slot s join before b on b.gate = s.gate order by s.job_id limit 5
+    select s.job_id from holdfast.every_slot s join before b on b.gate = s.gate order by s.job_id limit 5
 ), live as (
     select w.id, w.name, w.host, w.concurrency, w.queues, coalesce(b.running, '{}') as running,
            extract(epoch from holdfast.now() - b.beaten_at)::double precision as silent_seconds
@@ -34,7 +34,7 @@ select me.task, me.queue, p.place, p.attempt, p.due_at, p.started_at, p.finished
        (select b.gate from before b) as gate,
        (select count(*) from before b cross join lateral (
             select from holdfast.blocked x where x.gate = b.gate and (x.rank, x.seq) < (b.rank, b.seq) limit 10001) as a) as ahead_before_gate,
-       (select count(*) from before b join holdfast.slot s on s.gate = b.gate) as slots_taken,
+       (select count(*) from before b join holdfast.every_slot s on s.gate = b.gate) as slots_taken,
        (select r.capacity from before b join holdfast.limit_rule r
             on r.name = split_part(b.gate, ':', 1) || ':' || split_part(b.gate, ':', 2)) as gate_capacity,
        (select r.per_us / 1e6::double precision from before b join holdfast.limit_rule r

@@ -112,7 +112,7 @@ class Services:
     async def _open_gates(self) -> float:
         """Let in whoever may pass its gates, then wait for a reason to look again."""
         self._gates.clear()
-        queues, pause = await self._gatekeeper.look()
+        queues, pause = await self._gatekeeper.look(gently=self._hot.takes_straight)
         if not set(queues).isdisjoint(self._options.queues):
             self._pump.stir()
         if pause > 0:
