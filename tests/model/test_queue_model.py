@@ -439,8 +439,8 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def model_examples() -> int:
-    """Enough for a quarter of a minute on each server; the profile's own, larger number in a soak."""
-    return max(150, settings().max_examples) if "HOLDFAST_TEST_SOAK_SECONDS" in os.environ else 75
+    """Enough for half a minute; the profile's own, larger number in a soak."""
+    return max(150, settings().max_examples) if "HOLDFAST_TEST_SOAK_SECONDS" in os.environ else 150
 
 
 @pytest.fixture
