@@ -193,13 +193,16 @@ def client_cost(before: resource.struct_rusage) -> dict[str, float]:
     return {"client_cpu_seconds": now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime}
 
 
-def call(command: list[str], timeout: float) -> dict[str, Any]:
-    """Run an adapter and return its answer.
+def call(command: list[str], timeout: float, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Run an adapter, with these variables beside the inherited ones, and return its answer.
 
     It gets a process group of its own, so that on a time-out its workers go with it.
     """
+    variables = {**os.environ, **(environment or {})}
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True, env=variables
+        )
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:

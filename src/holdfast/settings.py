@@ -206,6 +206,9 @@ class Settings(BaseModel):
         max_length=200,
         description="path below which a proxy shows the API and the dashboard, and which it takes off: /ops",
     )
+    health_max_lag: NonNegativeInt = Field(
+        default=5_000, description="events that a projection may be behind before /health?lag=1 says unhealthy"
+    )
     read_only: bool = Field(default=False, description="whether the API refuses everything that changes something")
     app_version: Annotated[str | None, Field(max_length=100)] = Field(
         default=None, description="version of your code: where another one starts to work, charts have a line"

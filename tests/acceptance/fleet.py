@@ -218,7 +218,7 @@ async def what_is_left(connection: asyncpg.Connection[asyncpg.Record]) -> list[s
                from holdfast.scheduled
            union all select 'blocked before ' || gate || ', jobs with ' || replace(gates, E'\\n', ' + '), count(*)
                from holdfast.blocked group by gate, gates
-           union all select 'slots of ' || gate, count(*) from holdfast.slot group by gate
+           union all select 'slots of ' || gate, count(*) from holdfast.every_slot group by gate
            union all select 'leased to worker ' || (l.id >> 36), sum(cardinality(l.job_ids))
                from holdfast.lease l group by l.id >> 36
            union all select 'live worker ' || w.id || ', silent for ' || (holdfast.now() - b.beaten_at)::text, 1

@@ -66,7 +66,7 @@ async def kill_behind_gates(url: str, fleet: Fleet, load: Load, times: int) -> l
     except AssertionError as error:
         seen.append(f"it does not come to rest: {error}")
     watching.cancel()
-    seen += [f"slot left behind: {row}" for row in await connection.fetch("select * from holdfast.slot")]
+    seen += [f"slot left behind: {row}" for row in await connection.fetch("select * from holdfast.every_slot")]
     seen += await out_of_order(connection)
     await connection.close()
     return seen

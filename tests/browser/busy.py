@@ -40,6 +40,7 @@ async def busy_day(
     for number in range(12):
         await shop.enqueue("charge", "billing", order_id=number, note=f"{words} {number}")
         await shop.enqueue("send_welcome", "mail", user_id=number, language=words)
+    unfinished, finished = await shop.batch(words, to_nobody=2), await shop.batch("welcome the new ones")
     running = await shop.enqueue("build_report", "reports", month=words)
     await shop.enqueue("print_report", "reports", month=words, lane=words)
     await shop.enqueue("print_report", "reports", month=words, lane=words)
@@ -48,6 +49,7 @@ async def busy_day(
     assert await shop.outcome_of(failed) == "failed"
     await shop.until_running(2)
     await shop.until_declared("morning_report")
+    await shop.app.batches.wait(finished, timeout_seconds=60)
     await shop.app.queues.pause("mail", reason=words, by=words)
     await shop.app.schedules.pause("newsletter", reason=words)
     await shop.app.projections.park("open_orders", "order-3", reason=words)
@@ -55,7 +57,9 @@ async def busy_day(
     url, fingerprint = await processes.api(), await shop.fingerprint_of("charge")
     operation = await acts_of_people(url, fingerprint, words)
     async with shop.forgotten_transaction("nightly-export"):
-        yield BusyDay(url, pages(running, failed, fingerprint, operation, await shop.worker_named("w-reports")))
+        shown = pages(running, failed, fingerprint, operation, await shop.worker_named("w-reports"))
+        batches = {"batch": f"/batches?id={finished}", "batch-unfinished": f"/batches?id={unfinished}"}
+        yield BusyDay(url, shown | batches)
 
 
 async def log_of(shop: Shop, words: str) -> None:
@@ -89,6 +93,8 @@ def pages(running: int, failed: int, fingerprint: str, operation: str, worker: i
         "overview": "/",
         "queues": "/queues",
         "queue": "/queue?name=reports",
+        "limits": "/limits",
+        "batches": "/batches",
         "jobs": "/jobs",
         "jobs-failed": "/jobs?filter=state%3Dfailed",
         "job-running": f"/jobs/{running}",

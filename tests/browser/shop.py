@@ -27,6 +27,22 @@ class Shop:
         """A job, as any language would enqueue it: no worker needs to have declared the task."""
         return int(await self.connection.fetchval(_ENQUEUE, task, json.dumps(args), queue, lane, run_at))
 
+    async def batch(self, name: str, *, to_nobody: int = 0) -> int:
+        """Three letters that are one batch, which calls a charge back; some more wait in a queue that nobody serves."""
+        app = Holdfast(self.app.settings.database_url)
+
+        @app.task(name="send_welcome", queue="mail")
+        async def send_welcome(user_id: int) -> None: ...
+
+        @app.task(name="charge", queue="billing")
+        async def charge(order_id: int) -> None: ...
+
+        async with app, app.batch(name, on_finish=charge.with_args(11)) as batch:
+            batch.add_many(send_welcome, [(number,) for number in range(3)])
+            batch.add_many(send_welcome.options(queue="nobody"), [(number,) for number in range(to_nobody)])
+        assert batch.id is not None
+        return batch.id
+
     async def place_orders(self, first: int, count: int) -> None:
         """As many events, each in a stream of its own."""
         for number in range(first, first + count):

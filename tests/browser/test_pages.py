@@ -56,7 +56,10 @@ async def test_every_page_can_be_used_by_everybody(
 async def test_an_empty_installation_teaches(processes: Processes, shop: Shop, visits: Visits) -> None:
     visitor = await visits(await processes.api())
     silent = []
-    for page in ("jobs", "queues", "failures", "schedules", "events", "projections", "workers", "operations", "audit"):
+    for page in (
+        *("jobs", "queues", "limits", "batches", "failures", "schedules", "events", "projections", "workers"),
+        *("operations", "audit"),
+    ):
         await visitor.visit(f"/{page}")
         await visitor.settled()
         await visitor.shoot(f"empty/{page}")

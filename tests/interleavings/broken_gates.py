@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.interleavings import gate_schedules as gates
+from tests.interleavings import straight_schedules as straight
 from tests.interleavings.stage import Mutation, Schedule
 
 ENQUEUE_DOES_NOT_CALL = Mutation(
@@ -37,8 +38,8 @@ SLOTS_ARE_NOT_COUNTED = Mutation(
     (
         (
             "room_v1",
-            "'limit:' || split_part(p_gate, ':', 2))\n            - (SELECT count(*)",
-            "'limit:' || split_part(p_gate, ':', 2))\n            - 0 * (SELECT count(*)",
+            "- (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate AND s.job_id",
+            "- 0 * (SELECT count(*) FROM holdfast.slot s WHERE s.gate = p_gate AND s.job_id",
         ),
     ),
 )
@@ -72,6 +73,40 @@ LOOK_WAITS = Mutation(
     "a look waits for what others hold",
     (("seat_simply_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
 )
+CLAIMS_BESIDE_A_LOOK = Mutation(
+    "a claim goes to the line while somebody looks",
+    (("find_straight_v1", "NOT pg_try_advisory_xact_lock(1212574, 0)", "false"),),
+)
+CLAIM_WAITS_FOR_A_LOOK = Mutation(
+    "a claim waits for a look",
+    (("find_straight_v1", "NOT pg_try_advisory_xact_lock(1212574, 0)", "pg_advisory_xact_lock(1212574, 0) IS NULL"),),
+)
+CLAIM_WAITS_BEFORE_A_GATE = Mutation(
+    "a claim waits for whoever holds a job before its gate",
+    (("take_straight_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
+)
+SLOTS_OF_A_LEASE_ARE_NOT_COUNTED = Mutation(
+    "slots taken straight are not counted",
+    (("room_v1", "sum(cardinality(l.job_ids))", "0 * sum(cardinality(l.job_ids))"),),
+)
+SLOTS_OUTLIVE_THEIR_LEASE = Mutation(
+    "slots taken straight stay when their lease is left",
+    (("tell_company_v1", "PERFORM holdfast.leave_lease_slots_v1(p_jobs, p_leases);", ""),),
+)
+LEAVING_TOGETHER_FORGETS = Mutation(
+    "of two that leave a lease together the second puts back what the first has given back",
+    (
+        (
+            "leave_lease_slots_v1",
+            "SET job_ids = ARRAY(SELECT unnest(s.job_ids) EXCEPT SELECT unnest(p_jobs)) WHERE",
+            (
+                "SET job_ids = ARRAY(SELECT unnest(o.job_ids) EXCEPT SELECT unnest(p_jobs)) FROM (SELECT lease, job_ids"
+                " FROM holdfast.lease_slot OFFSET 0) o WHERE o.lease = s.lease AND"
+            ),
+        ),
+        ("leave_lease_slots_v1", "ORDER BY s.lease FOR NO KEY UPDATE", ""),
+    ),
+)
 
 CAUGHT_AT_THE_GATES: tuple[tuple[Mutation, Schedule], ...] = (
     (ENQUEUE_DOES_NOT_CALL, gates.enqueue_commits_after_its_lane_was_freed),
@@ -87,4 +122,11 @@ CAUGHT_AT_THE_GATES: tuple[tuple[Mutation, Schedule], ...] = (
     (DUPLICATE_HOLDS_NOBODY_BEFORE_A_GATE, gates.duplicate_of_a_job_before_a_gate),
     (LOOK_WAITS, gates.duplicate_of_a_job_before_a_gate),
     (LOOK_WAITS, gates.cancel_of_a_job_before_a_gate),
+    (CLAIMS_BESIDE_A_LOOK, straight.claim_beside_a_look),
+    (CLAIM_WAITS_FOR_A_LOOK, straight.claim_beside_a_look),
+    (CLAIM_WAITS_BEFORE_A_GATE, straight.claim_beside_a_duplicate),
+    (SLOTS_OF_A_LEASE_ARE_NOT_COUNTED, straight.claims_one_after_another),
+    (SLOTS_OUTLIVE_THEIR_LEASE, straight.claims_one_after_another),
+    (SLOTS_OUTLIVE_THEIR_LEASE, straight.rescue_of_many),
+    (LEAVING_TOGETHER_FORGETS, straight.two_leave_together),
 )

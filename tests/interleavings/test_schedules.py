@@ -15,6 +15,7 @@ from tests.interleavings.occurrence_schedules import OCCURRENCE_SCHEDULES
 from tests.interleavings.queue_schedules import QUEUE_SCHEDULES
 from tests.interleavings.report_schedules import REPORT_SCHEDULES
 from tests.interleavings.stage import Mutation, Schedule, Stage
+from tests.interleavings.straight_schedules import STRAIGHT_SCHEDULES
 from tests.interleavings.verb_schedules import VERB_SCHEDULES
 
 
@@ -31,6 +32,7 @@ async def stage(database_url: str) -> AsyncIterator[Stage]:
         *QUEUE_SCHEDULES,
         *VERB_SCHEDULES,
         *GATE_SCHEDULES,
+        *STRAIGHT_SCHEDULES,
         *BATCH_SCHEDULES,
         *REPORT_SCHEDULES,
         *OCCURRENCE_SCHEDULES,

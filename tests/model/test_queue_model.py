@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelBatch, ModelLease, QueueModel
+from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelBatch, ModelJob, ModelLease, QueueModel
 from tests.queue_calls import (
     BATCHED,
     CANCELLED,
@@ -45,9 +45,20 @@ PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
 _TABLES = (
     *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("blocked", "gate_call", "slot", "gate", "gate_share", "cancel_request", "queue_pause", "tally_delta"),
-    *("worker_beat", "worker", "batch", "batch_member", "batch_callback", "batch_delta", "job_edit", "attempt_link"),
+    *("blocked", "gate_call", "slot", "lease_slot", "gate", "gate_share", "cancel_request", "queue_pause"),
+    *(
+        "tally_delta",
+        "worker_beat",
+        "worker",
+        "batch",
+        "batch_member",
+        "batch_callback",
+        "batch_delta",
+        "job_edit",
+        "attempt_link",
+    ),
 )
+MANY = 25
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
 
@@ -122,7 +133,7 @@ class QueueMachine(RuleBasedStateMachine):
         priority=st.sampled_from(PRIORITIES),
         flags=st.sampled_from((0, 0, SOLO)),
         delay=st.sampled_from((None, None, 5.0, 60.0)),
-        gates=st.sampled_from(((), (), ("lane:x",), ("lane:x", LIMIT), ("lane:y", LIMIT), (LIMIT,))),
+        gates=st.sampled_from(((), (), ("lane:x",), ("lane:x", LIMIT), ("lane:y", LIMIT), (LIMIT,), (LIMIT,))),
     )
     def enqueue(
         self, count: int, queue: str, priority: int, flags: int, delay: float | None, gates: tuple[str, ...]
@@ -169,7 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
     # --- a worker's calls
 
     @precondition(lambda self: self.model.live)
-    @rule(worker=pick, limit=st.integers(1, 4), known=st.sampled_from((True, True, True, False)))
+    @rule(worker=pick, limit=st.sampled_from((1, 2, 4, 40, 40)), known=st.sampled_from((True, True, True, False)))
     def claim(self, worker: int, limit: int, *, known: bool) -> None:
         number = sorted(self.model.live)[worker % len(self.model.live)]
         in_line = self.server.run(self.in_line())[:limit]
@@ -177,7 +188,9 @@ class QueueMachine(RuleBasedStateMachine):
         rows = self.server.run(self.calls.claim(number, base, limit, levels=LEVELS))
         cancelled = [job for job in in_line if self.model.jobs[job].cancel_requested]
         expected = [job for job in in_line if job not in cancelled]
-        assert sorted(row["job_id"] for row in rows) == sorted(expected)
+        straight = [self.model.jobs[row["job_id"]] for row in rows if row["seq"] < 0]
+        self.go_straight(straight, limit)
+        assert sorted(row["job_id"] for row in rows) == sorted([*expected, *(job.id for job in straight)])
         for job_id in cancelled:
             self.model.cancel_waiting(job_id)
         shares: dict[int, list[int]] = {}
@@ -190,6 +203,15 @@ class QueueMachine(RuleBasedStateMachine):
         for lease, jobs in shares.items():
             assert lease == base or len(jobs) == 1
             self.model.claim(lease, number, jobs, known=known)
+
+    def go_straight(self, jobs: list[ModelJob], limit: int) -> None:
+        """Only a worker that asks for many takes from before the limit, and only who needs nothing else."""
+        assert not jobs or limit >= MANY
+        for job in jobs:
+            assert job.place == "blocked", f"{job} was taken straight from {job.place}"
+            assert job.gates == (LIMIT,), f"{job} needs more than its limit"
+            assert self.model.may_pass(job), f"{job} went past its limit"
+            job.holds = {LIMIT}
 
     async def in_line(self) -> list[int]:
         rows = await self.calls.connection.fetch(
@@ -221,6 +243,15 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.finish(lease, job_id, state)
         if done:
             del self.model.leases[lease]
+
+    @precondition(lambda self: self.held())
+    @rule(which=pick, queue=st.sampled_from(QUEUES))
+    def finish_and_claim_many(self, which: int, queue: str) -> None:
+        """What a busy worker does all the time, here with a line before the limit."""
+        self.enqueue(3, queue, PRIORITIES[0], 0, None, (LIMIT,))
+        self.look_at_the_gates()
+        self.finish(which, COMPLETED, ends=False)
+        self.claim(which, 40, known=True)
 
     @precondition(lambda self: any(job.ended_under for job in self.model.jobs.values() if job.finished))
     @rule(which=pick)

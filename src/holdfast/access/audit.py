@@ -1,4 +1,4 @@
-"""The audit: every act over HTTP and every refusal."""
+"""The audit: every act over HTTP, every act of a command, and every refusal."""
 
 from __future__ import annotations
 

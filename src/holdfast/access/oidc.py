@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from holdfast.access.principal import Principal, permissions_of
 from holdfast.access.roles import Role
 from holdfast.access.sessions import Credential
-from holdfast.clock import monotonic
+from holdfast.clock import monotonic, now
 from holdfast.errors import ConfigurationError, IssuerUnavailable, Unauthenticated
 from holdfast.telemetry import get_logger
 
@@ -33,6 +33,7 @@ _ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES2
 _FETCH_SECONDS = 5.0
 _KEYS_FOR_SECONDS = 600.0
 _LEEWAY_SECONDS = 30.0
+"""So far the issuer's clock may be ahead. What has ended has ended: there is no leeway for that."""
 _LONGEST_TOKEN = 16_384
 _MOST_DISCOVERY_BYTES = 100_000
 
@@ -82,7 +83,10 @@ class Oidc:
             )
         except (jwt.PyJWTError, ValueError) as error:
             raise _refused(str(error) or type(error).__name__) from error
-        return Credential(self._principal(claims), datetime.fromtimestamp(float(claims["exp"]), UTC))
+        expires_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
+        if expires_at <= now():
+            raise _refused("it has expired")
+        return Credential(self._principal(claims, expires_at), expires_at)
 
     async def _key_of(self, token: str) -> Any:
         """The key it is signed with. Asking the issuer takes as long as the network does: one asks at a time."""
@@ -107,7 +111,7 @@ class Oidc:
         except jwt.PyJWKClientConnectionError as error:
             raise _unavailable(self._options.issuer, error) from error
 
-    def _principal(self, claims: Mapping[str, Any]) -> Principal:
+    def _principal(self, claims: Mapping[str, Any], expires_at: datetime) -> Principal:
         """What the claims permit. A name that is not mapped to a role permits nothing."""
         words: Any = claims
         for part in self._options.roles_claim.split("."):
@@ -120,7 +124,8 @@ class Oidc:
             (str(claims[claim]) for claim in ("preferred_username", "email") if isinstance(claims.get(claim), str)),
             str(claims["sub"]),
         )
-        return Principal(name, "oidc", permissions_of(roles), tuple(roles), subject=str(claims["sub"]))
+        permissions = permissions_of(roles)
+        return Principal(name, "oidc", permissions, tuple(roles), subject=str(claims["sub"]), expires_at=expires_at)
 
 
 def _discovered(issuer: str) -> str:

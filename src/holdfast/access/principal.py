@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Literal
 
 from holdfast.access.roles import ROLES, Openness, Permission, Role
@@ -26,6 +27,8 @@ class Principal:
     token_id: int | None = None
     subject: str | None = None
     """Who it is to the issuer of an OIDC token; a name can be given to somebody else."""
+    expires_at: datetime | None = None
+    """When an OIDC token ends by itself; tokens and sessions of this server end as the database says."""
     csrf_token: str | None = field(default=None, repr=False)
     """What a session must send with every act; ``None`` for whoever is no browser with a cookie."""
 

@@ -13,7 +13,7 @@ _SQL = load_statements("holdfast.access", "access.sql")
 async def find_ended(database: Database, known: Collection[Principal], *, idle_seconds: float) -> frozenset[Principal]:
     """Those whose token or session has ended since, in one statement; none is asked when nobody has either.
 
-    A bearer token of an OIDC issuer ends by its own clock and cannot be taken back here.
+    A bearer token of an OIDC issuer cannot be taken back here; ``Principal.expires_at`` says when it ends.
     """
     tokens = {who.token_id for who in known if who.kind == "token" and who.token_id is not None}
     sessions = {who.session_id for who in known if who.session_id is not None}

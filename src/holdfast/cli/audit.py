@@ -1,4 +1,4 @@
-"""``holdfast audit``: what was done over HTTP, and what was refused."""
+"""``holdfast audit``: what was done over HTTP and by commands, and what was refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from holdfast.cli.screen import ago, screen, table
 from holdfast.clock import now
 from holdfast.jobs import seconds_of
 
-audit = typer.Typer(name="audit", no_args_is_help=True, help="Who did what over HTTP, and who was refused.")
+audit = typer.Typer(name="audit", no_args_is_help=True, help="Who did what, and who was refused.")
 
 _STYLES = {"denied": "red", "failed": "yellow", "begun": "cyan"}
 
@@ -25,7 +25,7 @@ _STYLES = {"denied": "red", "failed": "yellow", "begun": "cyan"}
 @audit.command(
     name="list",
     help=help_of(
-        "Who did what over HTTP, and who was refused; the newest rows first.",
+        "Who did what, over HTTP and by commands, and who was refused; the newest rows first.",
         "holdfast audit list",
         "holdfast audit list --actor ada --since 2h",
         "holdfast audit list --action queue.pause --json",
@@ -54,7 +54,7 @@ def list_audit(
         screen.json(found)
         return
     if not found:
-        screen.say("no rows: nobody has changed anything over HTTP, or nothing fits")
+        screen.say("no rows: nobody has changed anything yet, or nothing fits")
         return
     lines = table("ID", "WHEN", "WHO", "WHAT", "RESULT", "ON", "WHY", right=("ID",))
     for row in found:

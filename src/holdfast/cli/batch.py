@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from holdfast.app import Holdfast
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import ago, number, screen, table
@@ -104,11 +105,8 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel a batch."""
-
-    async def work(app: Holdfast) -> bool:
-        return await app.batches.cancel(batch_id, reason=reason)
-
-    changed = on_application(database_url, work)
+    doing = Act("batch.cancel", "batch", [str(batch_id)], reason)
+    changed = act(database_url, doing, lambda rooms: rooms.batches.cancel(batch_id, reason=reason))
     if as_json:
         screen.json({"id": batch_id, "state": "cancelled", "changed": changed})
     else:

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from holdfast.cli.connection import bare_database, on_application
+from holdfast.app import Rooms
+from holdfast.cli.acting import Act, act
+from holdfast.cli.connection import bare_database
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import ago, screen, table
 from holdfast.db import (
@@ -182,13 +184,16 @@ def sql(
 )
 def prune(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Drop expired history."""
+    settings = load_settings({"database_url": database_url})
+    doing = Act("database.prune", "database")
 
-    async def work(app: Any) -> int:
-        settings = app.settings
-        keeper = Keeper(app.database, retention_days=settings.retention_days, job_log_days=settings.job_log_days)
-        return await keeper.retain()
+    async def work(rooms: Rooms) -> int:
+        keeper = Keeper(rooms.database, retention_days=settings.retention_days, job_log_days=settings.job_log_days)
+        dropped = await keeper.retain()
+        doing.after = {"partitions_dropped": dropped}
+        return dropped
 
-    dropped = on_application(database_url, work)
+    dropped = act(database_url, doing, work, apart=True)
     if as_json:
         screen.json({"partitions_dropped": dropped})
     else:

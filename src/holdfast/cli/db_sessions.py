@@ -8,6 +8,7 @@ import typer
 from rich.text import Text
 
 from holdfast.app import Holdfast
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import number, screen, span, table
@@ -60,10 +61,8 @@ def terminate(pid: _Pid, database_url: DatabaseUrl = None, as_json: AsJson = Fal
 
 
 def _end(pid: int, how: Any, told: str, database_url: str | None, *, as_json: bool) -> None:
-    async def work(app: Holdfast) -> dict[str, Any]:
-        return await Inspection(app.database).end(pid, how)
-
-    was = on_application(database_url, work)
+    doing = Act(f"database.{how}", "backend", [str(pid)])
+    was = act(database_url, doing, lambda rooms: Inspection(rooms.database).end(pid, how))
     if as_json:
         screen.json({**was, "done": how})
     else:

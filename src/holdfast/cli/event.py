@@ -9,7 +9,8 @@ from typing import Annotated, Any, cast
 import msgspec
 import typer
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.event_screen import event_lines, event_table, show_state
 from holdfast.cli.named_values import named_values
@@ -62,10 +63,12 @@ def append(
     )
     version = _expected(expected)
 
-    async def work(app: Holdfast) -> Any:
-        return await app.events.append(stream, event, expected_version=version, idempotency_key=key)
+    doing = Act("event.append", "stream", [stream], after={"type": kind})
 
-    done = on_application(database_url, work)
+    async def work(rooms: Rooms) -> Any:
+        return await rooms.events.append(stream, event, expected_version=version, idempotency_key=key)
+
+    done = act(database_url, doing, work)
     if as_json:
         screen.json(done)
         return
@@ -191,7 +194,7 @@ def adopt(yes: Yes = False, database_url: DatabaseUrl = None, as_json: AsJson = 
             "adopting declares that everything in the log is committed and complete",
             remedy="say --yes if this database was restored or switched over to",
         )
-    state = on_application(database_url, lambda app: app.events.adopt())
+    state = act(database_url, Act("event.adopt", "log"), lambda rooms: rooms.events.adopt(), apart=True)
     if as_json:
         screen.json({**plain(state), "behind": state.behind})
     else:

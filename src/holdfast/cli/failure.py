@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeAlias
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import show_counts, show_jobs
 from holdfast.cli.operation import start_in_background
@@ -92,11 +93,8 @@ def mark(
     as_json: AsJson = False,
 ) -> None:
     """Mark a group of failures."""
-
-    async def work(app: Holdfast) -> FailureGroup:
-        return await app.failures.mark(fingerprint, state, note=note, by=who())
-
-    group = on_application(database_url, work)
+    doing = Act("failure.mark", "failure", [fingerprint], after={"state": state, "note": note})
+    group = act(database_url, doing, lambda rooms: rooms.failures.mark(fingerprint, state, note=note, by=who()))
     if as_json:
         screen.json(group)
     else:
@@ -123,7 +121,13 @@ def retry(
     if in_background:
         start_in_background("retry", text, reason=None, yes=yes, database_url=database_url, as_json=as_json)
         return
-    show_counts(on_application(database_url, lambda app: app.jobs.where(text).redrive()), as_json=as_json)
+    doing = Act("job.retry", "filter", [text])
+
+    async def work(rooms: Rooms) -> Mapping[str, int]:
+        doing.after = counts = dict(await rooms.jobs.where(text).redrive())
+        return counts
+
+    show_counts(act(database_url, doing, work, apart=True), as_json=as_json)
 
 
 def _table(found: Sequence[FailureGroup]) -> Table:

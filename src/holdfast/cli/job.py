@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, do
 from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import ids_only, show_job, show_jobs, show_log_line
 from holdfast.cli.locate import load_application
@@ -55,14 +57,22 @@ def enqueue(
     application = load_application(app) if app else None
     options = {"queue": queue, "priority": priority, "run_in": run_in, "unique": unique, "lane": lane}
 
-    async def work(opened: Holdfast) -> tuple[int, JobInfo | None]:
+    doing = Act("job.enqueue", "job", after={"task": task, "queue": queue, "args": arguments})
+
+    async def put(rooms: Rooms) -> int:
         if application is not None:
-            request = application.find_task(task).options(**options)  # type: ignore[arg-type]
-            job_id: int = await request.enqueue(**arguments)
-            if getattr(job_id, "existing", False):
-                screen.say(f"job {job_id} holds the key {unique!r} already; nothing was inserted")
+            async with rooms.database.connection() as connection:
+                request = application.find_task(task).options(**options).using(connection)  # type: ignore[arg-type]
+                job_id: int = await request.enqueue(**arguments)
         else:
-            job_id = await opened.jobs.enqueue_by_name(task, arguments, **options)  # type: ignore[arg-type]
+            job_id = await rooms.jobs.enqueue_by_name(task, arguments, **options)  # type: ignore[arg-type]
+        doing.names = [str(job_id)]
+        return job_id
+
+    async def work(opened: Holdfast) -> tuple[int, JobInfo | None]:
+        job_id = await do(opened, doing, put)
+        if application is not None and getattr(job_id, "existing", False):
+            screen.say(f"job {job_id} holds the key {unique!r} already; nothing was inserted")
         return job_id, await opened.jobs.wait(job_id) if wait else None
 
     job_id, info = on_application(database_url, work, application)
@@ -179,11 +189,14 @@ def logs(
 def retry(job_ids: JobIds, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Retry jobs."""
 
+    def retrying(job_id: int) -> Callable[[Rooms], Awaitable[None]]:
+        return lambda rooms: rooms.jobs.retry(job_id)
+
     async def work(app: Holdfast) -> dict[int, str]:
         answers = {}
         for job_id in job_ids:
             try:
-                await app.jobs.retry(job_id)
+                await do(app, Act("job.retry", "job", [str(job_id)]), retrying(job_id))
                 answers[job_id] = "ready"
             except HoldfastError as error:
                 answers[job_id] = error.code

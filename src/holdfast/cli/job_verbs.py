@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.app import Holdfast
+from holdfast.app import Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.job_screen import ids_only, show_counts, show_preview
 from holdfast.cli.locate import load_application
@@ -32,9 +33,11 @@ from holdfast.errors import ConfigurationError
 from holdfast.jobs import Preview, Selection, Verb
 
 _NOT_ALL = 3
+_ACTIONS = {verb: f"job.{'priority' if verb is Verb.PRIORITIZE else verb}" for verb in Verb}
+"""As the audit calls them, whoever does it."""
 _GOOD = ("cancelled", "requested", "moved", "purged")
 
-OnIds = Callable[[Holdfast, list[int]], Awaitable[Mapping[int, str]]]
+OnIds = Callable[[Rooms, list[int]], Awaitable[Mapping[int, str]]]
 OnSelection = Callable[[Selection], Awaitable[Mapping[str, int]]]
 
 
@@ -56,8 +59,9 @@ def cancel(
         Verb.CANCEL,
         job_ids,
         where,
-        lambda app, ids: app.jobs.cancel(*ids, reason=reason),
+        lambda rooms, ids: rooms.jobs.cancel(*ids, reason=reason),
         lambda selection: selection.cancel(reason=reason),
+        reason=reason,
         preview=preview,
         yes=yes,
         database_url=database_url,
@@ -86,10 +90,8 @@ def redrive(
     if in_background:
         _begin("retry", None, text, yes=yes, database_url=database_url, as_json=as_json)
         return
-    show_counts(
-        on_application(database_url, lambda app: _all(app, text, lambda found: found.redrive(cancelled=cancelled))),
-        as_json=as_json,
-    )
+    counts = _all(Verb.RETRY, text, lambda found: found.redrive(cancelled=cancelled), database_url)
+    show_counts(counts, as_json=as_json)
 
 
 def dead(where: Where = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
@@ -117,7 +119,7 @@ def reschedule(
         Verb.RESCHEDULE,
         job_ids,
         where,
-        lambda app, ids: app.jobs.reschedule(*ids, **when),
+        lambda rooms, ids: rooms.jobs.reschedule(*ids, **when),
         lambda selection: selection.reschedule(**when),
         preview=preview,
         yes=True,
@@ -144,7 +146,7 @@ def priority(
         Verb.PRIORITIZE,
         job_ids,
         where,
-        lambda app, ids: app.jobs.prioritize(*ids, priority=to),
+        lambda rooms, ids: rooms.jobs.prioritize(*ids, priority=to),
         lambda selection: selection.prioritize(to),
         preview=preview,
         yes=True,
@@ -170,7 +172,7 @@ def purge(
         Verb.PURGE,
         job_ids,
         where,
-        lambda app, ids: app.jobs.purge(*ids),
+        lambda rooms, ids: rooms.jobs.purge(*ids),
         lambda selection: selection.purge(),
         preview=preview,
         yes=yes,
@@ -195,10 +197,11 @@ def edit(
     application = load_application(app) if app else None
     replace = args is not None
 
-    async def work(opened: Holdfast) -> None:
-        await opened.jobs.edit(job_id, wanted, replace=replace, reason=reason, unchecked=unchecked)
+    async def work(rooms: Rooms) -> None:
+        await rooms.jobs.edit(job_id, wanted, replace=replace, reason=reason, unchecked=unchecked)
 
-    on_application(database_url, work, application)
+    doing = Act("job.edit", "job", [str(job_id)], reason, after={"args": wanted})
+    act(database_url, doing, work, application)
     screen.say(f"job {job_id} has other arguments now; those before stand in its history")
 
 
@@ -259,12 +262,13 @@ def _move(
     yes: bool,
     database_url: str | None,
     as_json: bool,
+    reason: str | None = None,
 ) -> None:
     if bool(job_ids) == (where is not None):
         raise ConfigurationError(f"{verb} takes ids or a filter", remedy="name ids, or say --filter 'queue=mail …'")
     if job_ids:
         ids = job_ids
-        answers = on_application(database_url, lambda app: _awaited(on_ids(app, ids)))
+        answers = _each(verb, ids, on_ids, database_url, reason)
         ids_only(answers, as_json=as_json, good=_GOOD)
         if any(answers.get(job_id) not in _GOOD for job_id in ids):
             raise typer.Exit(_NOT_ALL)
@@ -275,8 +279,7 @@ def _move(
         return
     if not yes:
         _ask(verb, text, database_url)
-    counts = on_application(database_url, lambda app: _all(app, text, on_selection))
-    show_counts(counts, as_json=as_json)
+    show_counts(_all(verb, text, on_selection, database_url, reason), as_json=as_json)
 
 
 def _begin(verb: str, job_ids: list[int] | None, where: str | None, *, reason: str | None = None, **how: Any) -> None:
@@ -306,12 +309,30 @@ def _preview(text: str, verb: Verb | None, database_url: str | None, *, as_json:
     return found
 
 
-async def _awaited(answers: Awaitable[Mapping[int, str]]) -> Mapping[int, str]:
-    return await answers
+def _each(verb: Verb, ids: list[int], on_ids: OnIds, database_url: str | None, reason: str | None) -> Mapping[int, str]:
+    """The verb on these jobs, in one transaction; the audit has a row for each."""
+    doing = Act(_ACTIONS[verb], "job", [str(job_id) for job_id in ids], reason)
+
+    async def work(rooms: Rooms) -> Mapping[int, str]:
+        answers = await on_ids(rooms, ids)
+        told = {job_id: answers.get(job_id, "not_found") for job_id in ids}
+        doing.refused = {str(job_id): answer for job_id, answer in told.items() if answer not in _GOOD}
+        return answers
+
+    return act(database_url, doing, work)
 
 
-async def _all(app: Holdfast, text: str, verb: OnSelection) -> Mapping[str, int]:
-    return await verb(app.jobs.where(text))
+def _all(
+    verb: Verb, text: str, on_selection: OnSelection, database_url: str | None, reason: str | None = None
+) -> Mapping[str, int]:
+    """The verb on all that a filter finds, some hundreds a transaction."""
+    doing = Act(_ACTIONS[verb], "filter", [text], reason)
+
+    async def work(rooms: Rooms) -> Mapping[str, int]:
+        doing.after = counts = dict(await on_selection(rooms.jobs.where(text)))
+        return counts
+
+    return act(database_url, doing, work, apart=True)
 
 
 def _in_utc(moment: datetime) -> datetime:

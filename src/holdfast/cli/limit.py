@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast.app import Holdfast
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import number, screen, table
@@ -56,7 +57,8 @@ def set_limit(
     as_json: AsJson = False,
 ) -> None:
     """Set a limit."""
-    on_application(database_url, lambda app: app.limits.set(name, capacity))
+    doing = Act("limit.set", "limit", [name], after={"capacity": capacity})
+    act(database_url, doing, lambda rooms: rooms.limits.set(name, capacity))
     if as_json:
         screen.json({"limit": name, "capacity": capacity})
     else:
@@ -66,7 +68,7 @@ def set_limit(
 @limits.command(help=help_of("The capacity that the application declares.", "holdfast limit reset api"))
 def reset(name: _Name, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Reset a limit."""
-    on_application(database_url, lambda app: app.limits.reset(name))
+    act(database_url, Act("limit.reset", "limit", [name]), lambda rooms: rooms.limits.reset(name))
     if as_json:
         screen.json({"limit": name, "capacity": None})
     else:

@@ -10,7 +10,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import ago, number, screen, span, table
@@ -110,11 +111,8 @@ def wait(
 )
 def cancel(operation: _Id, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Cancel an operation."""
-
-    async def work(app: Holdfast) -> OperationInfo:
-        return await app.operations.cancel(operation, by=who())
-
-    info = on_application(database_url, work)
+    doing = Act("operation.cancel", "operation", [str(operation)])
+    info = act(database_url, doing, lambda rooms: rooms.operations.cancel(operation, by=who()))
     if as_json:
         screen.json(info)
     else:
@@ -138,11 +136,14 @@ def start_in_background(
     if not yes:
         _ask(preview)
 
-    async def begin(app: Holdfast) -> tuple[OperationInfo, bool]:
-        info = await app.operations.start(preview.token, by=who())
-        return info, any(worker["state"] == "live" for worker in await app.queues.workers())
+    doing = Act("operation.start", "operation", reason=reason, after={"verb": verb, "filter": text})
 
-    info, somebody_works = on_application(database_url, begin)
+    async def begin(rooms: Rooms) -> tuple[OperationInfo, bool]:
+        info = await rooms.operations.start(preview.token, by=who())
+        doing.names = [str(info.id)]
+        return info, any(worker["state"] == "live" for worker in await rooms.queues.workers())
+
+    info, somebody_works = act(database_url, doing, begin)
     if as_json:
         screen.json(info)
         return

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.locate import load_application
 from holdfast.cli.options import AppPath, AsJson, DatabaseUrl, Yes, help_of
@@ -134,7 +135,9 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Pause a projection."""
-    changed = on_application(database_url, lambda app: app.projections.pause(name, reason=reason))
+    changed = act(
+        database_url, _doing("pause", name, reason), lambda rooms: rooms.projections.pause(name, reason=reason)
+    )
     _answer(name, "paused", "was paused already", changed=changed, as_json=as_json)
 
 
@@ -146,7 +149,7 @@ def pause(
 )
 def resume(name: _Name, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Resume a projection."""
-    changed = on_application(database_url, lambda app: app.projections.resume(name))
+    changed = act(database_url, _doing("resume", name), lambda rooms: rooms.projections.resume(name))
     _answer(name, "resumed", "was running", changed=changed, as_json=as_json)
 
 
@@ -159,7 +162,7 @@ def resume(name: _Name, database_url: DatabaseUrl = None, as_json: AsJson = Fals
 )
 def retire(name: _Name, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Retire a projection."""
-    changed = on_application(database_url, lambda app: app.projections.retire(name))
+    changed = act(database_url, _doing("retire", name), lambda rooms: rooms.projections.retire(name))
     _answer(name, "retired", "was retired already", changed=changed, as_json=as_json)
 
 
@@ -182,7 +185,9 @@ def reset(
     """Reset a projection."""
     if not yes:
         raise ConfigurationError(f"reset makes the read model of {name!r} anew", remedy="say --yes")
-    on_application(database_url, lambda app: app.projections.reset(name, to=to, keep_rows=keep_rows))
+    doing = _doing("reset", name)
+    doing.after = {"to": to, "keep_rows": keep_rows}
+    act(database_url, doing, lambda rooms: rooms.projections.reset(name, to=to, keep_rows=keep_rows))
     _answer(name, "reset", "", changed=True, as_json=as_json)
 
 
@@ -209,15 +214,16 @@ def rebuild(
     application = load_application(app) if app else None
     declared = application.declared_projections([name])[0] if application else None
 
-    async def work(opened: Holdfast) -> int:
-        models = opened.projections.models
+    async def work(rooms: Rooms) -> int:
+        models = rooms.projections.models
         if abandon:
             return await models.drop(name)
         version, setup = (declared.version, declared.setup) if declared else (None, None)
         model = await models.rebuild(name, version=version, setup=setup)
         return await models.switch(name, timeout_seconds=timeout_seconds) if switch_too else model
 
-    model = on_application(database_url, work, application)
+    doing = _doing("abandon" if abandon else "rebuild", name)
+    model = act(database_url, doing, work, application, apart=not abandon)
     done = "abandoned" if abandon else "live" if switch_too else "building"
     _tell_model(name, model, done, as_json=as_json)
 
@@ -234,8 +240,11 @@ def switch(
     name: _Name, timeout_seconds: _Timeout = 30.0, database_url: DatabaseUrl = None, as_json: AsJson = False
 ) -> None:
     """Switch to the model that was built."""
-    model = on_application(
-        database_url, lambda app: app.projections.models.switch(name, timeout_seconds=timeout_seconds)
+    model = act(
+        database_url,
+        _doing("switch", name),
+        lambda rooms: rooms.projections.models.switch(name, timeout_seconds=timeout_seconds),
+        apart=True,
     )
     _tell_model(name, model, "live", as_json=as_json)
 
@@ -248,8 +257,11 @@ def roll_back(
     name: _Name, timeout_seconds: _Timeout = 30.0, database_url: DatabaseUrl = None, as_json: AsJson = False
 ) -> None:
     """Go back to the model that was live before."""
-    model = on_application(
-        database_url, lambda app: app.projections.models.roll_back(name, timeout_seconds=timeout_seconds)
+    model = act(
+        database_url,
+        _doing("rollback", name),
+        lambda rooms: rooms.projections.models.roll_back(name, timeout_seconds=timeout_seconds),
+        apart=True,
     )
     _tell_model(name, model, "live", as_json=as_json)
 
@@ -280,7 +292,9 @@ def park(
     as_json: AsJson = False,
 ) -> None:
     """Park a stream."""
-    on_application(database_url, lambda app: app.projections.park(name, stream, reason=reason))
+    doing = _doing("park", name, reason)
+    doing.after = {"stream": stream}
+    act(database_url, doing, lambda rooms: rooms.projections.park(name, stream, reason=reason))
     _tell_stream(name, stream, "parked", as_json=as_json)
 
 
@@ -305,18 +319,25 @@ def unpark(
     if (stream is None) != all_of_them or (skip and stream is None):
         raise ConfigurationError("name one stream, or say --all (not with --skip)")
 
-    async def work(app: Holdfast) -> tuple[int, int | None]:
-        if skip and stream is not None:
-            return 1, await app.projections.skip(name, stream, reason=reason)
-        return await app.projections.unpark(name, stream), None
+    doing = _doing("skip" if skip else "unpark", name, reason or None)
+    doing.after = {"stream": stream}
 
-    count, position = on_application(database_url, work)
+    async def work(rooms: Rooms) -> tuple[int, int | None]:
+        if skip and stream is not None:
+            return 1, await rooms.projections.skip(name, stream, reason=reason)
+        return await rooms.projections.unpark(name, stream), None
+
+    count, position = act(database_url, doing, work)
     if as_json:
         screen.json({"projection": name, "streams": count, "skipped_position": position})
     elif position is not None:
         screen.say(f"{name}: event {position} of {stream} is passed over")
     else:
         screen.say(f"{name}: {number(count)} streams are handled again" if count else f"{name}: nothing was parked")
+
+
+def _doing(verb: str, name: str, reason: str | None = None) -> Act:
+    return Act(f"projection.{verb}", "projection", [name], reason)
 
 
 def _answer(name: str, done: str, already: str, *, changed: bool, as_json: bool) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.queue_screen import queue_table
@@ -51,11 +52,11 @@ def pause(
 ) -> None:
     """Pause a queue."""
 
-    async def work(app: Holdfast) -> tuple[bool, str | None]:
-        unheard = unheard_of([queue], [known.name for known in await app.queues.list()])
-        return await app.queues.pause(queue, reason=reason, by=who()), unheard
+    async def work(rooms: Rooms) -> tuple[bool, str | None]:
+        unheard = unheard_of([queue], [known.name for known in await rooms.queues.list()])
+        return await rooms.queues.pause(queue, reason=reason, by=who()), unheard
 
-    changed, unheard = on_application(database_url, work)
+    changed, unheard = act(database_url, Act("queue.pause", "queue", [queue], reason), work)
     if unheard:
         screen.say(unheard)
     _answer(queue, "paused", changed=changed, as_json=as_json)
@@ -64,7 +65,7 @@ def pause(
 @queues.command(help=help_of("Claim from a queue again.", "holdfast queue resume mail"))
 def resume(queue: _Name, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Resume a queue."""
-    changed = on_application(database_url, lambda app: app.queues.resume(queue))
+    changed = act(database_url, Act("queue.resume", "queue", [queue]), lambda rooms: rooms.queues.resume(queue))
     _answer(queue, "resumed", changed=changed, as_json=as_json)
 
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from holdfast.app import Holdfast
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, Yes, help_of
 from holdfast.cli.schedule_screen import (
@@ -124,11 +125,14 @@ def trigger(
     as_json: AsJson = False,
 ) -> None:
     """Trigger a schedule."""
+    doing = Act("schedule.trigger", "schedule", [name], reason)
 
-    async def work(app: Holdfast) -> Occurrence:
-        return await app.schedules.trigger(name, force=force, reason=reason)
+    async def work(rooms: Rooms) -> Occurrence:
+        made = await rooms.schedules.trigger(name, force=force, reason=reason)
+        doing.after = {"state": made.state, "job": None if made.job_id is None else str(made.job_id)}
+        return made
 
-    made = on_application(database_url, work)
+    made = act(database_url, doing, work)
     if as_json:
         screen.json(made)
     elif made.job_id is not None:
@@ -155,7 +159,11 @@ def pause(
     as_json: AsJson = False,
 ) -> None:
     """Pause a schedule."""
-    changed = on_application(database_url, lambda app: app.schedules.pause(name, reason=reason))
+    changed = act(
+        database_url,
+        Act("schedule.pause", "schedule", [name], reason),
+        lambda rooms: rooms.schedules.pause(name, reason=reason),
+    )
     _answer(name, "paused", "was paused already", changed=changed, as_json=as_json)
 
 
@@ -168,7 +176,7 @@ def pause(
 )
 def resume(name: Name, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Resume a schedule."""
-    changed = on_application(database_url, lambda app: app.schedules.resume(name))
+    changed = act(database_url, Act("schedule.resume", "schedule", [name]), lambda rooms: rooms.schedules.resume(name))
     _answer(name, "resumed", "was not paused", changed=changed, as_json=as_json)
 
 
@@ -193,10 +201,12 @@ def edit(
     if bool(changes) == reset:
         raise ConfigurationError("nothing to change", remedy="write KEY=VALUE, or --reset")
 
-    async def work(app: Holdfast) -> ScheduleInfo:
-        return await app.schedules.reset(name) if reset else await app.schedules.edit(name, **changes)
+    doing = Act("schedule.reset" if reset else "schedule.edit", "schedule", [name], after=changes or None)
 
-    info = on_application(database_url, work)
+    async def work(rooms: Rooms) -> ScheduleInfo:
+        return await rooms.schedules.reset(name) if reset else await rooms.schedules.edit(name, **changes)
+
+    info = act(database_url, doing, work)
     if as_json:
         screen.json(as_data(info))
     else:
@@ -239,7 +249,9 @@ def backfill(
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise ConfigurationError(f"{count} jobs would be enqueued", remedy="say --yes, or --preview to look only")
         typer.confirm(f"Enqueue {count} jobs?", abort=True, err=True)
-    made = on_application(database_url, lambda app: app.schedules.backfill(name, first, last))
+    span = {"since": first.isoformat(), "until": last.isoformat(), "jobs": count}
+    doing = Act("schedule.backfill", "schedule", [name], after=span)
+    made = act(database_url, doing, lambda rooms: rooms.schedules.backfill(name, first, last))
     if as_json:
         screen.json(made)
     else:

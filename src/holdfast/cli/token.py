@@ -11,8 +11,9 @@ from typing import Annotated, TextIO
 import typer
 from rich.text import Text
 
-from holdfast.access import Audit, Entry, Permission, Role, Token, Tokens
-from holdfast.app import Holdfast
+from holdfast.access import Permission, Role, Token, Tokens
+from holdfast.app import Holdfast, Rooms
+from holdfast.cli.acting import Act, act
 from holdfast.cli.connection import on_application
 from holdfast.cli.options import AsJson, DatabaseUrl, help_of
 from holdfast.cli.screen import ago, screen, table
@@ -50,17 +51,18 @@ def create(
     names = None if queues is None else [part.strip() for part in queues.split(",") if part.strip()]
     seconds = None if expires is None else seconds_of(expires)
 
-    async def work(app: Holdfast) -> tuple[int, str]:
-        by = who()
-        token_id, secret = await Tokens(app.database).create(
-            name, by=by, role=role, permissions=permission or (), queues=names, expires_in_seconds=seconds
+    doing = Act("token.create", "token", after={"name": name})
+
+    async def work(rooms: Rooms) -> tuple[int, str]:
+        token_id, secret = await Tokens(rooms.database).create(
+            name, by=who(), role=role, permissions=permission or (), queues=names, expires_in_seconds=seconds
         )
-        await _record(app, by, "token.create", token_id, name)
+        doing.names = [str(token_id)]
         return token_id, secret
 
     # The file first: a token whose secret could not be kept would be there for nobody.
     with nullcontext() if out is None else secret_file(out) as file:
-        token_id, secret = on_application(database_url, work)
+        token_id, secret = act(database_url, doing, work)
         if file is not None:
             file.write(f"{secret}\n")
     if as_json:
@@ -113,14 +115,14 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a token."""
+    doing = Act("token.revoke", "token", [str(token_id)])
 
-    async def work(app: Holdfast) -> str:
-        by = who()
-        name = await Tokens(app.database).revoke(token_id, by=by)
-        await _record(app, by, "token.revoke", token_id, name)
+    async def work(rooms: Rooms) -> str:
+        name = await Tokens(rooms.database).revoke(token_id, by=who())
+        doing.after = {"name": name}
         return name
 
-    name = on_application(database_url, work)
+    name = act(database_url, doing, work)
     if as_json:
         screen.json({"id": str(token_id), "name": name, "standing": "revoked"})
     else:
@@ -145,8 +147,3 @@ def secret_file(path: Path) -> Iterator[TextIO]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-async def _record(app: Holdfast, by: str, action: str, token_id: int, name: str) -> None:
-    entry = Entry(by, "cli", action, "done", target_kind="token", target=str(token_id), after={"name": name})
-    await Audit(app.database).write(entry)

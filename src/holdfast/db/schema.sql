@@ -3506,7 +3506,7 @@ AS $function$
                 WHEN 'task' THEN p_task
                 WHEN 'key' THEN p_key
                 WHEN 'id' THEN p_id::text
-                WHEN 'args' THEN p_args #>> t.path
+                WHEN 'args' THEN holdfast.sought_v1(p_args #> t.path)
                 WHEN 'error' THEN CASE t.op WHEN '=' THEN p_error ->> 'type' ELSE concat_ws(': ', p_error ->> 'type', p_error ->> 'message') END
             END,
             CASE t.field
@@ -4235,11 +4235,11 @@ create table holdfast.audit (
     constraint audit_pkey PRIMARY KEY (id),
     constraint audit_result_check CHECK ((result = ANY (ARRAY['done'::text, 'begun'::text, 'failed'::text, 'denied'::text])))
 );
+CREATE INDEX audit_about ON holdfast.audit USING btree (target, id DESC);
 CREATE INDEX audit_action ON holdfast.audit USING btree (action, id DESC);
 CREATE INDEX audit_actor ON holdfast.audit USING btree (actor, id DESC);
 CREATE INDEX audit_at ON holdfast.audit USING btree (at);
-CREATE INDEX audit_target ON holdfast.audit USING btree (target_kind, target, id DESC);
-comment on table holdfast.audit is 'Every act over HTTP, and every refusal: who, what, on what, from where, and how it ended. Rows are written once.';
+comment on table holdfast.audit is 'Every act over HTTP or by a command, and every refusal: who, what, on what, from where, and how it ended. Rows are written once.';
 
 -- [table] holdfast.request_key
 create table holdfast.request_key (
@@ -6100,6 +6100,25 @@ BEGIN
     RETURN v_position;
 END $function$;
 comment on function holdfast.skip_v1(text,text,text) is 'Passes over the event that the stream waits at, with a reason that is kept. NULL: it waits at none.';
+
+-- [function] holdfast.sought_v1(jsonb)
+CREATE OR REPLACE FUNCTION holdfast.sought_v1(p_value jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    -- The text of an object holds all that is in it, under keys that look secret, too: its parts are sought by their own names.
+    SELECT CASE
+        WHEN jsonb_path_exists(p_value, 'strict $.** ? (@.type() == "object")') THEN NULL
+        WHEN p_value #>> '{}' !~* '://|bearer|basic|hf[ts]_' THEN p_value #>> '{}'
+        -- As holdfast.access shows them: passwords in URLs, bearer tokens, tokens of ours.
+        ELSE regexp_replace(regexp_replace(regexp_replace(p_value #>> '{}',
+            '(\m[a-z][a-z0-9+.-]{0,30}://[^\s/:@]{0,200}):[^\s@]+@', '\1:***@', 'gi'),
+            '\m(bearer|basic)\s+[\w.~+/=-]{8,}', '\1 [redacted]', 'gi'),
+            '\mhf[ts]_[\w-]{16,}', '[redacted]', 'g')
+    END
+$function$;
+comment on function holdfast.sought_v1(jsonb) is 'What a filter compares of an argument: its text as it is shown; nothing of an object, nor of a list that holds one.';
 
 -- [function] holdfast.stalled_by_v1()
 CREATE OR REPLACE FUNCTION holdfast.stalled_by_v1()

@@ -11,7 +11,7 @@ task      ``=  !=  ~  !~``                 text
 key       ``=  !=  ~  !~``                 its unique key, with the name of the task before it
 error     ``=  !=  ~  !~``                 ``=``: the type of the last error; ``~``: text in its type or message
 failure   ``=``                            a group of failures, by its fingerprint (``holdfast failure list``)
-args.NAME ``=  !=  ~  !~``                 an argument by name (``args.user.id`` looks inside)
+args.NAME ``=  !=  ~  !~``                 an argument by name; inside of an object only by ``args.user.id``
 id        ``=  !=``                        id of a job
 priority  ``=  !=  <  <=  >  >=``          0 to 9
 attempt   ``=  !=  <  <=  >  >=``          number of attempts

@@ -58,8 +58,7 @@ class Gatekeeper:
             raise
         if not row["is_mine"]:
             self._freed = freed + self._freed
-            # Where nobody is known to wait, whoever is at it lets in what there is.
-            return [], random.uniform(0.001, 0.005) if self._freed and not gently else _BUSY_SECONDS
+            return [], _BUSY_SECONDS if gently else random.uniform(0.001, 0.005)
         if sweep is not None:
             self._sweep = row["swept"]
             if not self._sweep:

@@ -44,7 +44,7 @@ class HotPath:
         self._over: list[int] = []
         self._unsure: set[int] = set()
         self.takes_straight = False
-        """Whether the last claim got all it asked for, some of it from before a limit: the next one looks there again."""
+        """Whether the last claim got all it asked for, some of it from before a limit: the next looks there again."""
         self._held_back: list[int] = []
         self.on_gates_freed: Callable[[list[int]], None] = lambda _jobs: None
 
@@ -204,7 +204,7 @@ class HotPath:
             elif self._outstanding.pop(lease, None) is not None:
                 self._over.append(lease)
         if self.takes_straight:
-            # The next claim takes the slots that these have left; should it be too long in coming, a look goes through all.
+            # The next claim takes the slots that these have left, and a look goes through all lines now and then.
             del self._held_back[:-_MOST_HELD_BACK]
         else:
             gated += self._held_back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -62,6 +62,12 @@ class Workers:
     async def list(self, *, ended_within_seconds: float = 3600.0) -> Sequence[WorkerInfo]:
         """Live workers and those that ended lately, the newest first."""
         return [_info(row) for row in await self._database.fetch(_SQL["workers"], ended_within_seconds, None)]
+
+    async def names(self, workers: Collection[int]) -> Mapping[int, str]:
+        """The names of those that have one and are not forgotten; nothing is asked about nobody."""
+        if not workers:
+            return {}
+        return {row["id"]: row["name"] for row in await self._database.fetch(_SQL["names"], sorted(workers))}
 
     async def show(self, worker: int) -> tuple[WorkerInfo, Sequence[HeldJob]]:
         """One worker and what it holds. Raises ``WorkerNotFound``."""

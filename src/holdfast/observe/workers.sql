@@ -18,3 +18,7 @@ where l.id >= $1::bigint << 36 and l.id < ($1::bigint + 1) << 36
   and not exists (select from holdfast.lease_exit e where e.lease = l.id and e.job_id = h.job_id)
   and not exists (select from holdfast.every_outcome o where o.job_id = h.job_id)
 order by l.claimed_at, h.job_id limit $2::integer
+
+-- name: names
+-- Promise: of these workers, those that have a name, whether they live or not; by the primary key.
+select w.id, w.name from holdfast.worker w where w.id = any($1::bigint[]) and w.name <> ''

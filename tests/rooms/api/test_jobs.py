@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -237,6 +238,52 @@ async def test_the_value_of_a_secret_argument_cannot_be_sought_by_anybody(http: 
     for what in ("args.password~h", "args.user.apiKey=1", "args.token!=x"):
         answer = await http.get("/jobs", params={"filter": what})
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), what
+
+
+async def test_a_worker_is_shown_by_its_name(app: Holdfast, http: httpx.AsyncClient) -> None:
+    @app.task(queue="mail")
+    async def send(n: int) -> None: ...
+
+    async with working(app, ("mail",), name="w-mail-7"):
+        job = await send.enqueue(1)
+        await app.jobs.wait(job, timeout_seconds=20)
+        queue = (await http.get("/queues/show", params={"name": "mail"})).json()
+    whole = (await http.get(f"/jobs/{job}")).json()
+    (line,) = (await http.get("/jobs")).json()["items"]
+    moments = (await http.get(f"/jobs/{job}/history")).json()["items"]
+
+    assert queue["serving"] == [{"id": whole["worker"], "name": "w-mail-7"}]
+    assert (whole["worker_name"], line["worker_name"]) == ("w-mail-7", "w-mail-7")
+    assert [one["worker_name"] for one in moments if one["what"] == "attempt"] == ["w-mail-7"]
+
+
+async def test_what_is_hidden_in_an_argument_cannot_be_sought_through_it(
+    app: Holdfast, http: httpx.AsyncClient
+) -> None:
+    @app.task(queue="mail")
+    async def log_in(user: dict[str, Any], many: list[Any], tags: list[str], source: str, header: str) -> None: ...
+
+    secret = {"name": "ada", "password": "hunter2"}
+    job = await log_in.enqueue(
+        secret, [[secret]], ["red", "blue"], "postgres://shop:hunter2@db/shop", "Bearer hunter2hunter2"
+    )
+
+    async def found(*terms: str) -> list[list[str]]:
+        answers = [await http.get("/jobs", params={"filter": term}) for term in terms]
+        return [[one["id"] for one in answer.json()["items"]] for answer in answers]
+
+    whole = 'args.user="' + json.dumps(secret).replace('"', '\\"') + '"'
+    hidden = [
+        "args.user~h",
+        "args.many~hunter",
+        "args.many.0~hunter",
+        "args.source~hunter",
+        "args.header~hunter",
+        whole,
+    ]
+    assert await found(*hidden) == [[]] * len(hidden)
+    open_ones = ("args.user.name=ada", "args.tags~red", "args.tags.1=blue", "args.source~shop:***@db")
+    assert await found(*open_ones) == [[str(job)]] * 4
 
 
 async def test_whoever_is_confined_to_queues_learns_nothing_of_others(

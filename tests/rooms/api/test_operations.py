@@ -206,7 +206,7 @@ async def test_queues_show_what_waits_who_paused_them_and_who_serves_them(
     assert (len(mail["buckets"]), mail["buckets"][-8:]) == (30, [0, *[36] * 7])
     assert other["drained_in_seconds"] is None
     shown = (await http.get("/queues/show", params={"name": "mail"})).json()
-    assert (len(shown["worker_ids"]), shown["failures"][0]["count"]) == (1, 5)
+    assert (len(shown["serving"]), shown["failures"][0]["count"]) == (1, 5)
     resumed = await http.post("/queues/resume", json={"name": "mail"})
     assert (resumed.json()["paused"], resumed.json()["actions"]) == (None, ["pause"])
     assert [row.action for row in await Audit(app.database).list()] == ["queue.resume", "queue.pause"]

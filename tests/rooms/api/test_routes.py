@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -16,8 +17,9 @@ from holdfast.api import create_api
 from holdfast.api.dashboard import DashboardRoute
 from holdfast.api.frame.application import noun_routers
 from holdfast.api.frame.routing import GuardedRoute, NounRouter
+from tests.rooms.api.conftest import Serve
 
-PROBES = {"/livez", "/health/live", "/readyz", "/startupz", "/health", "/up", "/api/v1/openapi.json"}
+PROBES = {"/livez", "/health/live", "/readyz", "/startupz", "/health", "/up", "/verdict", "/api/v1/openapi.json"}
 FOR_ANYBODY = {"/session"}
 
 
@@ -83,3 +85,18 @@ def test_the_description_names_what_each_operation_needs(api: FastAPI) -> None:
     assert document["openapi"].startswith("3.1")
     assert all(operation["x-needs"] for operation in operations)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+async def test_the_description_says_where_no_credential_is_needed(serve: Serve) -> None:
+    """``{}`` among the ways in is none at all."""
+    guarded, public, local = await serve(), await serve(public_read=True), await serve(auth=False)
+
+    async def open_ones(api: httpx.AsyncClient) -> set[str]:
+        paths = (await api.get("/openapi.json")).json()["paths"]
+        operations = [operation for path in paths.values() for operation in path.values()]
+        return {one["operationId"] for one in operations if one["security"] == [{"bearer": []}, {"session": []}, {}]}
+
+    assert await open_ones(guarded) == set()
+    assert {"list_jobs", "show_me"} < await open_ones(public)
+    assert {"list_tokens", "show_database", "cancel_job"} & await open_ones(public) == set()
+    assert {"list_jobs", "list_tokens", "cancel_job"} < await open_ones(local)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -14,7 +15,9 @@ from holdfast.access import Role, Tokens
 from holdfast.api import create_api
 from holdfast.api.live import hub as live
 from holdfast.api.nouns import events as feed
-from holdfast.clock import monotonic
+from holdfast.clock import monotonic, now
+from holdfast.settings import Settings
+from tests.rooms.access.issuing import AUDIENCE, issuing
 from tests.rooms.api.listening import Served, Stream, served
 from tests.waiting import eventually
 
@@ -157,3 +160,24 @@ async def test_a_feed_ends_with_its_token(app: Holdfast, guarded: Served, monkey
         await Tokens(app.database).revoke(token, by="somebody")
         async for line in lines:
             assert line == b"\n"
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_token_of_an_issuer_ends_its_streams_when_it_expires(database_url: str) -> None:
+    with issuing() as issuer:
+        settings = Settings(database_url=database_url, oidc_issuer=issuer.url, oidc_audience=AUDIENCE)
+        async with Holdfast(settings=settings) as app, served(create_api(app, auth=True)) as here:
+            expires_at = (now() + timedelta(seconds=4)).replace(microsecond=0)
+            short, long = (
+                {"Authorization": f"Bearer {issuer.token(exp=exp)}"} for exp in (expires_at, now() + timedelta(hours=1))
+            )
+            streams = [await here.listen("stats", headers=who) for who in (short, long)]
+            await eventually(lambda: all(stream.of("stats") for stream in streams))
+            assert not streams[0].ended.is_set()
+
+            await ends(streams[0], 8)
+            assert timedelta() <= now() - expires_at < timedelta(seconds=AT_ONCE_SECONDS)
+            assert here.api.state.hub.count == 1
+            assert not streams[1].ended.is_set()
+            again = await here.listen("stats", headers=short)
+            assert again.status == 401

@@ -15,6 +15,7 @@ from holdfast.api.frame.throttling import Throttle
 from holdfast.errors import ConfigurationError, TooManyRequests
 from holdfast.settings import Settings
 from tests.rooms.api.conftest import MakeToken, Serve
+from tests.rooms.api.processes import serving
 
 
 @pytest.fixture
@@ -60,6 +61,22 @@ async def test_two_processes_without_a_redis_count_apart(serve: Serve, token: Ma
     one, other, header = await serve(api_rate="5/minute"), await serve(api_rate="5/minute"), await token(Role.VIEWER)
 
     assert await statuses(one, header, 6) + await statuses(other, header, 6) == ([200] * 5 + [429]) * 2
+
+
+@pytest.mark.parametrize(("storage", "expected"), [("redis", [200] * 10 + [429] * 6), ("memory", [200] * 16)])
+async def test_processes_of_the_system_count_together_in_a_redis_and_apart_without(
+    database_url: str, token: MakeToken, redis_url: str, storage: str, expected: list[int]
+) -> None:
+    settings = {"api_rate": "10/minute", "ratelimit_storage_uri": redis_url if storage == "redis" else "memory://"}
+    with serving(database_url, **settings) as one, serving(database_url, **settings) as other:
+        header = await token(Role.VIEWER)
+        async with httpx.AsyncClient() as client:
+            answers = await asyncio.gather(
+                *(client.get(f"{url}/api/v1/me", headers=header) for url in (one, other) * 8)
+            )
+
+    assert sorted(answer.status_code for answer in answers) == expected
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
 
 
 async def test_wrong_credentials_are_counted_together(serve: Serve, redis_url: str) -> None:

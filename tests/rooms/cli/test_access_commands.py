@@ -48,9 +48,10 @@ def test_a_token_is_made_listed_and_revoked(capsys: pytest.CaptureFixture[str], 
     assert "ada" in listed
     assert secret.strip() not in listed + rows + audit
     assert (revoked[0], again[0]) == (0, 3)
-    assert [(row["action"], row["actor_kind"]) for row in json.loads(audit)] == [
-        ("token.revoke", "cli"),
-        ("token.create", "cli"),
+    assert [(row["action"], row["actor_kind"], row["result"]) for row in json.loads(audit)] == [
+        ("token.revoke", "cli", "failed"),
+        ("token.revoke", "cli", "done"),
+        ("token.create", "cli", "done"),
     ]
 
 

@@ -80,7 +80,7 @@ def test_run_drains_and_every_question_has_an_answer(run: Run, app_file: str, da
         "db": "up",
         "version": "",
         "lag": 0,
-        "threshold": 10000,
+        "threshold": 5000,
         "error": "no projection is known: no worker has ever started",
     }
     in_database(database_url, some_events)

@@ -1,4 +1,4 @@
-"""A worker that asks for many takes them straight from the line of their limit: in order, counted, and only what is its own."""
+"""A worker that asks for many takes them straight from the line of their limit: in order, counted, only its own."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SLOTS = Statement("slots", "SELECT array_agg(job_id ORDER BY job_id) FROM holdf
 _MANY = 60
 
 
-async def in_line(app: Holdfast, jobs: int, capacity: int, **options: Any) -> tuple[Hand, list[int]]:
+async def in_line(app: Holdfast, jobs: int, capacity: int, *, transactional: bool = False) -> tuple[Hand, list[int]]:
     """A worker, and jobs before a limit that was full until now: a line has formed, and its slots have come back."""
 
     async def handler(job: Job) -> None: ...
 
-    call = app.task(limits=[Limit("api", 1)], **options)(handler)
+    call = app.task(limits=[Limit("api", 1)], transactional=transactional)(handler)
     await declare_tasks(app.database, app.tasks.values())
     hand = await Hand.registered(app.database)
     first, *line = await call.enqueue_many([()] * (jobs + 1))

@@ -14,6 +14,7 @@ import type {
 import type { LogState, Projection, ProjectionDetail, RecordedEvent, Stream } from "./log";
 import type { DatabaseFacts, Worker, WorkerDetail } from "./machine";
 import type {
+  Batch,
   FailureGroup,
   FilterField,
   History,
@@ -72,6 +73,7 @@ export type Contract = [
   Holds<Anything<Api.QueueOut>, Queue>,
   Holds<Anything<Api.QueueDetail>, WholeQueue>,
   Holds<Anything<Api.LimitOut>, Limit>,
+  Holds<Anything<Api.BatchOut>, Batch>,
   Holds<Anything<Api.TaskOut>, Task>,
   Holds<Anything<Api.FieldOut>, FilterField>,
   Holds<Anything<Api.OperationOut>, Operation>,

@@ -62,6 +62,7 @@ export interface Job {
   started_at: string | null;
   finished_at: string | null;
   worker: string | null;
+  worker_name: string | null;
   error: JobError | null;
   progress: Progress | null;
   unique_key: string | null;
@@ -86,6 +87,7 @@ export interface JobMoment {
   outcome: string | null;
   attempt: number | null;
   worker: string | null;
+  worker_name: string | null;
   error: JobError | null;
   reason: string | null;
   args: unknown;
@@ -273,7 +275,7 @@ export interface Queue {
 
 export interface WholeQueue extends Queue {
   tasks: string[];
-  worker_ids: string[];
+  serving: { id: string; name: string | null }[];
   failures: FailureGroup[];
 }
 
@@ -286,7 +288,27 @@ export interface Limit {
   key: string | null;
   taken: number;
   waiting: number;
-  actions?: string[];
+  actions: string[];
+}
+
+/** Jobs with one end. */
+export interface Batch {
+  id: string;
+  name: string | null;
+  state: string;
+  parent_job: string | null;
+  created_at: string;
+  finished_at: string | null;
+  members: number;
+  open: number;
+  completed: number;
+  failed: number;
+  cancelled: number;
+  retried: number;
+  cancel_reason: string | null;
+  /** Jobs that its end has called. */
+  callbacks: string[];
+  actions: string[];
 }
 
 export interface Task {

@@ -37,6 +37,8 @@ export function placeOf(kind: string, id: string): { to: string; search?: Parame
       return { to: "/queue", search: { name: id } };
     case "task":
       return { to: "/jobs", search: { filter: term("task", id) } };
+    case "filter":
+      return { to: "/jobs", search: { filter: id } };
     case "schedule":
       return { to: "/schedules", search: { name: id } };
     case "projection":
@@ -57,7 +59,9 @@ export function placeOf(kind: string, id: string): { to: string; search?: Parame
     case "backend":
       return { to: "/database" };
     case "limit":
-      return { to: "/queues" };
+      return { to: "/limits" };
+    case "batch":
+      return { to: "/batches", search: { id } };
     default:
       return null;
   }

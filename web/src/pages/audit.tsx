@@ -64,7 +64,16 @@ export default function Audit() {
 function columnsOf(onOpen: (entry: AuditEntry) => void): Column<AuditEntry>[] {
   return [
     { id: "at", name: words.at, cell: (row) => <Time at={row.at} />, plain: (row) => row.at },
-    { id: "actor", name: words.actor, cell: (row) => row.actor, plain: (row) => row.actor },
+    {
+      id: "actor",
+      name: words.actor,
+      cell: (row) => (
+        <>
+          {row.actor} <span className="quiet nowrap">{words.kinds[row.actor_kind] ?? row.actor_kind}</span>
+        </>
+      ),
+      plain: (row) => row.actor,
+    },
     {
       id: "action",
       name: words.action,
@@ -116,6 +125,7 @@ function OneEntry({ entry, onClose }: { entry: AuditEntry; onClose: () => void }
       <Facts
         of={[
           [words.at, <Time key="at" at={entry.at} as="moment" />],
+          [words.through, words.kinds[entry.actor_kind] ?? entry.actor_kind],
           [words.result, <Result key="result" of={entry.result} />],
           [words.target, entry.target && <Target entry={entry} />],
           [words.reason, entry.reason],

@@ -1,5 +1,6 @@
 // Every page, one line each, in the order of the navigation. How to add one: README.md.
 import {
+  Boxes,
   Bug,
   CalendarClock,
   CircleGauge,
@@ -7,6 +8,7 @@ import {
   ClipboardList,
   Cpu,
   Database,
+  Gauge,
   Layers,
   ListChecks,
   ListTodo,
@@ -32,6 +34,13 @@ export const pages: PageEntry[] = [
     key: "q",
     needs: "queues:read",
     badge: "queues_paused",
+  }),
+  page("/limits", "limits", () => import("./limits"), { group: "work", icon: Gauge, key: "l", needs: "queues:read" }),
+  page("/batches", "batches", () => import("./batches"), {
+    group: "work",
+    icon: Boxes,
+    key: "h",
+    needs: "jobs:read",
   }),
   page("/queue", "queue", () => import("./queue"), { needs: "queues:read" }),
   page("/failures", "failures", () => import("./failures"), { group: "work", icon: Bug, key: "f", needs: "jobs:read" }),

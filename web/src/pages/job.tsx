@@ -185,13 +185,20 @@ function JobFacts({ job }: { job: JobData }) {
           say.worker,
           job.worker && (
             <Subject key="worker" kind="worker" id={job.worker}>
-              {job.worker}
+              {job.worker_name ?? job.worker}
             </Subject>
           ),
         ],
         [say.progress, job.progress && <JobProgress key="progress" job={job} />],
         [say.unique, job.unique_key && <code key="unique">{job.unique_key}</code>],
-        [say.batch, job.batch],
+        [
+          say.batch,
+          job.batch && (
+            <Subject key="batch" kind="batch" id={job.batch}>
+              {job.batch}
+            </Subject>
+          ),
+        ],
         [say.timeout, job.timeout_seconds ? span(job.timeout_seconds) : null],
         [words.verbs.cancel ?? "", job.cancel_requested && job.state === "running" ? say.cancelRequested : null],
       ]}

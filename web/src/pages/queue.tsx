@@ -74,15 +74,17 @@ function Serving({ queue }: { queue: WholeQueue }) {
   return (
     <div className="columns">
       <Panel title={words.workers}>
-        {queue.worker_ids.length === 0 ? (
+        {queue.serving.length === 0 ? (
           <p>
             {words.noWorkers} <code>{words.workersHint(queue.name)}</code>
           </p>
         ) : (
           <ul className="row">
-            {queue.worker_ids.slice(0, 40).map((id) => (
-              <li key={id}>
-                <Subject kind="worker" id={id} />
+            {queue.serving.slice(0, 40).map((worker) => (
+              <li key={worker.id}>
+                <Subject kind="worker" id={worker.id}>
+                  {worker.name ?? worker.id}
+                </Subject>
               </li>
             ))}
           </ul>

@@ -13,7 +13,6 @@ import { Empty } from "../kit/Panel";
 import type { Column } from "../kit/Table";
 import { text } from "../text";
 import { atLeast, count, rate, span } from "../text/format";
-import { Limits } from "./queues/Limits";
 
 const words = text.queues;
 const { columns: names } = words;
@@ -185,7 +184,6 @@ export default function Queues() {
           </Empty>
         }
       />
-      <Limits />
     </Page>
   );
 }

@@ -12,6 +12,8 @@ export const shell = {
     queue: "Queue",
     jobs: "Jobs",
     job: "Job",
+    batches: "Batches",
+    limits: "Limits",
     failures: "Failures",
     schedules: "Schedules",
     events: "Events",

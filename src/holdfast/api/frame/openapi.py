@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from holdfast.access import PUBLIC, Permission
+from holdfast.api.frame.frame import Frame
 from holdfast.api.frame.problems import MEDIA_TYPE, Problem
 
 _ERRORS = {
@@ -48,10 +50,23 @@ def _described(api: FastAPI) -> dict[str, Any]:
         "bearer": {"type": "http", "scheme": "bearer", "description": "a token of this server, or an OIDC one"},
         "session": {"type": "apiKey", "in": "cookie", "name": "holdfast_session"},
     }
+    frame: Frame = api.state.frame
     for path in document.get("paths", {}).values():
         for operation in path.values():
             _with_errors(operation)
+            if _is_open(frame, operation):
+                operation["security"] = [*operation["security"], {}]
     return document
+
+
+def _is_open(frame: Frame, operation: dict[str, Any]) -> bool:
+    """Whether this server answers it without a credential; one that is sent is looked at all the same."""
+    if not operation.get("security"):
+        return False
+    if not frame.guarded:
+        return True
+    needs = operation["x-needs"]
+    return frame.settings.public_read and (needs not in set(Permission) or PUBLIC.may(Permission(needs)))
 
 
 def _with_errors(operation: dict[str, Any]) -> None:

@@ -33,16 +33,19 @@ class SigningIn:
 
     async def principal_of(self, request: Request, database: Database) -> Principal:
         """Who asks. Raises ``Unauthenticated`` for a wrong credential, ``TooManyRequests`` for too many of them."""
-        if not self.guarded:
-            return _local(request)
+        local = None if self.guarded else _local(request)
         header = request.headers.get("authorization")
-        if header is not None:
-            scheme, _, secret = header.partition(" ")
-            if scheme.lower() != "bearer" or not secret.strip():
-                raise Unauthenticated(
-                    "the header Authorization is no bearer token", remedy="send `Authorization: Bearer TOKEN`"
-                )
+        scheme, _, secret = (header or "").partition(" ")
+        # Whoever shows a token means it, also where none is needed: a wrong one is found here and not in production.
+        # Other schemes may be those of a proxy before this server; where nobody is asked they are not ours to judge.
+        if scheme.lower() == "bearer" and secret.strip():
             return (await self.credential_of(secret.strip(), request, database)).principal
+        if local is not None and scheme.lower() != "bearer":
+            return local
+        if header is not None:
+            raise Unauthenticated(
+                "the header Authorization is no bearer token", remedy="send `Authorization: Bearer TOKEN`"
+            )
         cookie = request.cookies.get(COOKIE)
         who = await self.sessions(database).principal_of(cookie) if cookie else None
         if who is not None:

@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from holdfast.access import Principal, find_ended
 from holdfast.api.frame.frame import Frame
 from holdfast.api.live.listener import Listener, Message, message, reset
 from holdfast.api.live.topics import Watched
-from holdfast.clock import monotonic
+from holdfast.clock import monotonic, now
 from holdfast.db import DRIVER_ERRORS, Database
 from holdfast.errors import HoldfastError, TooManyRequests
 from holdfast.observe import Pulse, Sight, feel_pulse, look
@@ -31,6 +32,8 @@ PULSE_SECONDS: Final = 2.0
 BUSY_SECONDS: Final = 1.0
 STATS_SECONDS: Final = 6.0
 GRACE_SECONDS: Final = 3.0
+STUCK_SECONDS: Final = 30.0
+"""A turn that takes longer, all its deadlines together, is stuck."""
 ABSENT_SECONDS: Final = 300.0
 CREDENTIALS_SECONDS: Final = 5.0
 """So long a stream may outlive a credential that another process took back."""
@@ -60,12 +63,19 @@ class Hub:
         self._looked_at = -STATS_SECONDS
         self._credentials_looked_at = monotonic()
         self._felt = False
+        self._turned_at = monotonic()
+        self._expiries: dict[Listener, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
 
     @property
     def count(self) -> int:
         """How many listen."""
         return len(self._listeners)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether somebody listens and nobody has looked for a while."""
+        return self.count > 0 and monotonic() - self._turned_at > STUCK_SECONDS
 
     def join(self, who: Principal, watched: Watched, hello: dict[str, Any], last_id: str | None) -> Listener:
         """Begin to listen. With the id of the last message they had, they miss nothing, or are told to begin anew.
@@ -83,6 +93,7 @@ class Hub:
             self._begin()
         listener = Listener(who, watched, self._epoch)
         self._listeners.add(listener)
+        self._end_at(listener, who.expires_at)
         number = self._number_in(last_id)
         told = {"refused": list(watched.refused), "resumed": number is not None, "retry_ms": _retry_ms()}
         # What was missed has lower numbers: hearing hello alone is not to have heard it.
@@ -100,12 +111,24 @@ class Hub:
     def leave(self, listener: Listener) -> None:
         """Listen no more. May be repeated."""
         self._listeners.discard(listener)
+        expiry = self._expiries.pop(listener, None)
+        if expiry is not None:
+            expiry.cancel()
 
     def dismiss(self, is_out: Callable[[Principal], bool]) -> None:
         """End the streams of everybody whose credential has ended."""
         for listener in [one for one in self._listeners if is_out(one.who)]:
-            listener.end(message("bye", "bye", {"retry_ms": _retry_ms(), "because": "signed out"}))
-            self.leave(listener)
+            self._sign_out(listener)
+
+    def _sign_out(self, listener: Listener) -> None:
+        listener.end(message("bye", "bye", {"retry_ms": _retry_ms(), "because": "signed out"}))
+        self.leave(listener)
+
+    def _end_at(self, listener: Listener, moment: datetime | None) -> None:
+        """A credential that ends by itself ends its stream at that moment, whether the database answers or not."""
+        if moment is not None:
+            left = max((moment - now()).total_seconds(), 0.0)
+            self._expiries[listener] = asyncio.get_running_loop().call_later(left, self._sign_out, listener)
 
     def _begin(self) -> None:
         """Nobody has looked for a while: what was known may be wrong by now."""
@@ -114,6 +137,7 @@ class Hub:
         self._felt = False
         self._sight, self._error = None, None
         self._looked_at = -STATS_SECONDS
+        self._turned_at = monotonic()
         self._task = asyncio.create_task(self._run(), name="holdfast live updates")
 
     def _number_in(self, last_id: str | None) -> int | None:
@@ -141,6 +165,7 @@ class Hub:
                     return
                 self._wake.clear()
                 changed = await self._turn() if self._listeners else False
+                self._turned_at = monotonic()
                 woken = asyncio.create_task(self._wake.wait())
                 await asyncio.wait(
                     {goodbye, woken},

@@ -1,4 +1,4 @@
-"""What was done over HTTP, by whom, and what was refused."""
+"""What was done over HTTP and by commands, by whom, and what was refused."""
 
 from __future__ import annotations
 

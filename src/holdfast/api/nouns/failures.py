@@ -109,7 +109,7 @@ async def _detail(asked: Asked, fingerprint: str) -> FailureDetail:
     infos = await asked.jobs.lines([match.id for match in page.jobs])
     return FailureDetail(
         **FailureOut.of(asked, group).model_dump(),
-        jobs=[JobLine.of(asked, info) for info in infos],
+        jobs=await JobLine.each(asked, infos),
         standing=sum(found.jobs for found in groups),
         standing_is_exact=is_exact,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from holdfast.access import Permission, redacted, redacted_text
 from holdfast.api.frame.asking import Asked
 from holdfast.api.frame.values import Id, Page
 from holdfast.jobs import JobInfo, Moment, Progress, actions
+from holdfast.observe import Workers
 
 VERBS = {
     "retry": Permission.JOBS_RETRY,
@@ -82,6 +84,7 @@ class JobLine(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     worker: Id | None
+    worker_name: str | None = Field(description="null: it was given none, or is forgotten")
     error: ErrorOut | None
     progress: ProgressOut | None
     unique_key: str | None
@@ -90,9 +93,10 @@ class JobLine(BaseModel):
     actions: list[str] = Field(description="what is legal in this state, and permitted to you")
 
     @classmethod
-    def of(cls, asked: Asked, info: JobInfo) -> JobLine:
-        """As this principal may see it."""
-        return cls(**_facts(asked, info))
+    async def each(cls, asked: Asked, infos: Sequence[JobInfo]) -> list[JobLine]:
+        """As this principal may see them."""
+        names = await _names_of(asked, [info.worker for info in infos])
+        return [cls(**_facts(asked, info, names)) for info in infos]
 
 
 class MomentOut(BaseModel):
@@ -106,6 +110,7 @@ class MomentOut(BaseModel):
     outcome: str | None = Field(description="how an attempt ended: completed, failed, cancelled; running: it has not")
     attempt: int | None
     worker: Id | None
+    worker_name: str | None = Field(description="null: it was given none, or is forgotten")
     error: ErrorOut | None
     reason: str | None
     args: Any = Field(description="the arguments before an edit")
@@ -116,11 +121,16 @@ class MomentOut(BaseModel):
     counted: bool | None = Field(description="whether a loss counts against the job")
 
     @classmethod
-    def of(cls, asked: Asked, moment: Moment) -> MomentOut:
-        """As this principal may see it."""
-        values = {name: getattr(moment, name) for name in cls.model_fields}
+    async def each(cls, asked: Asked, moments: Sequence[Moment]) -> list[MomentOut]:
+        """As this principal may see them."""
+        names = await _names_of(asked, [moment.worker for moment in moments])
+        return [cls._of(asked, moment, names) for moment in moments]
+
+    @classmethod
+    def _of(cls, asked: Asked, moment: Moment, names: Mapping[int, str]) -> MomentOut:
+        values = {name: getattr(moment, name, None) for name in cls.model_fields}
         values |= {"error": ErrorOut.of(asked, moment.error), "args": asked.shown(moment.args)}
-        return cls(**values)
+        return cls(**values | {"worker_name": names.get(moment.worker or 0)})
 
 
 class JobOut(JobLine):
@@ -131,13 +141,13 @@ class JobOut(JobLine):
     timeline: list[MomentOut]
 
     @classmethod
-    def whole(cls, asked: Asked, info: JobInfo, moments: list[Moment]) -> JobOut:
+    async def whole(cls, asked: Asked, info: JobInfo, moments: list[Moment]) -> JobOut:
         """As this principal may see it."""
         return cls(
-            **_facts(asked, info),
+            **_facts(asked, info, await _names_of(asked, [info.worker])),
             result=asked.shown(info.result),
             hidden=[] if asked.sees_args else ["args", "result", "logs", "messages"],
-            timeline=[MomentOut.of(asked, moment) for moment in moments],
+            timeline=await MomentOut.each(asked, moments),
         )
 
 
@@ -149,10 +159,15 @@ class JobsPage(Page[JobLine]):
     )
 
 
-def _facts(asked: Asked, info: JobInfo) -> dict[str, Any]:
+async def _names_of(asked: Asked, workers: Iterable[int | None]) -> Mapping[int, str]:
+    return await Workers(asked.database).names({worker for worker in workers if worker is not None})
+
+
+def _facts(asked: Asked, info: JobInfo, names: Mapping[int, str]) -> dict[str, Any]:
     values = {name: getattr(info, name, None) for name in JobLine.model_fields}
     legal = actions(info.state)
     values |= {
+        "worker_name": names.get(info.worker or 0),
         "args": asked.shown(info.args),
         "error": ErrorOut.of(asked, info.error),
         "progress": ProgressOut.of(info.progress),

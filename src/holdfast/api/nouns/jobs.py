@@ -121,7 +121,7 @@ async def list_jobs(asking: Asking, cursor: Cursor, filter: Filter = "", limit: 
     page = await asking.jobs.search(found, after=cursor.text() if cursor else None, limit=limit)
     infos = await asking.jobs.lines([match.id for match in page.jobs])
     return JobsPage(
-        items=[JobLine.of(asking, info) for info in infos],
+        items=await JobLine.each(asking, infos),
         next=None if page.next is None else Position((page.next,)).encode(),
         searched_to=page.searched_to,
     )
@@ -147,7 +147,7 @@ async def show_job_history(asking: Asking, id: JobId) -> Page[MomentOut]:
     """What happened to a job, oldest first; what is due comes last."""
     await visible_job(asking, id)
     moments = await asking.jobs.timeline(id)
-    return Page(items=[MomentOut.of(asking, moment) for moment in moments], next=None)
+    return Page(items=await MomentOut.each(asking, moments), next=None)
 
 
 @router.read("/jobs/{id}/why", needs=Permission.JOBS_READ)
@@ -262,7 +262,7 @@ async def visible_job(asked: Asked, job_id: int) -> JobInfo:
 async def whole_job(asked: Asked, job_id: int) -> JobOut:
     """Everything about a job that the principal may see. Raises ``JobNotFound``."""
     info = await visible_job(asked, job_id)
-    return JobOut.whole(asked, info, await asked.jobs.timeline(job_id))
+    return await JobOut.whole(asked, info, await asked.jobs.timeline(job_id))
 
 
 async def lines_page(asked: Asked, ids: Sequence[int], limit: int) -> Page[JobLine]:
@@ -271,7 +271,7 @@ async def lines_page(asked: Asked, ids: Sequence[int], limit: int) -> Page[JobLi
     allowed = asked.queues_allowed
     shown = [info for info in infos if allowed is None or info.queue in allowed]
     following = Position((ids[limit - 1],)).encode() if len(ids) > limit else None
-    return Page(items=[JobLine.of(asked, info) for info in shown], next=following)
+    return Page(items=await JobLine.each(asked, shown), next=following)
 
 
 def _facts_of(reason: dict[str, Any]) -> dict[str, Any]:

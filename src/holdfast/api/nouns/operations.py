@@ -166,7 +166,7 @@ async def _previewed(acting: Acted, preview: OperationPreview) -> PreviewOut:
         jobs=preview.jobs,
         is_exact=preview.is_exact,
         groups=[GroupOut.of(found) for found in preview.groups],
-        sample=[JobLine.of(acting, info) for info in infos],
+        sample=await JobLine.each(acting, infos),
         warnings=list(preview.warnings),
         expires_at=preview.expires_at,
     )

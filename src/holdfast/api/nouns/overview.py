@@ -96,7 +96,7 @@ class RecentFailureOut(Out):
 
 
 class ChangeOut(Out):
-    """Something that a person or a program did over HTTP."""
+    """Something that a person or a program did, over HTTP or by a command."""
 
     id: str
     at: datetime

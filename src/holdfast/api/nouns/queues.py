@@ -16,6 +16,7 @@ from holdfast.api.nouns.failures import FailureOut
 from holdfast.api.nouns.jobs import CountOut
 from holdfast.errors import QueueUnknown
 from holdfast.jobs import QueueView
+from holdfast.observe import Workers
 
 router = NounRouter("queues")
 
@@ -73,11 +74,18 @@ class QueueOut(BaseModel):
         return cls(**_facts(asked, view))
 
 
+class ServingOut(BaseModel):
+    """A worker that claims from a queue."""
+
+    id: Id
+    name: str | None
+
+
 class QueueDetail(QueueOut):
     """A queue, whole."""
 
     tasks: list[str] = Field(description="tasks that workers have declared for it")
-    worker_ids: list[Id]
+    serving: list[ServingOut] = Field(description="live workers that claim from it")
     failures: list[FailureOut] = Field(description="the groups that failed last")
 
 
@@ -136,10 +144,11 @@ async def _visible(asked: Asked, name: str) -> QueueView:
 async def _detail(asked: Asked, name: str) -> QueueDetail:
     view = await _visible(asked, name)
     failures = await asked.failures.list(queues=[name], limit=_FAILURES_SHOWN)
+    names = await Workers(asked.database).names(view.worker_ids)
     return QueueDetail(
         **_facts(asked, view),
         tasks=list(await asked.queues.tasks_of(name)),
-        worker_ids=list(view.worker_ids),
+        serving=[ServingOut(id=worker, name=names.get(worker)) for worker in view.worker_ids],
         failures=[FailureOut.of(asked, group) for group in failures],
     )
 

@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 from holdfast.events.projections.console import ProjectionInfo
 
-DEFAULT_THRESHOLD: Final = 10_000
+DEFAULT_THRESHOLD: Final = 5_000
+"""Well below where counting stops: one partition alone must be able to exceed it."""
 _FAILING: Final = ("unserved", "partly served", "stopped")
 
 

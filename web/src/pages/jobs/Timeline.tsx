@@ -111,7 +111,7 @@ function Title({ moment }: { moment: JobMoment }) {
         <>
           {" "}
           <Subject kind="worker" id={moment.worker}>
-            {say.on(moment.worker)}
+            {say.on(moment.worker_name ?? moment.worker)}
           </Subject>
         </>
       )}

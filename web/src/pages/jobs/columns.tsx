@@ -117,10 +117,10 @@ export const jobColumns: Column<Job>[] = [
     cell: (job) =>
       job.worker && (
         <Subject kind="worker" id={job.worker}>
-          {job.worker}
+          {job.worker_name ?? job.worker}
         </Subject>
       ),
-    plain: (job) => job.worker,
+    plain: (job) => job.worker_name ?? job.worker,
     hidden: true,
   },
   {
@@ -130,7 +130,18 @@ export const jobColumns: Column<Job>[] = [
     plain: (job) => job.unique_key,
     hidden: true,
   },
-  { id: "batch", name: names.batch, cell: (job) => job.batch, plain: (job) => job.batch, hidden: true },
+  {
+    id: "batch",
+    name: names.batch,
+    cell: (job) =>
+      job.batch && (
+        <Subject kind="batch" id={job.batch}>
+          {job.batch}
+        </Subject>
+      ),
+    plain: (job) => job.batch,
+    hidden: true,
+  },
   {
     id: "enqueued",
     name: names.enqueued,
