@@ -21,6 +21,10 @@ from tests.waiting import eventually
 
 T = TypeVar("T")
 _LONGEST_STEP_SECONDS = 10.0
+_LOOK_EVERY_SECONDS, _SURE_AFTER_LOOKS = 0.1, 3
+_WAITS_FOR_IDLE_SESSIONS = """
+    select bool_and(coalesce(a.state = 'idle in transaction', false))
+    from unnest(pg_blocking_pids($1)) as b (pid) left join pg_stat_activity a using (pid)"""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,25 @@ class Step:
         """What it answered. An error of the server is a trouble, and answers None."""
         try:
             async with asyncio.timeout(_LONGEST_STEP_SECONDS):
+                await self._done_or_hopeless()
                 return await self._task
         except TimeoutError:
             self._stage.troubles.append(f"a step of {self._session.name} hangs")
         except DRIVER_ERRORS as error:
             self._stage.troubles.append(f"a step of {self._session.name} failed: {type(error).__name__}: {error}")
         return None
+
+    async def _done_or_hopeless(self) -> None:
+        """Raises TimeoutError when it waits for nobody but sessions that do nothing: it is we who would go on there."""
+        hopeless = 0
+        while hopeless < _SURE_AFTER_LOOKS:
+            await asyncio.wait([self._task], timeout=_LOOK_EVERY_SECONDS)
+            if self._task.done():
+                return
+            hopeless = hopeless + 1 if await self._stage.waits_for_idle_sessions(self._session.pid) else 0
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        raise TimeoutError
 
     async def abandoned(self) -> None:
         """Its caller is dead: whatever it answers, nobody hears it."""
@@ -133,6 +150,9 @@ class Stage:
 
     async def is_blocked(self, pid: int) -> bool:
         return bool(await self.watch.fetchval("select cardinality(pg_blocking_pids($1)) > 0", pid))
+
+    async def waits_for_idle_sessions(self, pid: int) -> bool:
+        return bool(await self.watch.fetchval(_WAITS_FOR_IDLE_SESSIONS, pid))
 
     def expect(self, holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads like an assert
         """Note a trouble unless it holds."""

@@ -15,7 +15,7 @@ import asyncpg
 
 from tests.queue_calls import QueueCalls, lease_number
 
-FEW, MANY = 60, 1200
+FEW, MANY = 60, 600
 SLACK_BLOCKS = 20
 # They keep one row up to date, about once a second, and meet its older versions: a fifth of a block each, or somewhat
 # more on a machine that is busy.

@@ -221,11 +221,20 @@ def spans(longest: float) -> st.SearchStrategy[tuple[tuple[float, float], ...]]:
     return st.lists(span, max_size=2).map(tuple)
 
 
+def apart(cuts: list[float]) -> tuple[float, ...]:
+    """Cut again before anybody has seen it back, a session is gone for longer than the grace: that is no short cut."""
+    kept: list[float] = []
+    for cut in sorted(cuts):
+        if not kept or cut - kept[-1] >= 2 * LIMITS.session_grace_seconds:
+            kept.append(cut)
+    return tuple(kept)
+
+
 workers = st.builds(
     Worker,
     beat_seconds=st.floats(0.3, 1),
     session=st.booleans(),
-    cuts=st.lists(st.floats(1, 60), max_size=3).map(tuple),
+    cuts=st.lists(st.floats(1, 60), max_size=3).map(apart),
     back_seconds=st.floats(0, 0.7),
     killed_at=st.none() | st.floats(1, 38),
 )
