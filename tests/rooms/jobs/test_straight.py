@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ _SLOTS = Statement("slots", "SELECT array_agg(job_id ORDER BY job_id) FROM holdf
 _MANY = 60
 
 
-async def in_line(app: Holdfast, jobs: int, capacity: int, *, transactional: bool = False) -> tuple[Hand, list[int]]:
+async def in_line(
+    app: Holdfast, jobs: int, capacity: int, *, transactional: bool = False
+) -> tuple[Hand, Sequence[int]]:
     """A worker, and jobs before a limit that was full until now: a line has formed, and its slots have come back."""
 
     async def handler(job: Job) -> None: ...
