@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ _SLOTS = Statement("slots", "SELECT array_agg(job_id ORDER BY job_id) FROM holdf
 _MANY = 60
 
 
-async def in_line(
-    app: Holdfast, jobs: int, capacity: int, *, transactional: bool = False
-) -> tuple[Hand, Sequence[int]]:
+async def in_line(app: Holdfast, jobs: int, capacity: int, *, transactional: bool = False) -> tuple[Hand, list[int]]:
     """A worker, and jobs before a limit that was full until now: a line has formed, and its slots have come back."""
 
     async def handler(job: Job) -> None: ...
@@ -32,7 +29,7 @@ async def in_line(
     assert running.id == first
     await app.limits.set("api", capacity)
     await hand.complete(running)
-    return hand, line
+    return hand, list[int](line)
 
 
 def ids(claimed: list[Claimed]) -> list[int]:
