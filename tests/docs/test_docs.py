@@ -184,9 +184,11 @@ def unknown_commands(one: Page) -> Iterator[str]:
     """`holdfast …` as the pages type it, compared with the commands and flags of the program."""
     for words in one.commands:
         command: Any = PROGRAM
-        flags = ["--help"]
+        flags: list[str] = []
         for word in words[1:]:
             inner = getattr(command, "commands", {})
+            if word == "--help":
+                break
             if word in inner:
                 command = inner[word]
                 flags += [flag for option in command.params for flag in (*option.opts, *option.secondary_opts)]
