@@ -141,6 +141,8 @@ class QueueModel:
     def cancel_members(self, batch: ModelBatch) -> None:
         for job_id in sorted(batch.members):
             job = self.jobs[job_id]
+            if job.cancel_requested:
+                continue  # asked before: the next claim or its worker ends it, wherever it stands
             if job.place in WAITING:
                 self.cancel_waiting(job_id)
             elif not job.finished:

@@ -244,7 +244,7 @@ class QueueMachine(RuleBasedStateMachine):
         if done:
             del self.model.leases[lease]
 
-    @precondition(lambda self: self.held())
+    @precondition(lambda self: self.held() and self.model.live)
     @rule(which=pick, queue=st.sampled_from(QUEUES))
     def finish_and_claim_many(self, which: int, queue: str) -> None:
         """What a busy worker does all the time, here with a line before the limit."""
