@@ -88,7 +88,8 @@ class QueueModel:
     live: set[int] = field(default_factory=set)
     dead: set[int] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
-    keys: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, list[int]] = field(default_factory=dict)
+    """Of each key who has held it, one after another: a purge may give it back to the one before."""
     tally: Tally = field(default_factory=Tally)
     blamed: dict[int, int] = field(default_factory=dict)
     died: set[tuple[int, int]] = field(default_factory=set)
@@ -116,7 +117,7 @@ class QueueModel:
             self.arrivals += 1
             self.stand(job)
         if key is not None:
-            self.keys[key] = job_id
+            self.keys.setdefault(key, []).append(job_id)
 
     def join(self, batch: int, jobs: list[int], queue: str) -> None:
         """New members; the batch is new, or not over."""
@@ -184,8 +185,8 @@ class QueueModel:
 
     def holder_of(self, key: str) -> int | None:
         """The unfinished job that holds a key."""
-        holder = self.keys.get(key)
-        return None if holder is None or self.jobs[holder].finished else holder
+        holders = self.keys.get(key)
+        return None if not holders or self.jobs[holders[-1]].finished else holders[-1]
 
     def claim(self, lease: int, worker: int, jobs: list[int], *, known: bool) -> None:
         for job_id in jobs:
@@ -280,7 +281,7 @@ class QueueModel:
         for batch in self.batches.values():
             batch.members.discard(job_id)
         del self.jobs[job_id]
-        self.keys = {key: holder for key, holder in self.keys.items() if holder != job_id}
+        self.keys = {key: [job for job in holders if job != job_id] for key, holders in self.keys.items()}
         self.blamed = {worker: blamed for worker, blamed in self.blamed.items() if blamed != job_id}
         return "purged"
 
@@ -329,7 +330,7 @@ class QueueModel:
         self._moved(job_id)
         if job.key is not None:
             if self.holder_of(job.key) in (None, job_id):
-                self.keys[job.key] = job_id
+                self.keys[job.key].append(job_id)
             else:
                 job.flags &= ~KEYED
         return "moved"
