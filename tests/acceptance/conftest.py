@@ -10,15 +10,6 @@ import pytest
 
 from tests.acceptance.fleet import Fleet, Load
 
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One of these at a time beside other tests: each starts several processes, and some kill them in a rhythm."""
-    for item in items:
-        if HERE in item.path.parents and item.get_closest_marker("alone") is None:
-            item.add_marker(pytest.mark.xdist_group("processes"))
-
 
 async def make_ledger(url: str) -> None:
     connection = await asyncpg.connect(url)

@@ -10,11 +10,12 @@ from holdfast.db import Database, load_statements
 
 _SQL = load_statements("holdfast.jobs", "gates.sql")
 _MOST_TOGETHER = 1000
-_MOST_OF_A_LIMIT = 100
+_MOST_OF_A_LIMIT = 100  # as in heads_v1: where so many were let in there may be more
 _SWEEP_EVERY_SECONDS = 2.0
 _MARK_EVERY_SECONDS = 0.5
 _LOOK_EVERY_SECONDS = 0.25
 _BUSY_SECONDS = 0.02
+_GENTLE_SECONDS = 0.05
 
 
 class Gatekeeper:
@@ -45,7 +46,8 @@ class Gatekeeper:
     async def look(self, *, gently: bool = False) -> tuple[list[str], float]:
         """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look.
 
-        ``gently``: this worker's claims go straight to a line and should find nobody in their way.
+        ``gently``: this worker's claims go straight to a line and should find nobody in their way. Lanes and rates that
+        open meanwhile wait for a few hundredths of a second.
         """
         freed, self._freed = self._freed[:_MOST_TOGETHER], self._freed[_MOST_TOGETHER:]
         sweep = self._sweep if monotonic() >= self._sweep_due_at else None
@@ -66,7 +68,7 @@ class Gatekeeper:
         if row["heard"] and monotonic() >= self._mark_due_at:
             await self._settle_mark()
         pause = self._pause(row["heard"], row["seated"], row["opens_us"])
-        return list(row["queues"]), max(pause, _LOOK_EVERY_SECONDS) if gently else pause
+        return list(row["queues"]), max(pause, _GENTLE_SECONDS) if gently else pause
 
     def _pause(self, heard: int, seated: int, opens_us: int | None) -> float:
         if heard >= _MOST_TOGETHER or seated >= _MOST_OF_A_LIMIT or self._freed or self._sweep:
