@@ -30,6 +30,8 @@ from tests.waiting import eventually
 
 _APPEND = """select position from holdfast.append_events($1, '[{"type": "T", "data": {}}]')"""
 
+_LOADS = 8
+
 
 async def test_many_writers_lose_nothing_and_invert_nothing(database_url: str) -> None:
     for account in await run_load(database_url, writers=16, transactions=40):
@@ -46,9 +48,11 @@ async def test_the_same_load_finds_a_broken_log(database_url: str, broken: Mutat
     async with Stage(database_url) as stage:
         await stage.install(broken)
 
-    accounts = await run_load(database_url, writers=16, transactions=40)
-
-    assert sum(account.wrong for account in accounts)
+    # Which of the writers meets the fault is chance: now and then a load ends well although the log is broken.
+    for _ in range(_LOADS):
+        if sum(account.wrong for account in await run_load(database_url, writers=16, transactions=40)):
+            return
+    pytest.fail(f"{_LOADS} loads have not found it out")
 
 
 @pytest.mark.soak
