@@ -239,7 +239,7 @@ class Worker:
                 continue
             asked_at = monotonic()
             if any(await self._left_to_run()):
-                # The answer may have to read all that waits before gates: a fifth of the time, at most, goes into asking.
+                # It may have to read all that waits before gates: a fifth of the time, at most, goes into asking.
                 await asyncio.sleep(min(_ASK_AGAIN_SECONDS, 4 * (monotonic() - asked_at)))
                 continue
             # The answer is older than now: it counts only if nothing has passed through our own hands meanwhile.
