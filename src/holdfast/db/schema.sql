@@ -6636,6 +6636,7 @@ AS $function$
 DECLARE
     v_now   timestamptz := holdfast.now();
     v_gates text[];
+    v_ranks bigint[];
 BEGIN
     -- Their numbers are below all that ready gives out: they are no marks for the next claim.
     WITH gone AS (
@@ -6644,22 +6645,24 @@ BEGIN
         RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
     ), held AS (
         INSERT INTO holdfast.lease_slot (lease, gate, job_ids) SELECT p_lease, g.gate, array_agg(g.job_id) FROM gone g GROUP BY g.gate
-        RETURNING gate
+    ), lines AS (
+        SELECT array_agg(l.gate) AS gates, array_agg(l.rank) AS ranks FROM (SELECT g.gate, max(g.rank) AS rank FROM gone g GROUP BY g.gate) AS l
     )
     SELECT array_agg(g.job_id), array_agg(g.queue), array_agg(g.priority), array_agg(g.attempt), array_agg(g.flags),
-           bool_or(g.flags & 5 <> 0), (SELECT array_agg(h.gate) FROM held h)
-    INTO jobs, queues, priorities, attempts, flags, alone, v_gates FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
+           bool_or(g.flags & 5 <> 0), (SELECT l.gates FROM lines l), (SELECT l.ranks FROM lines l)
+    INTO jobs, queues, priorities, attempts, flags, alone, v_gates, v_ranks FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
     seqs := ARRAY(SELECT generate_series(1, cardinality(jobs)) - 1000000);
+    -- Who is left first, or else the last that was taken: a line that is emptied again and again must not be waded through anew.
     UPDATE holdfast.gate g
     SET (mark_rank, mark_seq) = (
-            SELECT coalesce(max(h.rank), g.mark_rank), coalesce(max(h.seq), g.mark_seq) FROM (
+            SELECT coalesce(max(h.rank), l.rank), coalesce(max(h.seq), 0) FROM (
                 SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
                 ORDER BY b.rank, b.seq LIMIT 1) AS h),
         low_lease_slot = coalesce((
-            SELECT l.seq FROM holdfast.lease_slot l WHERE l.gate = g.name AND l.seq >= g.low_lease_slot ORDER BY l.seq LIMIT 1), g.low_lease_slot),
+            SELECT s.seq FROM holdfast.lease_slot s WHERE s.gate = g.name AND s.seq >= g.low_lease_slot ORDER BY s.seq LIMIT 1), g.low_lease_slot),
         opens_at = CASE WHEN cardinality(jobs) = p_limit AND coalesce(g.opens_at < v_now + interval '50 milliseconds', true)
                         THEN v_now + interval '100 milliseconds' ELSE g.opens_at END
-    WHERE g.name = ANY (v_gates);
+    FROM unnest(v_gates, v_ranks) AS l(name, rank) WHERE g.name = l.name;
 END $function$;
 comment on function holdfast.take_straight_v1(bigint,tid[],integer) is 'Takes those of them that nobody holds out of the line, with their slots. Where that is all the worker asked for, the line is its own for a moment.';
 
