@@ -44,6 +44,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         without = [item for item in items if "server" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in set(without)]
+    if hasattr(config, "workerinput"):  # one process of several
+        items.sort(key=_patience_seconds, reverse=True)
+
+
+def _patience_seconds(item: pytest.Item) -> float:
+    """What is given the longest time begins first: if it began last, the other processes would end before it."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -89,6 +89,10 @@ SLOTS_OF_A_LEASE_ARE_NOT_COUNTED = Mutation(
     "slots taken straight are not counted",
     (("room_v1", "sum(cardinality(l.job_ids))", "0 * sum(cardinality(l.job_ids))"),),
 )
+LINES_HAVE_NO_MARK = Mutation(
+    "a claim goes through its line from the beginning",
+    (("find_straight_v1", "(b.rank, b.seq) >= (v_line.mark_rank, v_line.mark_seq)", "b.rank >= 0"),),
+)
 SLOTS_OUTLIVE_THEIR_LEASE = Mutation(
     "slots taken straight stay when their lease is left",
     (("tell_company_v1", "PERFORM holdfast.leave_lease_slots_v1(p_jobs, p_leases);", ""),),

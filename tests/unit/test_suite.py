@@ -97,7 +97,7 @@ def test_what_the_lists_name_is_there() -> None:
 def test_the_dashboard_is_tested_where_a_browser_is() -> None:
     (step,) = browser_steps({}, found="/usr/bin/chromium")
 
-    assert step.command == ("pytest", "--server=embedded", *suite.SIDE_BY_SIDE, "tests/browser")
+    assert step.command == ("pytest", "--server=embedded", *suite.BROWSERS_SIDE_BY_SIDE, "tests/browser")
     assert browser_steps({}, found=None) == []
 
 

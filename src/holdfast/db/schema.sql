@@ -3231,8 +3231,8 @@ AS $function$
 $function$;
 comment on function holdfast.has_caught_up_v1(text,bigint) is 'Whether every visible event up to this position is in the live read model (or parked). NULL: there is no such projection.';
 
--- [function] holdfast.heads_v1(text[])
-CREATE OR REPLACE FUNCTION holdfast.heads_v1(p_gates text[], OUT jobs bigint[], OUT is_simple boolean)
+-- [function] holdfast.heads_v1(text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.heads_v1(p_lanes text[], p_others text[], OUT jobs bigint[], OUT is_simple boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -3248,17 +3248,17 @@ DECLARE
 BEGIN
     -- Of a lane its head, should it be on its way back; else the first, and only the first: where somebody holds its row, the lane waits.
     SELECT array_agg(h.job_id), coalesce(bool_and(h.gates = l.gate), true) INTO jobs, is_simple
-    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:')) AS l
+    FROM unnest(p_lanes) AS l(gate)
     LEFT JOIN holdfast.gate g ON g.name = l.gate
+    LEFT JOIN LATERAL (
+        SELECT s.job_id FROM holdfast.slot s WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0) LIMIT 1) AS head ON true
     CROSS JOIN LATERAL (
-        SELECT b.job_id, b.gates FROM holdfast.slot s JOIN holdfast.blocked b ON b.job_id = s.job_id AND b.gate = s.gate 
-        WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0)
+        SELECT b.job_id, b.gates FROM holdfast.blocked b WHERE b.job_id = head.job_id AND b.gate = l.gate
         UNION ALL
         (SELECT b.job_id, b.gates FROM holdfast.blocked b
-         WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
-           AND NOT EXISTS (SELECT FROM holdfast.slot s WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0))
+         WHERE head.job_id IS NULL AND b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
          ORDER BY b.rank, b.seq LIMIT 1)) AS h;
-    IF NOT EXISTS (SELECT FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) THEN
+    IF cardinality(p_others) = 0 THEN
         RETURN;
     END IF;
     -- Of a limit a hundred at a time: a worker that wants more takes them straight from the line.
@@ -3266,10 +3266,9 @@ BEGIN
     SELECT array_agg(DISTINCT q.name) INTO v_served FROM holdfast.worker w, unnest(w.queues) AS q(name)
     WHERE w.state = 'live' AND NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q.name);
     SELECT array_agg(h.job_id), coalesce(bool_and(position(E'\n' IN h.gates) = 0 AND NOT starts_with(g.gate, 'rate:')), true) INTO v_more, v_plain
-    FROM (SELECT d.gate, least(holdfast.room_v1(d.gate), CASE WHEN starts_with(d.gate, 'rate:') THEN 1000 ELSE 100 END) AS room, coalesce(m.mark_rank, -1) AS rank, coalesce(m.mark_seq, 0) AS seq
-          FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:')) AS d
-          LEFT JOIN holdfast.gate m ON m.name = d.gate
-          WHERE starts_with(d.gate, 'rate:') OR m.opens_at IS NULL OR m.opens_at <= holdfast.now()) AS g
+    FROM (SELECT d.gate, least(holdfast.room_v1(d.gate), CASE WHEN starts_with(d.gate, 'rate:') THEN 1000 ELSE 100 END) AS room,
+                 coalesce(m.mark_rank, -1) AS rank, coalesce(m.mark_seq, 0) AS seq
+          FROM unnest(p_others) AS d(gate) LEFT JOIN holdfast.gate m ON m.name = d.gate) AS g
     CROSS JOIN LATERAL (
         SELECT l.job_id, l.gates FROM (
             SELECT b.job_id, b.queue, b.gates FROM holdfast.blocked b WHERE b.gate = g.gate AND (b.rank, b.seq) >= (g.rank, g.seq)
@@ -3278,7 +3277,7 @@ BEGIN
     jobs := jobs || v_more;
     is_simple := is_simple AND v_plain;
 END $function$;
-comment on function holdfast.heads_v1(text[]) is 'Who stands first before these gates, as many as each has room for; is_simple: none of them needs anything but this one gate''s slot.';
+comment on function holdfast.heads_v1(text[],text[]) is 'Who stands first before these gates and may be let in, as far as there is room; simple: each needs nothing but the one gate it stands before.';
 
 -- [function] holdfast.hold_jobs_v1(text,bigint[],text[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.hold_jobs_v1(p_place text, p_jobs bigint[], p_queues text[], p_seqs bigint[])
@@ -4056,18 +4055,21 @@ BEGIN
 END $function$;
 comment on function holdfast.move_jobs_v1(text,bigint[],text,timestamp with time zone,smallint) is 'Does what the verb says with each of the jobs, by the function that does it for one; says how many it moved.';
 
--- [function] holdfast.move_marks_v1(text[])
-CREATE OR REPLACE FUNCTION holdfast.move_marks_v1(p_gates text[])
+-- [function] holdfast.move_marks_v1(text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.move_marks_v1(p_lanes text[], p_others text[])
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
-    -- Now and then: a few dead entries cost less than a row written each time.
+BEGIN
+    -- Of lanes now and then: a few dead entries cost less than a row written each time.
     INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual, low_slot)
     SELECT d.gate, h.rank, h.seq, h.rank,
            coalesce((SELECT s.job_id FROM holdfast.slot s WHERE s.gate = d.gate AND s.job_id >= coalesce(m.low_slot, 0) ORDER BY s.job_id LIMIT 1),
                     m.low_slot, 0)
-    FROM (SELECT DISTINCT x AS gate FROM unnest(p_gates) AS x WHERE NOT starts_with(x, 'lane:') OR random() < 0.03) AS d
+    FROM (SELECT x AS gate FROM unnest(p_others) AS x
+          UNION ALL SELECT x FROM unnest(p_lanes) AS x WHERE random() < 0.03) AS d
     LEFT JOIN holdfast.gate m ON m.name = d.gate
     CROSS JOIN LATERAL (
         SELECT b.rank, b.seq FROM holdfast.blocked b
@@ -4076,13 +4078,15 @@ AS $function$
     ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq,
         virtual = greatest(g.virtual, excluded.virtual), low_slot = excluded.low_slot
     WHERE (g.mark_rank, g.mark_seq) <> (excluded.mark_rank, excluded.mark_seq);
-    UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
-        (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
-    WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'rate:');
-    UPDATE holdfast.gate g SET opens_at = NULL
-    WHERE g.name = ANY (p_gates) AND starts_with(g.name, 'limit:') AND g.opens_at <= holdfast.now();
-$function$;
-comment on function holdfast.move_marks_v1(text[]) is 'Nobody stands before the mark of a gate, a call lowers it again; no slot is held before low_slot, whoever takes one lowers it. Rates say when they open next.';
+    IF cardinality(p_others) > 0 THEN
+        UPDATE holdfast.gate g SET opens_at = CASE WHEN EXISTS (SELECT FROM holdfast.blocked b WHERE b.gate = g.name) THEN
+            (SELECT min(k.ends_at) FROM holdfast.rate_block k WHERE k.gate = g.name AND k.ends_at > holdfast.now()) END
+        WHERE g.name = ANY (p_others) AND starts_with(g.name, 'rate:');
+        UPDATE holdfast.gate g SET opens_at = NULL
+        WHERE g.name = ANY (p_others) AND starts_with(g.name, 'limit:') AND g.opens_at <= holdfast.now();
+    END IF;
+END $function$;
+comment on function holdfast.move_marks_v1(text[],text[]) is 'Nobody stands before the mark of a gate, a call lowers it again; no slot is held before low_slot, whoever takes one lowers it. Rates say when they open next.';
 
 -- [function] holdfast.new_event_id()
 CREATE OR REPLACE FUNCTION holdfast.new_event_id()
@@ -5901,12 +5905,22 @@ CREATE OR REPLACE FUNCTION holdfast.serve_v1(p_gates text[], OUT queues text[], 
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_heads record;
-    v_rows  holdfast.blocked[];
-    v_stops text[];
+    v_lanes  text[] := ARRAY(SELECT DISTINCT x FROM unnest(p_gates) AS x WHERE starts_with(x, 'lane:'));
+    v_others text[];
+    v_heads  record;
+    v_rows   holdfast.blocked[];
+    v_stops  text[];
 BEGIN
     seated := 0;
-    SELECT * INTO v_heads FROM holdfast.heads_v1(p_gates);
+    -- A line that is left to whoever takes straight from it is passed by: when its time has come it is looked at again.
+    v_others := ARRAY(
+        SELECT DISTINCT x FROM unnest(p_gates) AS x
+        WHERE NOT starts_with(x, 'lane:') AND NOT (starts_with(x, 'limit:') AND EXISTS (
+            SELECT FROM holdfast.gate g WHERE g.name = x AND g.opens_at > holdfast.now())));
+    IF cardinality(v_lanes) + cardinality(v_others) = 0 THEN
+        RETURN;
+    END IF;
+    SELECT * INTO v_heads FROM holdfast.heads_v1(v_lanes, v_others);
     IF v_heads.jobs IS NOT NULL AND v_heads.is_simple THEN
         SELECT s.queues, s.seated INTO queues, seated FROM holdfast.seat_simply_v1(v_heads.jobs) AS s;
     ELSIF v_heads.jobs IS NOT NULL THEN
@@ -5919,7 +5933,7 @@ BEGIN
             again := holdfast.left_room_v1(v_rows, v_stops);
         END IF;
     END IF;
-    PERFORM holdfast.move_marks_v1(p_gates);
+    PERFORM holdfast.move_marks_v1(v_lanes, v_others);
 END $function$;
 comment on function holdfast.serve_v1(text[]) is 'Lets in who stands first before these gates, as far as there is room. again: gates that deserve another look.';
 
@@ -6622,6 +6636,7 @@ AS $function$
 DECLARE
     v_now   timestamptz := holdfast.now();
     v_gates text[];
+    v_ranks bigint[];
 BEGIN
     -- Their numbers are below all that ready gives out: they are no marks for the next claim.
     WITH gone AS (
@@ -6630,22 +6645,24 @@ BEGIN
         RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
     ), held AS (
         INSERT INTO holdfast.lease_slot (lease, gate, job_ids) SELECT p_lease, g.gate, array_agg(g.job_id) FROM gone g GROUP BY g.gate
-        RETURNING gate
+    ), lines AS (
+        SELECT array_agg(l.gate) AS gates, array_agg(l.rank) AS ranks FROM (SELECT g.gate, max(g.rank) AS rank FROM gone g GROUP BY g.gate) AS l
     )
     SELECT array_agg(g.job_id), array_agg(g.queue), array_agg(g.priority), array_agg(g.attempt), array_agg(g.flags),
-           bool_or(g.flags & 5 <> 0), (SELECT array_agg(h.gate) FROM held h)
-    INTO jobs, queues, priorities, attempts, flags, alone, v_gates FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
+           bool_or(g.flags & 5 <> 0), (SELECT l.gates FROM lines l), (SELECT l.ranks FROM lines l)
+    INTO jobs, queues, priorities, attempts, flags, alone, v_gates, v_ranks FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
     seqs := ARRAY(SELECT generate_series(1, cardinality(jobs)) - 1000000);
+    -- Who is left first, or else the last that was taken: a line that is emptied again and again must not be waded through anew.
     UPDATE holdfast.gate g
     SET (mark_rank, mark_seq) = (
-            SELECT coalesce(max(h.rank), g.mark_rank), coalesce(max(h.seq), g.mark_seq) FROM (
+            SELECT coalesce(max(h.rank), l.rank), coalesce(max(h.seq), 0) FROM (
                 SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
                 ORDER BY b.rank, b.seq LIMIT 1) AS h),
         low_lease_slot = coalesce((
-            SELECT l.seq FROM holdfast.lease_slot l WHERE l.gate = g.name AND l.seq >= g.low_lease_slot ORDER BY l.seq LIMIT 1), g.low_lease_slot),
-        opens_at = CASE WHEN cardinality(jobs) = p_limit AND coalesce(g.opens_at < v_now + interval '25 milliseconds', true)
-                        THEN v_now + interval '50 milliseconds' ELSE g.opens_at END
-    WHERE g.name = ANY (v_gates);
+            SELECT s.seq FROM holdfast.lease_slot s WHERE s.gate = g.name AND s.seq >= g.low_lease_slot ORDER BY s.seq LIMIT 1), g.low_lease_slot),
+        opens_at = CASE WHEN cardinality(jobs) = p_limit AND coalesce(g.opens_at < v_now + interval '50 milliseconds', true)
+                        THEN v_now + interval '100 milliseconds' ELSE g.opens_at END
+    FROM unnest(v_gates, v_ranks) AS l(name, rank) WHERE g.name = l.name;
 END $function$;
 comment on function holdfast.take_straight_v1(bigint,tid[],integer) is 'Takes those of them that nobody holds out of the line, with their slots. Where that is all the worker asked for, the line is its own for a moment.';
 
@@ -6725,8 +6742,15 @@ comment on function holdfast.take_streams_v1(text[],bigint[],integer[]) is 'As t
 CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves smallint[])
  RETURNS void
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 BEGIN
+    -- Most of those that others wait for stand before gates and are in no batch: one descent says so for all of them.
+    IF NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.job_id BETWEEN (SELECT min(j) FROM unnest(p_jobs) AS j)
+                                                                         AND (SELECT max(j) FROM unnest(p_jobs) AS j)) THEN
+        RETURN;
+    END IF;
     INSERT INTO holdfast.batch_delta (batch_id, completed, failed, cancelled, reopened)
     SELECT m.batch_id, count(*) FILTER (WHERE i.move = 1), count(*) FILTER (WHERE i.move = 2),
            count(*) FILTER (WHERE i.move = 3), count(*) FILTER (WHERE i.move = 21)

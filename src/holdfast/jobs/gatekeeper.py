@@ -15,7 +15,6 @@ _SWEEP_EVERY_SECONDS = 2.0
 _MARK_EVERY_SECONDS = 0.5
 _LOOK_EVERY_SECONDS = 0.25
 _BUSY_SECONDS = 0.02
-_GENTLE_SECONDS = 0.05
 
 
 class Gatekeeper:
@@ -43,12 +42,8 @@ class Gatekeeper:
         """Look at all gates, a part at a time: something has changed and nobody can say what."""
         self._sweep_due_at = 0.0
 
-    async def look(self, *, gently: bool = False) -> tuple[list[str], float]:
-        """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look.
-
-        ``gently``: this worker's claims go straight to a line and should find nobody in their way. Lanes and rates that
-        open meanwhile wait for a few hundredths of a second.
-        """
+    async def look(self) -> tuple[list[str], float]:
+        """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look."""
         freed, self._freed = self._freed[:_MOST_TOGETHER], self._freed[_MOST_TOGETHER:]
         sweep = self._sweep if monotonic() >= self._sweep_due_at else None
         try:
@@ -60,15 +55,14 @@ class Gatekeeper:
             raise
         if not row["is_mine"]:
             self._freed = freed + self._freed
-            return [], _BUSY_SECONDS if gently else random.uniform(0.001, 0.005)
+            return [], random.uniform(0.001, 0.005)
         if sweep is not None:
             self._sweep = row["swept"]
             if not self._sweep:
                 self._sweep_due_at = monotonic() + self._sweep_every_seconds
         if row["heard"] and monotonic() >= self._mark_due_at:
             await self._settle_mark()
-        pause = self._pause(row["heard"], row["seated"], row["opens_us"])
-        return list(row["queues"]), max(pause, _GENTLE_SECONDS) if gently else pause
+        return list(row["queues"]), self._pause(row["heard"], row["seated"], row["opens_us"])
 
     def _pause(self, heard: int, seated: int, opens_us: int | None) -> float:
         if heard >= _MOST_TOGETHER or seated >= _MOST_OF_A_LIMIT or self._freed or self._sweep:

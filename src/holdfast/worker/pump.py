@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 from holdfast.clock import monotonic
@@ -96,6 +97,10 @@ class Pump:
         """A runner is free again, and there is nothing to write: the job ended in its own transaction."""
         self._prefetch.ended()
         self._stir.set()
+
+    def between_calls(self) -> AbstractAsyncContextManager[None]:
+        """Entered once the call that is under way has been answered; the next one begins when it is left."""
+        return self._call
 
     def drop(self) -> None:
         """Forget every ending: the leases are lost, and all of them would be refused."""

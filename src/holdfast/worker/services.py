@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, Listener, load_statements
@@ -15,6 +16,7 @@ from holdfast.worker.runners import Runners
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _MARKS_EVERY_SECONDS = 0.25
+_GENTLE_SECONDS = 0.05
 _SETTLE_EVERY_SECONDS = 1.0
 _REPORT_EVERY_SECONDS = 10.0
 _OPERATIONS_EVERY_SECONDS = 2.0
@@ -112,9 +114,16 @@ class Services:
     async def _open_gates(self) -> float:
         """Let in whoever may pass its gates, then wait for a reason to look again."""
         self._gates.clear()
-        queues, pause = await self._gatekeeper.look(gently=self._hot.takes_straight)
+        gently = self._hot.takes_straight
+        # A claim that meets a look at the lock of the gates gets nothing from a line, and its worker nothing to do.
+        async with self._pump.between_calls() if gently else nullcontext():
+            queues, pause = await self._gatekeeper.look()
         if not set(queues).isdisjoint(self._options.queues):
             self._pump.stir()
+        if gently:
+            # Nor soon again: lanes and rates that open meanwhile wait for a few hundredths of a second.
+            await asyncio.sleep(_GENTLE_SECONDS)
+            pause -= _GENTLE_SECONDS
         if pause > 0:
             try:
                 async with asyncio.timeout(pause):

@@ -73,12 +73,13 @@ def contract(
     )
 
 
-# What can be sent at all is made up for the admin, whom nothing stops before it is looked at. The others send a few
-# requests of their own to each route: each role has its own seed, so together they have sent more than any of them.
+# What can be sent at all is made up for the admin, whom nothing stops before it is looked at: every bound and every gap
+# of every parameter (coverage), then more at random. The others send a few requests of their own to each route: each
+# role has its own seed, so together they have sent more than any of them.
 ROLES = [role for role in Role if role is not Role.ADMIN]
 PHASES: dict[Role, list[str]] = {
-    Role.ADMIN: ["--phases=coverage,fuzzing,stateful", "--max-examples=8"],
-    **{role: ["--phases=fuzzing", "--max-examples=2", f"--seed={seed}"] for seed, role in enumerate(ROLES)},
+    Role.ADMIN: ["--phases=coverage,fuzzing,stateful", "--max-examples=3"],
+    **{role: ["--phases=fuzzing", "--max-examples=1", f"--seed={seed}"] for seed, role in enumerate(ROLES)},
 }
 
 
@@ -96,27 +97,25 @@ def test_the_api_is_as_it_is_described(served: str, database: str, role: Role, t
     assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2_000:]
 
 
-LIES = {
-    "a field of another type": ("MeOut", "name", {"type": "integer"}),
-    "a field that is not sent": ("MeOut", "age", {"type": "integer"}),
-}
+# What is said where an answer is not what the description says.
+SAID = ("is not of type", '"age" is a required property', "request_invalid")
 
 
-@pytest.mark.parametrize("lie", [*LIES, "a limit that is refused"])
-def test_a_description_that_lies_is_seen(served: str, database: str, lie: str, tmp_path: Path) -> None:
+def test_a_description_that_lies_is_seen(served: str, database: str, tmp_path: Path) -> None:
+    """A field of another type, a field that is not sent, a limit that is refused."""
     token = asyncio.run(make_token(database, Role.ADMIN))
     described = httpx.get(f"{served}/api/v1/openapi.json").json()
-    if lie in LIES:
-        schema, field, of = LIES[lie]
-        described["components"]["schemas"][schema]["properties"][field] = of
-        described["components"]["schemas"][schema]["required"].append(field)
-    else:
-        for parameter in described["paths"]["/api/v1/audit"]["get"]["parameters"]:
-            if parameter["name"] == "limit":
-                parameter["schema"] |= {"minimum": 250, "maximum": 400, "default": 300}
-    file = tmp_path / "lie.json"
+    schemas = described["components"]["schemas"]
+    schemas["MeOut"]["properties"]["name"] = {"type": "integer"}
+    schemas["InfoOut"]["properties"]["age"] = {"type": "integer"}
+    schemas["InfoOut"]["required"].append("age")
+    for parameter in described["paths"]["/api/v1/audit"]["get"]["parameters"]:
+        if parameter["name"] == "limit":
+            parameter["schema"] |= {"minimum": 250, "maximum": 400, "default": 300}
+    file = tmp_path / "lies.json"
     file.write_text(json.dumps(described))
-    only = ["--include-operation-id=show_me", "--include-operation-id=list_audit"]
+    only = [f"--include-operation-id={name}" for name in ("show_me", "show_info", "list_audit")]
     done = contract(served, str(file), token, "--phases=coverage", *only, folder=tmp_path)
 
     assert done.returncode == 1, done.stdout[-4_000:] + done.stderr[-2_000:]
+    assert [said for said in SAID if said not in done.stdout] == []

@@ -13,6 +13,8 @@ from typing import Any
 
 import asyncpg
 
+from tests.interleavings.broken_gates import LINES_HAVE_NO_MARK
+from tests.interleavings.stage import Stage
 from tests.queue_calls import QueueCalls, lease_number
 
 FEW, MANY = 60, 600
@@ -164,3 +166,42 @@ async def test_claims_without_a_watermark_are_caught(database_url: str) -> None:
         await turns.go(MANY)
 
         assert "claim" in grown(before, await turns.costs(with_marks=False))
+
+
+async def straight(turns: Turns, times: int) -> int:
+    """Claim from the line of a limit so often; blocks that the last claim touched."""
+    calls, blocks = turns.calls, 0
+    for _ in range(times):
+        turns.turn += 1
+        lease = lease_number(turns.worker, turns.turn * 100)
+        await calls.enqueue(25, gates="limit:l:")
+        claim = f"holdfast.claim_v1({turns.worker}, {lease}, 60, '{{q}}', '{{5}}', '{{0}}')"
+        explained = await turns.connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT {claim}")
+        plan = json.loads(explained)[0]["Plan"]
+        blocks = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        jobs = await turns.connection.fetchval("SELECT job_ids FROM holdfast.lease WHERE id = $1", lease)
+        await calls.finish(lease, jobs, done=[lease], company=jobs)
+    return blocks
+
+
+async def grows_straight(turns: Turns) -> bool:
+    """Whether a claim from a line touches more blocks the more were made before: each leaves a version of one row."""
+    await turns.calls.limit("l", 1000)
+    await turns.calls.enqueue(130, gates="limit:l:")
+    await turns.calls.admit()  # a look lets in a hundred: the others are a line
+    before = await straight(turns, FEW)
+    after = await straight(turns, MANY // 3)
+    assert await turns.connection.fetchval("SELECT is_called FROM holdfast.lease_slot_number")
+    return after > before + MANY // 3 // 5 + SLACK_BLOCKS
+
+
+async def test_claims_straight_from_a_line_do_not_grow(database_url: str) -> None:
+    async with held_snapshot(database_url) as turns:
+        assert not await grows_straight(turns)
+
+
+async def test_lines_without_a_mark_are_caught(database_url: str) -> None:
+    async with held_snapshot(database_url) as turns:
+        async with Stage(database_url) as stage:
+            await stage.install(LINES_HAVE_NO_MARK)
+        assert await grows_straight(turns)

@@ -74,17 +74,25 @@ class Cloud:
         return list(self.jobs()[-1].container_overrides["command"])
 
 
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    return boto3.Session()
+
+
 @pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(monkeypatch: pytest.MonkeyPatch, session: boto3.Session) -> Iterator[Cloud]:
     from moto.batch import models
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # a thousand images that nobody starts
     # moto's own jobs move by the clock, or at once; these move when the test says so.
     monkeypatch.setattr(models.Job, "start", lambda self: setattr(self, "status", "RUNNABLE"))
     state_manager.set_transition("batch::job", {"progression": "manual", "times": 1_000_000})
     with mock_aws(config={"batch": {"use_docker": True}}):
+        # moto forgets the session each time, and with it what was read of megabytes that describe the services.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
         yield Cloud()
     state_manager.unset_transition("batch::job")
 
