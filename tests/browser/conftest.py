@@ -12,9 +12,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
-from tests.browser.processes import Processes
+from tests.browser.processes import Processes, running_on
 from tests.browser.shop import Shop, open_shop
 from tests.browser.visitor import Visitor, arrive
+from tests.servers import DatabaseServer
 from tools.browser import ADVICE, find_browser
 
 HERE = Path(__file__).parent
@@ -28,6 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120))
             if inspect.iscoroutinefunction(item.function):
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+    # What keeps a process of xdist longest goes first, so that all of them end together.
+    items.sort(key=lambda item: HERE not in item.path.parents or item.get_closest_marker("xdist_group") is None)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -48,9 +51,17 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 def processes(database_url: str, tmp_path: Path) -> Iterator[Processes]:
     """The processes of one test, on its own database."""
-    running = Processes(database_url, tmp_path)
-    yield running
-    running.end()
+    with running_on(database_url, tmp_path) as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def module_processes(server: DatabaseServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Those of a module whose tests only look, on a database of theirs."""
+    url = server.create_database()
+    with running_on(url, tmp_path_factory.mktemp("module")) as processes:
+        yield processes
+    server.drop_database(url)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,16 +1,17 @@
-"""The processes behind a page: the API and workers, started as anybody starts them, and ended with the test."""
+"""The processes behind a page: the API and workers, with the command lines of anybody, and ended with the test."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
+from tests.browser.nursery import Forked
 from tests.waiting import eventually
 
 HERE = Path(__file__).parent
@@ -24,10 +25,10 @@ class Processes:
     def __init__(self, database_url: str, folder: Path) -> None:
         self.database_url = database_url
         self.folder = folder
-        self._running: list[subprocess.Popen[bytes]] = []
-        self._apis: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: list[Forked] = []
+        self._apis: dict[str, Forked] = {}
 
-    def worker(self, queues: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def worker(self, queues: str, *arguments: str) -> Forked:
         """A worker that serves these queues, with its supervisor."""
         return self._start("worker", ["worker", "--app", str(APPLICATION), "--queues", queues, *arguments])
 
@@ -50,7 +51,7 @@ class Processes:
 
     async def stop_api(self, url: str) -> None:
         """End an API process in order, as a deploy does; returns when it has ended."""
-        self._apis[url].send_signal(signal.SIGTERM)
+        os.kill(self._apis[url].pid, signal.SIGTERM)
         await eventually(lambda: self._apis[url].poll() is not None, within_seconds=15)
 
     def said(self, name: str) -> str:
@@ -67,11 +68,11 @@ class Processes:
         """End all of them; a group each, so that a supervisor's child goes too."""
         for process in self._running:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
         for process in self._running:
             process.wait(10)
 
-    def _start(self, name: str, arguments: list[str], **settings: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, arguments: list[str], **settings: str) -> Forked:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDFAST_", "DATABASE_"))}
         environment = {
             **kept,
@@ -81,11 +82,19 @@ class Processes:
             "HOLDFAST_APP_VERSION": "2026.11",
             **{f"HOLDFAST_{name.upper()}": value for name, value in settings.items()},
         }
-        with (self.folder / f"{name}.log").open("ab") as said:
-            command = [sys.executable, "-m", "holdfast.cli", *arguments]
-            process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
+        process = Forked(arguments, environment, self.folder / f"{name}.log")
         self._running.append(process)
         return process
+
+
+@contextmanager
+def running_on(database_url: str, folder: Path) -> Iterator[Processes]:
+    """Processes on this database that end with the block."""
+    processes = Processes(database_url, folder)
+    try:
+        yield processes
+    finally:
+        processes.end()
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from tests.browser.conftest import Visits
@@ -18,6 +19,9 @@ from tests.browser.processes import ROOT, Processes
 from tests.browser.test_pages import faults
 from tests.browser.visitor import DESKTOP, PHONE
 from tests.examples.atlas.test_gitlog import commit, git
+
+# Reading the packages of this machine is most of the work.
+pytestmark = pytest.mark.xdist_group("atlas")
 
 
 async def ingest(database_url: str, folder: Path) -> None:
@@ -39,11 +43,16 @@ async def ingest(database_url: str, folder: Path) -> None:
     assert run.returncode == 0, said.decode()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def atlas(module_processes: Processes) -> str:
+    """The address of an atlas that has read something."""
+    await ingest(module_processes.database_url, module_processes.folder)
+    return await module_processes.api("examples.atlas.tasks")
+
+
 @pytest.mark.timeout(300)
-async def test_the_graph_is_explored(processes: Processes, database_url: str, tmp_path: Path, visits: Visits) -> None:
-    await ingest(database_url, tmp_path)
-    url = await processes.api("examples.atlas.tasks")
-    visitor = await visits(url, viewport=DESKTOP, color_scheme="light")
+async def test_the_graph_is_explored(atlas: str, visits: Visits) -> None:
+    visitor = await visits(atlas, viewport=DESKTOP, color_scheme="light")
     page, main = visitor.page, visitor.main
     await visitor.visit("/")
     await page.get_by_role("navigation").get_by_role("link", name="Dependency graph").click()
@@ -97,17 +106,13 @@ async def test_the_graph_is_explored(processes: Processes, database_url: str, tm
 
 
 @pytest.mark.timeout(300)
-async def test_the_graph_can_be_used_by_everybody(
-    processes: Processes, database_url: str, tmp_path: Path, visits: Visits
-) -> None:
-    await ingest(database_url, tmp_path)
-    url = await processes.api("examples.atlas.tasks")
+async def test_the_graph_can_be_used_by_everybody(atlas: str, visits: Visits) -> None:
     looks: dict[str, dict[str, Any]] = {
         "dark": {"viewport": DESKTOP, "color_scheme": "dark"},
         "phone": {"viewport": PHONE, "color_scheme": "light", "has_touch": True},
     }
     for name, options in looks.items():
-        visitor = await visits(url, reduced_motion="reduce", **options)
+        visitor = await visits(atlas, reduced_motion="reduce", **options)
         await visitor.visit("/pages/atlas?package=fastapi")
         await expect(visitor.main.get_by_role("status").locator("strong")).to_have_text("fastapi")
         await visitor.shoot(f"{name}/atlas")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 
-from tests.browser.busy import busy_day
+from tests.browser.busy import BusyDay, busy_day
 from tests.browser.conftest import Visits
 from tests.browser.processes import Processes
-from tests.browser.shop import Shop
+from tests.browser.shop import open_shop
 from tests.browser.visitor import DESKTOP, PHONE, Visitor
 
 # What the law and the issue ask for; best practices that axe has beside them are opinions.
@@ -25,6 +28,16 @@ async def faults(visitor: Visitor) -> list[str]:
     ]
 
 
+# One day for all who look at it: they change nothing, and making it takes as long as a third of the looking.
+pytestmark = pytest.mark.xdist_group("pages")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def day(module_processes: Processes) -> AsyncIterator[BusyDay]:
+    async with open_shop(module_processes.database_url) as shop, busy_day(module_processes, shop) as day:
+        yield day
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -36,24 +49,23 @@ async def faults(visitor: Visitor) -> list[str]:
     ids=["light", "dark", "phone"],
 )
 async def test_every_page_can_be_used_by_everybody(
-    processes: Processes, shop: Shop, visits: Visits, name: str, options: dict[str, object]
+    day: BusyDay, visits: Visits, name: str, options: dict[str, object]
 ) -> None:
     problems: dict[str, list[str]] = {}
-    async with busy_day(processes, shop) as day:
-        visitor = await visits(day.url, reduced_motion="reduce", **options)
-        for page, path in day.pages.items():
-            await visitor.visit(path)
-            await visitor.settled()
-            await visitor.shoot(f"{name}/{page}")
-            wide = await visitor.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-            found = await faults(visitor) + ([f"it is {wide} px too wide"] if wide > 0 else [])
-            if found:
-                problems[page] = found
+    visitor = await visits(day.url, reduced_motion="reduce", **options)
+    for page, path in day.pages.items():
+        await visitor.visit(path)
+        await visitor.settled()
+        await visitor.shoot(f"{name}/{page}")
+        wide = await visitor.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        found = await faults(visitor) + ([f"it is {wide} px too wide"] if wide > 0 else [])
+        if found:
+            problems[page] = found
 
     assert problems == {}
 
 
-async def test_an_empty_installation_teaches(processes: Processes, shop: Shop, visits: Visits) -> None:
+async def test_an_empty_installation_teaches(processes: Processes, visits: Visits) -> None:
     visitor = await visits(await processes.api())
     silent = []
     for page in (
