@@ -57,20 +57,22 @@ def _patience_seconds(item: pytest.Item) -> float:
     return float(marker.args[0]) if marker else 0.0
 
 
+# Tests that share what their module makes once, and would make it in every process of xdist.
+_TOGETHER = ("tests/browser/test_atlas.py", "tests/browser/test_pages.py", "tests/packaging/")
+_FLEETS, _FLEETS_AT_ONCE = "tests/acceptance/", 2
+
+
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Every test goes to whoever is free, but for those that stay together, one after another.
 
-    By folder and not by ``xdist_group``: pytest 9 lets that mark pass without effect.
+    By name and not by ``xdist_group``: pytest 9 lets that mark pass without effect.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith("tests/packaging/"):
-            return "packages"  # they share what their module makes once
-        if nodeid.startswith("tests/acceptance/"):
-            # No more than two at once: with a fleet in every process, the machine would be late for all. Other tests
-            # fill the time in which these wait.
-            return f"fleets {zlib.crc32(nodeid.encode()) % 2}"
-        return nodeid
+        if nodeid.startswith(_FLEETS):
+            # With a fleet in every process, the machine would be late for all. Others fill the time in which they wait.
+            return f"{_FLEETS}{zlib.crc32(nodeid.encode()) % _FLEETS_AT_ONCE}"
+        return next((together for together in _TOGETHER if nodeid.startswith(together)), nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
