@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from holdfast.db.embedded import Binaries, OwnedServer
 from tests.servers import (
@@ -52,6 +55,28 @@ def _patience_seconds(item: pytest.Item) -> float:
     """What is given the longest time begins first: if it began last, the other processes would end before it."""
     marker = item.get_closest_marker("timeout")
     return float(marker.args[0]) if marker else 0.0
+
+
+# Tests that share what their module makes once, and would make it in every process of xdist.
+_TOGETHER = ("tests/browser/test_atlas.py", "tests/browser/test_pages.py", "tests/packaging/")
+_FLEETS, _FLEETS_AT_ONCE = "tests/acceptance/", 2
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Every test goes to whoever is free, but for those that stay together, one after another.
+
+    By name and not by ``xdist_group``: pytest 9 lets that mark pass without effect.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(_FLEETS):
+            # With a fleet in every process, the machine would be late for all. Others fill the time in which they wait.
+            return f"{_FLEETS}{zlib.crc32(nodeid.encode()) % _FLEETS_AT_ONCE}"
+        return next((together for together in _TOGETHER if nodeid.startswith(together)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    return _Scheduling(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -70,11 +70,11 @@ NO_BROWSER = f"""\
 ▲ THE DASHBOARD WAS NOT TESTED: no Chromium on PATH.
   `make browser` installs it (as root). {browser.ADVICE}"""
 # Tests wait for servers much of the time: more processes than there are processors, each with a server of its own. With
-# one more, the processors were idle for a fifth of it; a browser leaves them less. A test goes to whoever is free, what
-# is given the longest time first; those of an xdist_group share what their module makes once.
+# one more, the processors were idle for a fifth of it; a browser leaves them less. Which test goes where is decided by
+# tests/conftest.py.
 _PROCESSORS = os.cpu_count() or 1
-SIDE_BY_SIDE = ("-n", str(_PROCESSORS + 2), "--dist", "loadgroup")
-BROWSERS_SIDE_BY_SIDE = ("-n", str(_PROCESSORS + 1), "--dist", "loadgroup")
+SIDE_BY_SIDE = ("-n", str(_PROCESSORS + 2), "--dist", "load")
+BROWSERS_SIDE_BY_SIDE = ("-n", str(_PROCESSORS + 1), "--dist", "load")
 
 
 class Misconfigured(Exception):

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STATIC = "holdfast/api/static/"
 BUNDLE_BYTES = 300_000
 # A build from nothing fetches and compiles; one that is up to date takes a second.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("packages")]
+pytestmark = pytest.mark.timeout(300)
 
 
 def build(root: Path, target: str, into: Path) -> Path:
