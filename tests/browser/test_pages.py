@@ -32,12 +32,9 @@ async def faults(visitor: Visitor) -> list[str]:
     ]
 
 
-# One day for all who look at it: they change nothing, and making it takes as long as a third of the looking.
-pytestmark = pytest.mark.xdist_group("pages")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def day(module_processes: Processes) -> AsyncIterator[BusyDay]:
+    """One for all who look at it: they change nothing."""
     async with open_shop(module_processes.database_url) as shop, busy_day(module_processes, shop) as day:
         yield day
 
