@@ -29,8 +29,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120))
             if inspect.iscoroutinefunction(item.function):
                 item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-    # What keeps a process of xdist longest goes first, so that all of them end together.
-    items.sort(key=lambda item: HERE not in item.path.parents or item.get_closest_marker("xdist_group") is None)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

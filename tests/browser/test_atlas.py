@@ -20,9 +20,6 @@ from tests.browser.test_pages import faults
 from tests.browser.visitor import DESKTOP, PHONE
 from tests.examples.atlas.test_gitlog import commit, git
 
-# Reading the packages of this machine is most of the work.
-pytestmark = pytest.mark.xdist_group("atlas")
-
 
 async def ingest(database_url: str, folder: Path) -> None:
     """A small run of the atlas: some packages of this machine, and a history of one commit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Response, expect
 
@@ -38,6 +39,18 @@ class Visitor:
     async def visit(self, path: str) -> None:
         """Open an address of the dashboard, and wait until the page shows something of its own."""
         await self.page.goto(self.url + path)
+        await expect(self.main.get_by_role("heading", level=1)).to_be_visible()
+
+    async def go_on(self, path: str) -> None:
+        """To another page, as by a link: the dashboard stays loaded. It must be open at the server's root."""
+        if urlsplit(path).path.split("/")[1] == urlsplit(self.page.url).path.split("/")[1]:
+            # Of the same kind: the page may stay with other words in it, and nothing would tell when they have come.
+            await self.visit(path)
+            return
+        left = self.main.locator("[data-left]")
+        await self.main.get_by_role("heading", level=1).evaluate("heading => { heading.dataset.left = '' }")
+        await self.page.evaluate("path => history.pushState(null, '', path)", path)
+        await expect(left).to_have_count(0)
         await expect(self.main.get_by_role("heading", level=1)).to_be_visible()
 
     @property
