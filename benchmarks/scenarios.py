@@ -15,7 +15,7 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -50,7 +50,7 @@ class Scenario:
     #: How many backlogs are drained in a row; the last one counts.
     backlogs: int = 1
     #: Variables the system runs with.
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
