@@ -55,8 +55,9 @@ _CLOSE_SECONDS = 3.0
 _REPORT_EVERY_SECONDS = 1.0
 _LAST_REPORT_SECONDS = 1.0
 _SETTLE_SECONDS = 5.0
-_ASK_AGAIN_SECONDS = 1.0
 """A drain waits so long for a batch to be ended, once nothing else is left."""
+_ASK_AGAIN_SECONDS = 1.0
+"""A drain asks again what is left after so long at most."""
 _UNKNOWN_CLOSE_SECONDS = 0.3
 _RETURNING_SECONDS = 1.0
 

@@ -69,6 +69,13 @@ END $turns$
 """
 
 
+async def blocks_of(connection: Any, call: str, *params: Any) -> int:
+    """Blocks that this statement touches."""
+    explained = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {call}", *params)
+    plan = json.loads(explained)[0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
 class Turns:
     """One worker's session, and how often it has gone round."""
 
@@ -96,9 +103,7 @@ class Turns:
         costs: dict[str, int] = {}
 
         async def cost(name: str, call: str, *params: Any) -> None:
-            explained = await self.connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {call}", *params)
-            plan = json.loads(explained)[0]["Plan"]
-            costs[name] = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+            costs[name] = await blocks_of(self.connection, call, *params)
 
         await cost("enqueue", "SELECT holdfast.enqueue('t', queue => 'q')")
         await cost("enqueue with a key", "SELECT holdfast.enqueue('t', queue => 'q', unique_key => 'k')")
@@ -176,9 +181,7 @@ async def straight(turns: Turns, times: int) -> int:
         lease = lease_number(turns.worker, turns.turn * 100)
         await calls.enqueue(25, gates="limit:l:")
         claim = f"holdfast.claim_v1({turns.worker}, {lease}, 60, '{{q}}', '{{5}}', '{{0}}')"
-        explained = await turns.connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT {claim}")
-        plan = json.loads(explained)[0]["Plan"]
-        blocks = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        blocks = await blocks_of(turns.connection, f"SELECT {claim}")
         jobs = await turns.connection.fetchval("SELECT job_ids FROM holdfast.lease WHERE id = $1", lease)
         await calls.finish(lease, jobs, done=[lease], company=jobs)
     return blocks
