@@ -109,9 +109,12 @@ async def step_the_clock(url: str, crew: Crew) -> None:
     await admin.close()
 
 
-async def take_the_server_away(server: OwnedServer, crew: Crew) -> None:
+async def take_the_server_away(server: OwnedServer, url: str, crew: Crew) -> None:
     """For longer than any limit; when it is back, the observer looks before anybody beats."""
     crew.silent = True
+    # A beat that the crash takes back, or that nobody saw before, would be news afterwards.
+    await crew.looked(3)
+    await flush(url)
     down_at = monotonic()
     server.crash()
     await eventually(lambda: monotonic() > down_at + DOWN_SECONDS, within_seconds=2 * DOWN_SECONDS)
@@ -120,6 +123,13 @@ async def take_the_server_away(server: OwnedServer, crew: Crew) -> None:
     await crew.looked(round(2 * LIMITS.settle_seconds / LIMITS.observe_seconds) + 1)
     crew.silent = False
     await crew.outlast_the_silence()
+
+
+async def flush(url: str) -> None:
+    """What was committed without waiting for the disk is on it."""
+    admin = await asyncpg.connect(url)
+    await admin.execute("CHECKPOINT")
+    await admin.close()
 
 
 async def alive(url: str) -> int:
@@ -142,7 +152,7 @@ async def test_a_server_away_for_longer_than_any_limit_kills_nobody(
     durable_server: OwnedServer, durable_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with crew_on(durable_database_url, monkeypatch, Judgement) as crew:
-        await take_the_server_away(durable_server, crew)
+        await take_the_server_away(durable_server, durable_database_url, crew)
 
         assert (crew.told, crew.rescued) == ([], [])
         assert await alive(durable_database_url) == WORKERS
@@ -159,6 +169,6 @@ async def test_a_judgement_that_counts_outages_is_caught(
     durable_server: OwnedServer, durable_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with crew_on(durable_database_url, monkeypatch, CountsOutages) as crew:
-        await take_the_server_away(durable_server, crew)
+        await take_the_server_away(durable_server, durable_database_url, crew)
 
         assert crew.harmed
