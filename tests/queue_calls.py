@@ -64,7 +64,7 @@ class QueueCalls:
 
     async def admit(self, *freed: int, sweep: bool = False) -> int | None:
         """How many jobs became ready; None: another worker is at it. ``sweep``: look at every gate."""
-        row = (await self.rows("admit_v1", list(freed), 0, "" if sweep else None, 1000))[0]
+        row = (await self.rows("admit_v1", list(freed), [], 0, "" if sweep else None, 1000))[0]
         return int(row["seated"]) if row["is_mine"] else None
 
     async def gate_troubles(self) -> list[str]:
@@ -136,8 +136,29 @@ class QueueCalls:
         limit: int = 10,
         *,
         levels: tuple[Sequence[str], Sequence[int], Sequence[int]] = ((QUEUE,), (PRIORITY,), (0,)),
+        kept: Sequence[str] = (),
     ) -> list[Any]:
-        return await self.rows("claim_v1", worker, lease, limit, *map(list, levels))
+        """``kept``: gates that jobs of this worker have left. A row of kind 3 names those it did not go on at."""
+        return await self.rows("claim_v1", worker, lease, limit, *map(list, levels), list(kept))
+
+    async def go_on(
+        self,
+        lease: int,
+        jobs: Sequence[int],
+        worker: int,
+        base: int,
+        limit: int = 10,
+        *,
+        attempt: int = 1,
+        levels: tuple[Sequence[str], Sequence[int], Sequence[int]] = ((QUEUE,), (PRIORITY,), (0,)),
+    ) -> list[Any]:
+        """End these jobs as completed, all with company, and claim with the same call; rows as those of a claim."""
+        count = len(jobs)
+        return await self.rows(
+            "work_v1",
+            *([lease] * count, list(jobs), [COMPLETED] * count, [attempt] * count, [1000] * count, [1000] * count),
+            *(None, None, [QUEUE], [1] * count, [], False, worker, base, limit, *map(list, levels), list(jobs)),
+        )
 
     async def finish(
         self,
@@ -153,13 +174,12 @@ class QueueCalls:
         """Returns the refused jobs."""
         count = len(jobs)
         errors = None if state == COMPLETED else ['{"type": "Boom", "message": "boom"}'] * count
-        return list(
-            await self.value(
-                "finish_v1",
-                *([lease] * count, list(jobs), [state] * count, [attempt] * count, [1000] * count, [1000] * count),
-                *(None, errors, [QUEUE], [1] * count, list(done), again, company and list(company)),
-            )
+        (row,) = await self.rows(
+            "finish_v1",
+            *([lease] * count, list(jobs), [state] * count, [attempt] * count, [1000] * count, [1000] * count),
+            *(None, errors, [QUEUE], [1] * count, list(done), again, company and list(company)),
         )
+        return list(row["refused"])
 
     async def leave(
         self,

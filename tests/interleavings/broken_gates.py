@@ -45,7 +45,13 @@ SLOTS_ARE_NOT_COUNTED = Mutation(
 )
 SLOTS_OUTLIVE_THEIR_JOBS = Mutation(
     "the slot of a job that has ended stays taken",
-    (("tell_company_v1", "DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);", ""),),
+    (
+        (
+            "tell_company_v1",
+            "DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs)",
+            "DELETE FROM holdfast.slot s WHERE false",
+        ),
+    ),
 )
 LIMITS_ARE_TAKEN_ONE_BY_ONE = Mutation(
     "a job takes those of its limits that have room",
@@ -83,11 +89,27 @@ CLAIM_WAITS_FOR_A_LOOK = Mutation(
 )
 CLAIM_WAITS_BEFORE_A_GATE = Mutation(
     "a claim waits for whoever holds a job before its gate",
-    (("take_straight_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
+    (("find_straight_v1", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
 )
 SLOTS_OF_A_LEASE_ARE_NOT_COUNTED = Mutation(
     "slots taken straight are not counted",
     (("room_v1", "sum(cardinality(l.job_ids))", "0 * sum(cardinality(l.job_ids))"),),
+)
+LANE_IS_NOT_LOOKED_AT_AGAIN = Mutation(
+    "a lane that was kept is taken for free",
+    (("find_straight_v1", "(l.at > v_kept OR NOT EXISTS", "(true OR NOT EXISTS"),),
+)
+LOWEST_SLOT_STAYS = Mutation(
+    "a claim takes a slot below the lowest of its lane",
+    (("find_straight_v1", "(random() < 0.03 OR g.low_slot > h.job_id)", "false"),),
+)
+CLAIM_TAKES_THE_NEXT_BUT_ONE = Mutation(
+    "a claim passes by the next of a lane that somebody holds",
+    (("find_straight_v1", "ORDER BY b.rank, b.seq LIMIT 1) AS h", "ORDER BY b.rank, b.seq LIMIT 2) AS h"),),
+)
+CALLS_MOVE_NO_MARK = Mutation(
+    "a newcomer before the mark of its gate does not move it",
+    (("calls_v1", "SET mark_rank = least(o.rank, g.mark_rank), mark_seq = 0", "SET mark_rank = g.mark_rank"),),
 )
 LINES_HAVE_NO_MARK = Mutation(
     "a claim goes through its line from the beginning",
@@ -95,7 +117,7 @@ LINES_HAVE_NO_MARK = Mutation(
 )
 SLOTS_OUTLIVE_THEIR_LEASE = Mutation(
     "slots taken straight stay when their lease is left",
-    (("tell_company_v1", "PERFORM holdfast.leave_lease_slots_v1(p_jobs, p_leases);", ""),),
+    (("tell_company_v1", "v_left := holdfast.leave_lease_slots_v1(p_jobs, p_leases);", ""),),
 )
 LEAVING_TOGETHER_FORGETS = Mutation(
     "of two that leave a lease together the second puts back what the first has given back",
@@ -133,4 +155,11 @@ CAUGHT_AT_THE_GATES: tuple[tuple[Mutation, Schedule], ...] = (
     (SLOTS_OUTLIVE_THEIR_LEASE, straight.claims_one_after_another),
     (SLOTS_OUTLIVE_THEIR_LEASE, straight.rescue_of_many),
     (LEAVING_TOGETHER_FORGETS, straight.two_leave_together),
+    (CLAIMS_BESIDE_A_LOOK, straight.lane_kept_beside_a_look),
+    (CLAIM_WAITS_FOR_A_LOOK, straight.lane_kept_beside_a_look),
+    (LANE_IS_NOT_LOOKED_AT_AGAIN, straight.lane_kept_beside_a_look),
+    (CLAIM_WAITS_BEFORE_A_GATE, straight.lane_whose_next_is_held),
+    (CLAIM_TAKES_THE_NEXT_BUT_ONE, straight.lane_whose_next_is_held),
+    (LOWEST_SLOT_STAYS, straight.lane_goes_on_below_its_lowest_slot),
+    (CALLS_MOVE_NO_MARK, straight.newcomer_before_the_mark_of_its_lane),
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from tests.interleavings.stage import Session, Stage
+from typing import Any
+
+from tests.interleavings.stage import Mutation, Session, Stage
 from tests.queue_calls import GATED, RETURN, lease_number
 
 LIMIT = "limit:l:"
+LANE = "lane:x"
 MANY = 40
+_LATER = 4
 
 
 async def claim_beside_a_look(stage: Stage) -> None:
@@ -96,6 +100,109 @@ async def two_leave_together(stage: Stage) -> None:
     await stage.expect_places(completed=line[:20], running=line[20:])
 
 
+async def lane_goes_on_beside_a_look(stage: Stage) -> None:
+    """The call that ends a head takes the next of its lane; who looks meanwhile neither waits nor lets in another."""
+    worker, other = await stage.sessions("worker", "other")
+    number, head = await _head(worker)
+    following = await worker.enqueue(2, gates=LANE)
+    await other.register("other")
+    await worker.begin()
+    rows = await worker.go_on(lease_number(number, 1), head, number, lease_number(number, 2))
+    stage.expect(_jobs(rows) == following[:1], "a lane does not go on with the call that ends its head")
+    look = await other.start(other.admit(sweep=True))
+    stage.expect(not look.waits, "a look waits for a claim")
+    stage.expect(await look.result() is None, "somebody lets in beside a claim that goes on in a lane")
+    await worker.commit()
+    await other.admit(sweep=True)
+    stage.troubles += await stage.truth.gate_troubles()
+    await stage.expect_places(completed=head, running=following[:1], blocked=following[1:])
+
+
+async def lane_kept_beside_a_look(stage: Stage) -> None:
+    """A worker comes back for a lane while somebody looks: it takes nothing, and comes back once more."""
+    worker, other = await stage.sessions("worker", "other")
+    number, head = await _head(worker)
+    following = await worker.enqueue(2, gates=LANE)
+    await worker.finish(lease_number(number, 1), head, company=head, done=[lease_number(number, 1)])
+    await other.begin()
+    stage.expect(await other.admit(sweep=True) == 1, "a free lane let nobody in")
+    claim = await worker.start(worker.claim(number, lease_number(number, 2), kept=[LANE]))
+    stage.expect(not claim.waits, "a claim waits for somebody who lets in")
+    later = [row["args"] for row in await claim.result() or [] if row["kind"] == _LATER]
+    stage.expect(later == [LANE], "a claim went to its lane while somebody looked")
+    await other.commit()
+    rows = await worker.claim(number, lease_number(number, 3), kept=[LANE])
+    stage.expect(_jobs(rows) == following[:1], "a lane that a look has served was served again")
+    stage.troubles += await stage.truth.gate_troubles()
+    await stage.expect_places(completed=head, running=following[:1], blocked=following[1:])
+
+
+async def lane_whose_next_is_held(stage: Stage) -> None:
+    """F11: the next of a lane is held by the transaction of its duplicate: nobody waits, nobody overtakes it."""
+    application, worker = await stage.sessions("application", "worker")
+    number, head = await _head(worker)
+    keyed = await worker.enqueue_keyed("k", gates=LANE)
+    last = await worker.enqueue(gates=LANE)
+    await application.begin()
+    stage.expect(await application.enqueue_keyed("k", gates=LANE) == keyed, "a job before its gate was not found")
+    call = await worker.start(worker.go_on(lease_number(number, 1), head, number, lease_number(number, 2)))
+    stage.expect(not call.waits, "the end of a job waits for an application's transaction")
+    stage.expect(_jobs(await call.result() or []) == [], "a job overtook in its lane")
+    await application.commit()
+    await worker.admit(sweep=True)
+    await stage.expect_places(completed=head, ready=keyed, blocked=last)
+
+
+async def lane_goes_on_below_its_lowest_slot(stage: Stage) -> None:
+    """One that was enqueued long ago comes back behind later ones: its slot is seen all the same."""
+    (worker,) = await stage.sessions("worker")
+    number = await worker.register()
+    old, head, last = [(await worker.enqueue(gates=LANE))[0] for _ in range(3)]
+    await worker.connection.execute("UPDATE holdfast.blocked SET seq = -seq WHERE job_id = $1", head)
+    await worker.admit()
+    await worker.claim(number, lease_number(number, 1))
+    await worker.connection.execute(
+        "INSERT INTO holdfast.gate AS g (name, low_slot) VALUES ($1, $2)"
+        " ON CONFLICT (name) DO UPDATE SET low_slot = excluded.low_slot",
+        LANE,
+        head,
+    )
+    await worker.go_on(lease_number(number, 1), [head], number, lease_number(number, 2))
+    await worker.admit(sweep=True)
+    stage.troubles += await stage.truth.gate_troubles()
+    await stage.expect_places(completed=[head], running=[old], blocked=[last])
+
+
+async def newcomer_before_the_mark_of_its_lane(stage: Stage) -> None:
+    """Who was given its place in line early and commits late stands before the mark: its call is heard."""
+    await stage.install(Mutation("marks move each time", (("find_straight_v1", "random() < 0.03", "true"),)))
+    application, worker = await stage.sessions("application", "worker")
+    number = await worker.register()
+    await application.begin()
+    late = await application.enqueue(gates=LANE)
+    first, second = [(await worker.enqueue(gates=LANE))[0] for _ in range(2)]
+    await worker.admit()
+    await worker.claim(number, lease_number(number, 1))
+    await worker.go_on(lease_number(number, 1), [first], number, lease_number(number, 2))
+    await application.commit()
+    await worker.go_on(lease_number(number, 2), [second], number, lease_number(number, 3))
+    await worker.admit(sweep=True)
+    await stage.expect_places(completed=[first, second], ready=late)
+
+
+def _jobs(rows: list[Any]) -> list[int]:
+    return [row["job_id"] for row in rows if row["kind"] == 0]
+
+
+async def _head(worker: Session) -> tuple[int, list[int]]:
+    """A registered worker that runs the head of a lane, under its first lease."""
+    number = await worker.register()
+    head = await worker.enqueue(gates=LANE)
+    await worker.admit()
+    await worker.claim(number, lease_number(number, 1))
+    return number, head
+
+
 async def _line(worker: Session, jobs: int, *, capacity: int) -> tuple[int, list[int]]:
     """A registered worker, and a line that has formed before a limit which has room for ``capacity`` now."""
     number = await worker.register()
@@ -121,4 +228,9 @@ STRAIGHT_SCHEDULES = (
     claims_one_after_another,
     rescue_of_many,
     two_leave_together,
+    lane_goes_on_beside_a_look,
+    lane_kept_beside_a_look,
+    lane_whose_next_is_held,
+    lane_goes_on_below_its_lowest_slot,
+    newcomer_before_the_mark_of_its_lane,
 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -23,7 +22,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.model.queue_model import CAPACITY, LIMIT, MAX_LOSSES, ModelBatch, ModelJob, ModelLease, QueueModel
+from tests.model.queue_model import LIMIT, MAX_LOSSES, ModelBatch, ModelJob, ModelLease, QueueModel
+from tests.model.queue_server import Server
 from tests.queue_calls import (
     BATCHED,
     CANCELLED,
@@ -35,7 +35,6 @@ from tests.queue_calls import (
     SNOOZE,
     SOLO,
     SUSPECT,
-    QueueCalls,
     lease_number,
 )
 
@@ -43,48 +42,10 @@ T = TypeVar("T")
 QUEUES = ("p", "q")
 PRIORITIES = (3, 5)
 LEVELS = ([queue for _ in PRIORITIES for queue in QUEUES], [p for p in PRIORITIES for _ in QUEUES], [0] * 4)
-_TABLES = (
-    *("ready", "scheduled", "lease", "lease_exit", "job", "outcome", "failed_attempt", "loss", "unique_key"),
-    *("blocked", "gate_call", "slot", "lease_slot", "gate", "gate_share", "cancel_request", "queue_pause"),
-    *(
-        "tally_delta",
-        "worker_beat",
-        "worker",
-        "batch",
-        "batch_member",
-        "batch_callback",
-        "batch_delta",
-        "job_edit",
-        "attempt_link",
-    ),
-)
 MANY = 25
+LANES = ("lane:x", "lane:y")
 _ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 pick = st.integers(min_value=0, max_value=10_000)
-
-
-class Server:
-    """One connection to a database that the examples share, and the loop it lives on."""
-
-    def __init__(self, url: str) -> None:
-        self._runner = asyncio.Runner()
-        self.connection: asyncpg.Connection[asyncpg.Record] = self.run(asyncpg.connect(url))
-        self.calls = QueueCalls(self.connection)
-        self.run(self.calls.limit("l", CAPACITY))
-
-    def run(self, call: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(call)
-
-    def clear(self) -> None:
-        self.run(self.connection.execute("; ".join(f"delete from holdfast.{table}" for table in _TABLES)))
-        self.move_clock(0.0)
-
-    def move_clock(self, seconds: float) -> None:
-        self.run(self.connection.execute(f"set holdfast.clock_offset = '{seconds} seconds'"))
-
-    def close(self) -> None:
-        self.run(self.connection.close())
-        self._runner.close()
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -180,12 +141,39 @@ class QueueMachine(RuleBasedStateMachine):
     # --- a worker's calls
 
     @precondition(lambda self: self.model.live)
-    @rule(worker=pick, limit=st.sampled_from((1, 2, 4, 40, 40)), known=st.sampled_from((True, True, True, False)))
-    def claim(self, worker: int, limit: int, *, known: bool) -> None:
+    @rule(
+        worker=pick,
+        limit=st.sampled_from((1, 2, 4, 40, 40)),
+        known=st.sampled_from((True, True, True, False)),
+        kept=st.sampled_from(((), LANES)),
+    )
+    def claim(self, worker: int, limit: int, *, known: bool, kept: tuple[str, ...] = ()) -> None:
+        """``kept``: it comes back for lanes, whether they are free by now or not."""
         number = sorted(self.model.live)[worker % len(self.model.live)]
         in_line = self.server.run(self.in_line())[:limit]
         base = self.next_lease(number, limit)
-        rows = self.server.run(self.calls.claim(number, base, limit, levels=LEVELS))
+        rows = self.server.run(self.calls.claim(number, base, limit, levels=LEVELS, kept=kept))
+        self.claimed(rows, in_line, number, base, limit, known=known)
+
+    @precondition(lambda self: any(self.model.jobs[job].flags & GATED for _, job in self.held()) and self.model.live)
+    @rule(which=pick, limit=st.sampled_from((1, 2, 40)))
+    def go_on(self, which: int, limit: int) -> None:
+        """End a job with gates and claim with the same call: the next of its lane may come along."""
+        gated = [(lease, job) for lease, job in self.held() if self.model.jobs[job].flags & GATED]
+        lease, job_id = gated[which % len(gated)]
+        number = sorted(self.model.live)[which % len(self.model.live)]
+        in_line = self.server.run(self.in_line())[:limit]
+        base = self.next_lease(number, limit)
+        attempt = self.model.jobs[job_id].attempt
+        rows = self.server.run(self.calls.go_on(lease, [job_id], number, base, limit, attempt=attempt, levels=LEVELS))
+        assert 1 not in {row["kind"] for row in rows}, f"the end of {job_id} was refused"
+        self.model.finish(lease, job_id, COMPLETED)
+        self.claimed(rows, in_line, number, base, limit, known=True)
+
+    def claimed(
+        self, answer: list[Any], in_line: list[int], number: int, base: int, limit: int, *, known: bool
+    ) -> None:
+        rows = [row for row in answer if row["kind"] == 0]
         cancelled = [job for job in in_line if self.model.jobs[job].cancel_requested]
         expected = [job for job in in_line if job not in cancelled]
         straight = [self.model.jobs[row["job_id"]] for row in rows if row["seq"] < 0]
@@ -205,13 +193,14 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.claim(lease, number, jobs, known=known)
 
     def go_straight(self, jobs: list[ModelJob], limit: int) -> None:
-        """Only a worker that asks for many takes from before the limit, and only who needs nothing else."""
-        assert not jobs or limit >= MANY
+        """Only who needs nothing but its lane, or of many its limit, is taken from before it."""
         for job in jobs:
             assert job.place == "blocked", f"{job} was taken straight from {job.place}"
-            assert job.gates == (LIMIT,), f"{job} needs more than its limit"
-            assert self.model.may_pass(job), f"{job} went past its limit"
-            job.holds = {LIMIT}
+            assert len(job.gates) == 1, f"{job} needs more than its gate"
+            assert limit >= MANY or job.gates != (LIMIT,), f"{job} was taken by a worker that asked for few"
+            assert self.model.may_pass(job), f"{job} went past its gate"
+            job.holds = set(job.gates)
+            job.place = "running"
 
     async def in_line(self) -> list[int]:
         rows = await self.calls.connection.fetch(

@@ -1060,8 +1060,8 @@ AS $function$
 $function$;
 comment on function holdfast.add_counts_v1(bigint[],bigint[]) is 'Counts of the same intervals, added up.';
 
--- [function] holdfast.admit_v1(bigint[],bigint,text,integer)
-CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT heard bigint, OUT opens_us bigint, OUT swept text, OUT queues text[])
+-- [function] holdfast.admit_v1(bigint[],text[],bigint,text,integer)
+CREATE OR REPLACE FUNCTION holdfast.admit_v1(p_freed bigint[], p_left text[], p_settled bigint, p_sweep text, p_limit integer, OUT is_mine boolean, OUT seated bigint, OUT heard bigint, OUT opens_us bigint, OUT swept text, OUT queues text[])
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1080,8 +1080,12 @@ BEGIN
     END IF;
     seated := 0;
     queues := '{}';
-    -- Gates to look at: those of jobs that have ended, those somebody has come to, rates whose time has come, a part of all as a safety net.
-    SELECT c.gates, c.heard INTO v_gates, heard FROM holdfast.calls_v1(p_settled, p_limit) AS c;
+    -- Gates to look at: those that jobs have left, by name (p_left) or of jobs that have ended (p_freed), those somebody has come to, rates whose time has come, a part of all as a safety net.
+    heard := 0;
+    v_gates := p_left;
+    IF EXISTS (SELECT FROM holdfast.gate_call c WHERE c.id > p_settled) THEN
+        SELECT v_gates || c.gates, c.heard INTO v_gates, heard FROM holdfast.calls_v1(p_settled, p_limit) AS c;
+    END IF;
     IF cardinality(p_freed) > 0 THEN
         v_gates := v_gates || holdfast.gates_among_v1(p_freed);
     END IF;
@@ -1108,11 +1112,12 @@ BEGIN
         queues := ARRAY(SELECT DISTINCT q FROM unnest(queues) AS q);
         PERFORM holdfast.ring_v1(queues);
     END IF;
-    -- No row, no answer: greatest() over no row at all would be 0, and everybody would look without a pause.
+    -- No row, no answer: greatest() over no row at all would be 0, and everybody would look without a pause. Not the line of a limit:
+    -- it opens when the worker it was left to stays away, and looks made to see that would keep that worker from its claims.
     SELECT greatest(0, extract(epoch FROM g.opens_at - v_now) * 1000000)::bigint INTO opens_us
-    FROM holdfast.gate g WHERE g.opens_at IS NOT NULL ORDER BY g.opens_at LIMIT 1;
+    FROM holdfast.gate g WHERE g.opens_at IS NOT NULL AND starts_with(g.name, 'rate:') ORDER BY g.opens_at LIMIT 1;
 END $function$;
-comment on function holdfast.admit_v1(bigint[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
+comment on function holdfast.admit_v1(bigint[],text[],bigint,text,integer) is 'Lets into ready whoever may pass its gates: behind jobs that have ended (p_freed) or have left gates (p_left), after calls (above p_settled), at rates whose time has come. is_mine false: another worker is at it, look again soon.';
 
 -- [function] holdfast.adopt_log_v1()
 CREATE OR REPLACE FUNCTION holdfast.adopt_log_v1(OUT drawn_before bigint, OUT highest bigint, OUT settled bigint)
@@ -1813,8 +1818,8 @@ AS $function$
 $function$;
 comment on function holdfast.checkpoint_v1(text,integer,smallint[],bigint[],bigint[],bigint[],interval) is 'Fence, renewal and checkpoint in one guarded update, last in the transaction of the read model. Fewer rows than asked for: roll back, the lease is lost.';
 
--- [function] holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[])
-CREATE OR REPLACE FUNCTION holdfast.claim_v1(p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[])
+-- [function] holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[],text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.claim_v1(p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[], p_kept text[] DEFAULT NULL::text[], p_freed text[] DEFAULT NULL::text[])
  RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1832,7 +1837,11 @@ DECLARE
     v_alone      boolean;
     v_places     tid[];
     v_line       tid[];
+    v_lanes      text[];
+    v_wanting    text[];
+    v_later      text[] := p_kept || p_freed;
     v_straight   bigint[];
+    v_room       integer;
 BEGIN
     SELECT array_agg(r.place) INTO v_places FROM (
         SELECT f.place
@@ -1844,8 +1853,18 @@ BEGIN
             ORDER BY x.seq LIMIT p_limit FOR UPDATE OF x SKIP LOCKED
         ) AS f
         LIMIT p_limit) AS r;
-    IF p_limit - coalesce(cardinality(v_places), 0) >= 25 THEN
-        v_line := holdfast.find_straight_v1(p_queues, p_limit - coalesce(cardinality(v_places), 0));
+    v_room := p_limit - coalesce(cardinality(v_places), 0);
+    IF v_room >= 25 OR v_room > 0 AND cardinality(v_later) > 0 THEN
+        SELECT f.places, f.marks, f.wanting, f.later INTO v_line, v_lanes, v_wanting, v_later
+        FROM holdfast.find_straight_v1(p_queues, v_room, p_kept, p_freed) AS f;
+    END IF;
+    IF cardinality(v_wanting) > 0 THEN
+        kind := 3; args := array_to_string(v_wanting, E'\n');
+        RETURN NEXT;
+    END IF;
+    IF cardinality(v_later) > 0 THEN
+        kind := 4; args := array_to_string(v_later, E'\n');
+        RETURN NEXT;
     END IF;
     IF v_places IS NULL AND v_line IS NULL THEN
         -- A look that finds nothing must not write: a row lock is a write, and every write is a flush of the log.
@@ -1873,10 +1892,10 @@ BEGIN
         SELECT s.jobs, v_jobs || s.jobs, v_queues || s.queues, v_priorities || s.priorities, v_seqs || s.seqs, v_attempts || s.attempts,
                v_flags || s.flags, coalesce(v_alone, false) OR coalesce(s.alone, false)
         INTO v_straight, v_jobs, v_queues, v_priorities, v_seqs, v_attempts, v_flags, v_alone
-        FROM holdfast.take_straight_v1(p_lease, v_line, p_limit - coalesce(cardinality(v_places), 0)) AS s;
-        IF v_jobs IS NULL THEN
-            RETURN;
-        END IF;
+        FROM holdfast.take_straight_v1(p_lease, v_line, v_lanes, v_room) AS s;
+    END IF;
+    IF v_jobs IS NULL THEN
+        RETURN;
     END IF;
     IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id = ANY (v_jobs)) THEN
         SELECT s.jobs, s.queues, s.priorities, s.seqs, s.attempts, s.flags
@@ -1918,7 +1937,7 @@ BEGIN
           UNION ALL SELECT * FROM holdfast.job_kept x WHERE x.id = claim_v1.job_id LIMIT 1) AS j;
     RETURN NEXT;
 END $function$;
-comment on function holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[]) is 'Takes up to p_limit ready jobs, in the order of the given (queue, priority, mark) triples, into leases of this worker. kind 0: a job; kind 2: this worker was declared dead.';
+comment on function holdfast.claim_v1(bigint,bigint,integer,text[],smallint[],bigint[],text[],text[]) is 'Takes up to p_limit jobs into leases of this worker: ready ones, in the order of the given (queue, priority, mark) triples, then straight from lines: of lanes its jobs have left (p_kept by an earlier call, p_freed by this transaction), of limits. kind 0: a job; 2: this worker was declared dead; 3: those of these gates that want a look, 4: those that the next claim may go on at, in args.';
 
 -- [function] holdfast.company_among_v1(bigint[])
 CREATE OR REPLACE FUNCTION holdfast.company_among_v1(p_jobs bigint[])
@@ -2727,9 +2746,9 @@ BEGIN
 END $function$;
 comment on function holdfast.find_repeated_v1(text[],integer[],uuid[],text[],smallint[],jsonb[]) is 'repeated: all of these ids are in the log with the same stream, type and data. id_taken: some are, or with other content. NULL: none is.';
 
--- [function] holdfast.find_straight_v1(text[],integer)
-CREATE OR REPLACE FUNCTION holdfast.find_straight_v1(p_queues text[], p_limit integer)
- RETURNS tid[]
+-- [function] holdfast.find_straight_v1(text[],integer,text[],text[])
+CREATE OR REPLACE FUNCTION holdfast.find_straight_v1(p_queues text[], p_limit integer, p_kept text[], p_freed text[], OUT places tid[], OUT marks text[], OUT wanting text[], OUT later text[])
+ RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET enable_sort TO 'off'
@@ -2737,32 +2756,66 @@ CREATE OR REPLACE FUNCTION holdfast.find_straight_v1(p_queues text[], p_limit in
  SET jit TO 'off'
 AS $function$
 DECLARE
+    v_left   text[] := p_kept || p_freed;
+    v_kept   integer := coalesce(cardinality(p_kept), 0);
     v_open   text[];
     v_line   record;
     v_places tid[];
     v_ours   integer;
-    v_found  tid[];
+    v_limits text[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM holdfast.gate g WHERE g.name > 'limit:' AND g.name < 'limit;')
-       OR NOT pg_try_advisory_xact_lock(1212574, 0) THEN
-        RETURN NULL;
+    IF NOT coalesce('lane;' > ANY (v_left), false)
+       AND (p_limit < 25 OR NOT EXISTS (SELECT FROM holdfast.gate g WHERE g.name > 'limit:' AND g.name < 'limit;')) THEN
+        wanting := v_left;
+        RETURN;
+    ELSIF NOT pg_try_advisory_xact_lock(1212574, 0) THEN
+        later := v_left;
+        RETURN;
     END IF;
     v_open := ARRAY(SELECT DISTINCT q FROM unnest(p_queues) AS q WHERE NOT EXISTS (SELECT FROM holdfast.queue_pause p WHERE p.queue = q));
+    IF 'lane;' > ANY (v_left) THEN
+        -- Of each lane its first, if it is ours. One that was kept may be taken by now; of those freed here nobody else knows yet.
+        -- The mark of a lane moves now and then, its lowest slot whenever it must.
+        WITH g AS MATERIALIZED (SELECT x.name, x.mark_rank, x.mark_seq, x.low_slot FROM holdfast.gate x WHERE x.name = ANY (v_left[:p_limit]))
+        SELECT array_agg(h.place) FILTER (WHERE h.is_ours), array_agg(l.gate) FILTER (WHERE h.is_ours AND (random() < 0.03 OR g.low_slot > h.job_id)),
+               array_agg(l.gate) FILTER (WHERE NOT h.is_ours)
+        INTO places, marks, wanting
+        FROM unnest(v_left[:p_limit]) WITH ORDINALITY AS l(gate, at)
+        LEFT JOIN g ON g.name = l.gate
+        CROSS JOIN LATERAL (
+            SELECT b.ctid AS place, b.job_id, b.gates = l.gate AND b.queue = ANY (v_open) AS is_ours
+            FROM holdfast.blocked b WHERE b.gate = l.gate AND (b.rank, b.seq) >= (coalesce(g.mark_rank, -1), coalesce(g.mark_seq, 0))
+            ORDER BY b.rank, b.seq LIMIT 1) AS h
+        WHERE l.gate < 'lane;' AND (l.at > v_kept OR NOT EXISTS (
+            SELECT FROM holdfast.slot s WHERE s.gate = l.gate AND s.job_id >= coalesce(g.low_slot, 0)));
+        v_places := ARRAY(SELECT b.ctid FROM holdfast.blocked b WHERE b.ctid = ANY (places) FOR UPDATE SKIP LOCKED);
+        IF cardinality(v_places) < cardinality(places) THEN
+            wanting := v_left;                                  -- of some somebody holds the row
+        ELSE
+            later := v_left[p_limit + 1:];
+        END IF;
+        places := v_places;
+    END IF;
+    v_limits := CASE WHEN 'lane;' < ANY (v_left) THEN ARRAY(SELECT x FROM unnest(v_left) AS x WHERE x > 'lane;') END;
     FOR v_line IN
         SELECT g.name, g.mark_rank, g.mark_seq FROM holdfast.gate g WHERE g.name > 'limit:' AND g.name < 'limit;' ORDER BY g.name LIMIT 16
     LOOP
+        EXIT WHEN p_limit - coalesce(cardinality(places), 0) < 25;
         -- Of each line its beginning, as far as it is ours: who needs more, or waits for a queue of others, is let in by a look.
         SELECT array_agg(w.place), array_position(array_agg(w.is_ours), false) - 1 INTO v_places, v_ours FROM (
             SELECT b.ctid AS place, b.gates = v_line.name AND b.queue = ANY (v_open) AS is_ours
             FROM holdfast.blocked b WHERE b.gate = v_line.name AND (b.rank, b.seq) >= (v_line.mark_rank, v_line.mark_seq)
             ORDER BY b.rank, b.seq
-            LIMIT least(greatest(holdfast.room_v1(v_line.name), 0), p_limit - coalesce(cardinality(v_found), 0))) AS w;
-        v_found := v_found || v_places[1:coalesce(v_ours, cardinality(v_places))];
-        EXIT WHEN cardinality(v_found) >= p_limit;
+            LIMIT least(greatest(holdfast.room_v1(v_line.name), 0), p_limit - coalesce(cardinality(places), 0)) FOR UPDATE SKIP LOCKED) AS w;
+        places := places || v_places[1:coalesce(v_ours, cardinality(v_places))];
+        IF v_ours IS NULL THEN
+            v_limits := array_remove(v_limits, v_line.name);    -- full, or empty, or this worker comes back for more
+        END IF;
     END LOOP;
-    RETURN nullif(v_found, '{}');
+    places := nullif(places, '{}');
+    wanting := wanting || v_limits;
 END $function$;
-comment on function holdfast.find_straight_v1(text[],integer) is 'Where up to p_limit jobs stand that may pass their only limit now; from here to the end of the transaction nobody else lets in. NULL: none, or another worker is at it.';
+comment on function holdfast.find_straight_v1(text[],integer,text[],text[]) is 'Where up to p_limit jobs stand that may pass their only gate now, their rows locked: the next in lanes that have been left (p_kept: by an earlier call, p_freed: by this transaction), and from 25 on the first under limits. From here to the end of the transaction nobody else lets in. wanting: gates left that want a look; later: those for which there was no room, or another worker was at it.';
 
 -- [function] holdfast.finish_carefully_v1(bigint[],timestamp with time zone,bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.finish_carefully_v1(p_live bigint[], p_now timestamp with time zone, p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_company bigint[])
@@ -2834,29 +2887,32 @@ END $function$;
 comment on function holdfast.finish_solo_v1(bigint,bigint,smallint,bigint,jsonb,text,smallint) is 'Last statement of a job''s own transaction: fence, outcome and end of the solo lease are one with the effects. False: the lease is lost, roll back.';
 
 -- [function] holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[])
-CREATE OR REPLACE FUNCTION holdfast.finish_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_company bigint[] DEFAULT NULL::bigint[])
- RETURNS bigint[]
+CREATE OR REPLACE FUNCTION holdfast.finish_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_company bigint[] DEFAULT NULL::bigint[], OUT refused bigint[], OUT gates text[])
+ RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET enable_sort TO 'off'
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_now     timestamptz := holdfast.now();
-    v_live    bigint[];
-    v_refused bigint[];
+    v_now  timestamptz := holdfast.now();
+    v_live bigint[];
+    v_low  bigint;
+    v_high bigint;
 BEGIN
+    refused := '{}';
     IF cardinality(p_jobs) = 0 THEN
         PERFORM holdfast.end_leases_v1(p_done);
-        RETURN '{}';
+        RETURN;
     END IF;
+    SELECT min(j), max(j) INTO v_low, v_high FROM unnest(p_jobs) AS j;
     -- The fence. Locked in one statement; what the leases still hold is read in the next.
     SELECT array_agg(l.id) INTO v_live FROM (
         SELECT id FROM holdfast.lease WHERE id = ANY (p_leases) ORDER BY id FOR KEY SHARE) AS l;
     IF NOT p_again
        AND holdfast.count_held_v1(v_live, p_leases, p_jobs) = cardinality(p_jobs)
        AND NOT EXISTS (SELECT FROM holdfast.lease_exit e WHERE e.lease = ANY (v_live))
-       AND NOT EXISTS (SELECT FROM unnest(p_jobs) AS j WHERE j < (SELECT s.lowest_id FROM holdfast.storage s)) THEN
+       AND v_low >= (SELECT s.lowest_id FROM holdfast.storage s) THEN
         INSERT INTO holdfast.outcome (job_id, lease, state, attempt, started_at, finished_at, result, error)
         SELECT i.job_id, i.lease, i.state, i.attempt, v_now - i.ago_us * interval '1 microsecond',
                v_now - (i.ago_us - i.took_us) * interval '1 microsecond', i.result, i.error
@@ -2867,24 +2923,23 @@ BEGIN
                count(*) FILTER (WHERE i.state = 3), sum(i.took_us)
         FROM unnest(p_queue_at, p_states, p_took_us) AS i(queue_at, state, took_us) GROUP BY i.queue_at;
         IF cardinality(p_company) = cardinality(p_jobs) THEN
-            PERFORM holdfast.tell_company_v1(p_jobs, p_leases, p_states);
+            gates := holdfast.tell_company_v1(p_jobs, v_live, p_states);
         ELSIF p_company IS NOT NULL THEN
-            PERFORM holdfast.tell_company_v1(array_agg(i.job_id), array_agg(i.lease), array_agg(i.state))
-            FROM unnest(p_leases, p_jobs, p_states) AS i(lease, job_id, state) JOIN unnest(p_company) AS c(job_id) ON c.job_id = i.job_id;
+            SELECT holdfast.tell_company_v1(array_agg(i.job_id), v_live, array_agg(i.state)) INTO gates
+            FROM unnest(p_jobs, p_states) AS i(job_id, state) JOIN unnest(p_company) AS c(job_id) ON c.job_id = i.job_id;
         END IF;
     ELSE
-        v_refused := holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
-                                                  p_results, p_errors, p_queues, p_queue_at, p_company);
+        refused := coalesce(holdfast.finish_carefully_v1(v_live, v_now, p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us,
+                                                         p_results, p_errors, p_queues, p_queue_at, p_company), '{}');
+        gates := holdfast.gates_among_v1(p_company);
     END IF;
     -- Only between the lowest and the highest of these ids: requests that are long dead are not waded through.
-    IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id BETWEEN (SELECT min(j) FROM unnest(p_jobs) AS j)
-                                                                        AND (SELECT max(j) FROM unnest(p_jobs) AS j)) THEN
+    IF EXISTS (SELECT FROM holdfast.cancel_request c WHERE c.job_id BETWEEN v_low AND v_high) THEN
         DELETE FROM holdfast.cancel_request c WHERE c.job_id = ANY (p_jobs) AND holdfast.is_finished_v1(c.job_id);
     END IF;
     PERFORM holdfast.end_leases_v1(p_done);
-    RETURN coalesce(v_refused, '{}');
 END $function$;
-comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[]) is 'Writes outcomes under the fence of their leases; returns the jobs refused. p_again: part of it may have been committed before, what is mine already counts as accepted. p_company: those with company, NULL for none.';
+comment on function holdfast.finish_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint[]) is 'Writes outcomes under the fence of their leases. p_again: part of it may have been committed before, what is mine already counts as accepted. p_company: those with company, NULL for none. refused: jobs whose lease is lost; gates: those that the others have left.';
 
 -- [function] holdfast.fire_v1(text,bigint,timestamp with time zone,timestamp with time zone[],boolean[],text[],timestamp with time zone,timestamp with time zone,text)
 CREATE OR REPLACE FUNCTION holdfast.fire_v1(p_name text, p_version bigint, p_expected timestamp with time zone, p_ats timestamp with time zone[], p_run boolean[], p_details text[], p_next timestamp with time zone, p_due timestamp with time zone, p_fingerprint text)
@@ -3567,22 +3622,26 @@ comment on function holdfast.last_position_v1() is 'The last position that was d
 
 -- [function] holdfast.leave_lease_slots_v1(bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.leave_lease_slots_v1(p_jobs bigint[], p_leases bigint[])
- RETURNS void
+ RETURNS text[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_leases bigint[] := ARRAY(SELECT DISTINCT l FROM unnest(p_leases) AS l);
+    v_left text[];
 BEGIN
     -- In the order of the leases, so that two that leave together never wait for each other crosswise.
-    PERFORM FROM holdfast.lease_slot s WHERE s.lease = ANY (v_leases) ORDER BY s.lease FOR NO KEY UPDATE;
+    PERFORM FROM holdfast.lease_slot s WHERE s.lease = ANY (p_leases) ORDER BY s.lease FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE holdfast.lease_slot s SET job_ids = ARRAY(SELECT unnest(s.job_ids) EXCEPT SELECT unnest(p_jobs)) WHERE s.lease = ANY (v_leases);
-        DELETE FROM holdfast.lease_slot s WHERE s.lease = ANY (v_leases) AND s.job_ids = '{}';
+        WITH smaller AS (
+            UPDATE holdfast.lease_slot s SET job_ids = ARRAY(SELECT unnest(s.job_ids) EXCEPT SELECT unnest(p_jobs)) WHERE s.lease = ANY (p_leases)
+            RETURNING s.gate)
+        SELECT array_agg(DISTINCT x.gate) INTO v_left FROM smaller x;
+        DELETE FROM holdfast.lease_slot s WHERE s.lease = ANY (p_leases) AND s.job_ids = '{}';
     END IF;
+    RETURN v_left;
 END $function$;
-comment on function holdfast.leave_lease_slots_v1(bigint[],bigint[]) is 'Gives back what these jobs hold together with others of their leases.';
+comment on function holdfast.leave_lease_slots_v1(bigint[],bigint[]) is 'Gives back what these jobs hold together with others of their leases. Returns the gates; of another job of these leases perhaps one more.';
 
 -- [function] holdfast.leave_v1(bigint[],bigint[],smallint[],bigint[],smallint[],text[],smallint[],smallint[],jsonb[],bigint[],bigint[],bigint[])
 CREATE OR REPLACE FUNCTION holdfast.leave_v1(p_leases bigint[], p_jobs bigint[], p_moves smallint[], p_delays_us bigint[], p_attempts smallint[], p_queues text[], p_priorities smallint[], p_flags smallint[], p_errors jsonb[], p_ago_us bigint[], p_took_us bigint[], p_done bigint[])
@@ -6624,8 +6683,8 @@ BEGIN
 END $function$;
 comment on function holdfast.take_request_key_v1(text,text,bytea) is 'Takes an idempotency key for this transaction, or tells what its first request was answered. No row: that was pruned just now.';
 
--- [function] holdfast.take_straight_v1(bigint,tid[],integer)
-CREATE OR REPLACE FUNCTION holdfast.take_straight_v1(p_lease bigint, p_places tid[], p_limit integer, OUT jobs bigint[], OUT queues text[], OUT priorities smallint[], OUT seqs bigint[], OUT attempts smallint[], OUT flags smallint[], OUT alone boolean)
+-- [function] holdfast.take_straight_v1(bigint,tid[],text[],integer)
+CREATE OR REPLACE FUNCTION holdfast.take_straight_v1(p_lease bigint, p_places tid[], p_marks text[], p_limit integer, OUT jobs bigint[], OUT queues text[], OUT priorities smallint[], OUT seqs bigint[], OUT attempts smallint[], OUT flags smallint[], OUT alone boolean)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -6634,37 +6693,53 @@ CREATE OR REPLACE FUNCTION holdfast.take_straight_v1(p_lease bigint, p_places ti
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_now   timestamptz := holdfast.now();
-    v_gates text[];
-    v_ranks bigint[];
+    v_now     timestamptz := holdfast.now();
+    v_gates   text[];
+    v_ranks   bigint[];
+    v_numbers bigint[];
+    v_last    text;
+    v_line    record;
 BEGIN
-    -- Their numbers are below all that ready gives out: they are no marks for the next claim.
     WITH gone AS (
-        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
-            SELECT x.ctid FROM holdfast.blocked x WHERE x.ctid = ANY (p_places) FOR UPDATE SKIP LOCKED))
+        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (p_places)
         RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
-    ), held AS (
-        INSERT INTO holdfast.lease_slot (lease, gate, job_ids) SELECT p_lease, g.gate, array_agg(g.job_id) FROM gone g GROUP BY g.gate
-    ), lines AS (
-        SELECT array_agg(l.gate) AS gates, array_agg(l.rank) AS ranks FROM (SELECT g.gate, max(g.rank) AS rank FROM gone g GROUP BY g.gate) AS l
     )
-    SELECT array_agg(g.job_id), array_agg(g.queue), array_agg(g.priority), array_agg(g.attempt), array_agg(g.flags),
-           bool_or(g.flags & 5 <> 0), (SELECT l.gates FROM lines l), (SELECT l.ranks FROM lines l)
-    INTO jobs, queues, priorities, attempts, flags, alone, v_gates, v_ranks FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
+    SELECT array_agg(g.job_id), array_agg(g.queue), array_agg(g.priority), array_agg(g.attempt), array_agg(g.flags), bool_or(g.flags & 5 <> 0),
+           array_agg(g.gate), array_agg(g.rank), array_agg(g.seq), max(g.gate)
+    INTO jobs, queues, priorities, attempts, flags, alone, v_gates, v_ranks, v_numbers, v_last
+    FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
+    -- Their numbers are below all that ready gives out: they are no marks for the next claim.
     seqs := ARRAY(SELECT generate_series(1, cardinality(jobs)) - 1000000);
-    -- Who is left first, or else the last that was taken: a line that is emptied again and again must not be waded through anew.
-    UPDATE holdfast.gate g
-    SET (mark_rank, mark_seq) = (
-            SELECT coalesce(max(h.rank), l.rank), coalesce(max(h.seq), 0) FROM (
-                SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
-                ORDER BY b.rank, b.seq LIMIT 1) AS h),
-        low_lease_slot = coalesce((
-            SELECT s.seq FROM holdfast.lease_slot s WHERE s.gate = g.name AND s.seq >= g.low_lease_slot ORDER BY s.seq LIMIT 1), g.low_lease_slot),
-        opens_at = CASE WHEN cardinality(jobs) = p_limit AND coalesce(g.opens_at < v_now + interval '50 milliseconds', true)
-                        THEN v_now + interval '100 milliseconds' ELSE g.opens_at END
-    FROM unnest(v_gates, v_ranks) AS l(name, rank) WHERE g.name = l.name;
+    IF 'limit:' > ANY (v_gates) THEN
+        INSERT INTO holdfast.slot (job_id, gate) SELECT i.job_id, i.gate FROM unnest(jobs, v_gates) AS i(job_id, gate) WHERE i.gate < 'limit:';
+    END IF;
+    IF p_marks IS NOT NULL THEN
+        INSERT INTO holdfast.gate AS g (name, mark_rank, mark_seq, virtual, low_slot)
+        SELECT i.gate, i.rank, i.seq, i.rank, i.job_id FROM unnest(v_gates, v_ranks, v_numbers, jobs) AS i(gate, rank, seq, job_id)
+        JOIN unnest(p_marks) AS m(gate) ON m.gate = i.gate
+        ON CONFLICT (name) DO UPDATE SET mark_rank = excluded.mark_rank, mark_seq = excluded.mark_seq,
+            virtual = greatest(g.virtual, excluded.virtual), low_slot = excluded.low_slot;
+    END IF;
+    FOR v_line IN
+        SELECT v_last AS gate, jobs AS holders, v_ranks[cardinality(jobs)] AS rank WHERE v_last = ALL (v_gates) AND v_last > 'limit:'
+        UNION ALL SELECT i.gate, array_agg(i.job_id), max(i.rank) FROM unnest(v_gates, jobs, v_ranks) AS i(gate, job_id, rank)
+        WHERE v_last > 'limit:' AND v_last <> ANY (v_gates) AND i.gate > 'limit:' GROUP BY i.gate ORDER BY 1
+    LOOP
+        INSERT INTO holdfast.lease_slot (lease, gate, job_ids) VALUES (p_lease, v_line.gate, v_line.holders);
+        -- Who is left first, or else the last that was taken: a line that is emptied again and again must not be waded through anew.
+        UPDATE holdfast.gate g
+        SET (mark_rank, mark_seq) = (
+                SELECT coalesce(max(h.rank), v_line.rank), coalesce(max(h.seq), 0) FROM (
+                    SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
+                    ORDER BY b.rank, b.seq LIMIT 1) AS h),
+            low_lease_slot = coalesce((
+                SELECT s.seq FROM holdfast.lease_slot s WHERE s.gate = g.name AND s.seq >= g.low_lease_slot ORDER BY s.seq LIMIT 1), g.low_lease_slot),
+            opens_at = CASE WHEN cardinality(jobs) = p_limit AND coalesce(g.opens_at < v_now + interval '50 milliseconds', true)
+                            THEN v_now + interval '100 milliseconds' ELSE g.opens_at END
+        WHERE g.name = v_line.gate;
+    END LOOP;
 END $function$;
-comment on function holdfast.take_straight_v1(bigint,tid[],integer) is 'Takes those of them that nobody holds out of the line, with their slots. Where that is all the worker asked for, the line is its own for a moment.';
+comment on function holdfast.take_straight_v1(bigint,tid[],text[],integer) is 'Takes jobs out of their lines, with their slots. Where that is all the worker asked for, the line of a limit is its own for a moment.';
 
 -- [function] holdfast.take_stream_v1(text,bigint,integer)
 CREATE OR REPLACE FUNCTION holdfast.take_stream_v1(p_stream text, p_expected bigint, p_count integer, OUT base bigint, OUT partition smallint)
@@ -6745,10 +6820,13 @@ CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves sma
  SET enable_seqscan TO 'off'
  SET jit TO 'off'
 AS $function$
+DECLARE
+    v_low  bigint;
+    v_high bigint;
 BEGIN
     -- Most of those that others wait for stand before gates and are in no batch: one descent says so for all of them.
-    IF NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.job_id BETWEEN (SELECT min(j) FROM unnest(p_jobs) AS j)
-                                                                         AND (SELECT max(j) FROM unnest(p_jobs) AS j)) THEN
+    SELECT min(j), max(j) INTO v_low, v_high FROM unnest(p_jobs) AS j;
+    IF NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.job_id BETWEEN v_low AND v_high) THEN
         RETURN;
     END IF;
     INSERT INTO holdfast.batch_delta (batch_id, completed, failed, cancelled, reopened)
@@ -6761,23 +6839,30 @@ comment on function holdfast.tell_batches_v1(bigint[],smallint[]) is 'The ending
 
 -- [function] holdfast.tell_company_v1(bigint[],bigint[],smallint[])
 CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
- RETURNS void
+ RETURNS text[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET jit TO 'off'
 AS $function$
+DECLARE
+    v_left text[];
+    v_more text[];
 BEGIN
     PERFORM holdfast.tell_batches_v1(p_jobs, p_moves);
-    PERFORM holdfast.leave_lease_slots_v1(p_jobs, p_leases);
+    v_left := holdfast.leave_lease_slots_v1(p_jobs, p_leases);
     -- What a job holds of lanes it holds to its end, what it holds of limits only while it is leased.
     IF 10 > ALL (p_moves) THEN
-        DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs);
-        RETURN;
+        WITH gone AS (DELETE FROM holdfast.slot s WHERE s.job_id = ANY (p_jobs) RETURNING s.gate)
+        SELECT array_agg(x.gate) INTO v_more FROM (SELECT g.gate FROM gone g GROUP BY g.gate) AS x;
+    ELSE
+        WITH gone AS (
+            DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
+            WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:')) RETURNING s.gate)
+        SELECT array_agg(x.gate) INTO v_more FROM (SELECT g.gate FROM gone g GROUP BY g.gate) AS x;
     END IF;
-    DELETE FROM holdfast.slot s USING unnest(p_jobs, p_moves) AS m(job_id, move)
-    WHERE s.job_id = m.job_id AND (m.move < 10 OR NOT starts_with(s.gate, 'lane:'));
+    RETURN v_left || v_more;
 END $function$;
-comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written; never of plain jobs. Lease 0: it moved without one.';
+comment on function holdfast.tell_company_v1(bigint[],bigint[],smallint[]) is 'Told of every move of a job with company, after its new place is written, with the leases they leave; never of plain jobs. Lease 0: it moved without one. Returns the gates they have left.';
 
 -- [function] holdfast.term_holds_v1(text,text[],double precision,text,double precision)
 CREATE OR REPLACE FUNCTION holdfast.term_holds_v1(p_op text, p_texts text[], p_number double precision, p_text text, p_value double precision)
@@ -7059,28 +7144,28 @@ BEGIN
 END $function$;
 comment on function holdfast.withdraw_v1(bigint,bigint) is 'Ends a waiting job as cancelled, because another one replaces it. False: it does not wait, or somebody is just moving it.';
 
--- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[])
-CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[], p_company bigint[] DEFAULT NULL::bigint[])
+-- [function] holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[],text[])
+CREATE OR REPLACE FUNCTION holdfast.work_v1(p_leases bigint[], p_jobs bigint[], p_states smallint[], p_attempts smallint[], p_ago_us bigint[], p_took_us bigint[], p_results jsonb[], p_errors jsonb[], p_finish_queues text[], p_queue_at smallint[], p_done bigint[], p_again boolean, p_worker bigint, p_lease bigint, p_limit integer, p_queues text[], p_priorities smallint[], p_marks bigint[], p_company bigint[] DEFAULT NULL::bigint[], p_kept text[] DEFAULT NULL::text[])
  RETURNS TABLE(kind smallint, job_id bigint, lease bigint, queue text, priority smallint, seq bigint, attempt smallint, flags smallint, task text, args text, max_attempts smallint, timeout_seconds real, trace jsonb)
  LANGUAGE plpgsql
 AS $function$
 DECLARE
-    v_refused bigint[];
+    v_done record;
 BEGIN
     IF cardinality(p_jobs) = 0 THEN
         -- A claim alone need not wait for the disk. A crash of the server that loses it puts the jobs back into ready and
         -- takes the lease away, so nothing of that attempt is accepted; nothing later can be durable without it.
         PERFORM set_config('synchronous_commit', 'off', true);
     END IF;
-    v_refused := holdfast.finish_v1(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors,
+    SELECT * INTO v_done FROM holdfast.finish_v1(p_leases, p_jobs, p_states, p_attempts, p_ago_us, p_took_us, p_results, p_errors,
                                     p_finish_queues, p_queue_at, p_done, p_again, p_company);
-    IF cardinality(v_refused) > 0 THEN
+    IF cardinality(v_done.refused) > 0 THEN
         RETURN QUERY SELECT 1::smallint, r, NULL::bigint, NULL::text, NULL::smallint, NULL::bigint, NULL::smallint,
-            NULL::smallint, NULL::text, NULL::text, NULL::smallint, NULL::real, NULL::jsonb FROM unnest(v_refused) AS r;
+            NULL::smallint, NULL::text, NULL::text, NULL::smallint, NULL::real, NULL::jsonb FROM unnest(v_done.refused) AS r;
     END IF;
-    RETURN QUERY SELECT * FROM holdfast.claim_v1(p_worker, p_lease, p_limit, p_queues, p_priorities, p_marks);
+    RETURN QUERY SELECT * FROM holdfast.claim_v1(p_worker, p_lease, p_limit, p_queues, p_priorities, p_marks, p_kept, v_done.gates);
 END $function$;
-comment on function holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[]) is 'finish_v1 and claim_v1 in one round trip and one commit. kind 1: a completion that was refused, its lease is lost.';
+comment on function holdfast.work_v1(bigint[],bigint[],smallint[],smallint[],bigint[],bigint[],jsonb[],jsonb[],text[],smallint[],bigint[],boolean,bigint,bigint,integer,text[],smallint[],bigint[],bigint[],text[]) is 'finish_v1 and claim_v1 in one round trip and one commit. p_kept: gates its jobs left in an earlier call. kind 1: a completion that was refused, its lease is lost.';
 
 -- [function] holdfast.workers_to_rescue_v1()
 CREATE OR REPLACE FUNCTION holdfast.workers_to_rescue_v1()

@@ -15,6 +15,7 @@ from holdfast.jobs.history import Moment
 from holdfast.jobs.hot_path import HotPath, leave_apart, worker_of
 from holdfast.jobs.job import Job, JobTransaction, as_current, current_job, enter_job, log_capture
 from holdfast.jobs.keeping import Keeper, Promoter, audit, audit_gates, declare_partition_days
+from holdfast.jobs.left_gates import LeftGates
 from holdfast.jobs.limit_console import LimitConsole, LimitInfo
 from holdfast.jobs.limits import Limit, Rate, agree
 from holdfast.jobs.log_lines import LogLine
@@ -92,6 +93,7 @@ __all__ = [
     "Jobs",
     "Keeper",
     "Left",
+    "LeftGates",
     "LeftToRun",
     "Limit",
     "LimitConsole",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
@@ -27,6 +27,7 @@ class Gatekeeper:
         self._database = database
         self._sweep_every_seconds = sweep_every_seconds
         self._freed: list[int] = []
+        self._left: dict[str, None] = {}
         self._settled = 0
         self._pending: int | None = None
         self._fence: list[str] = []
@@ -38,6 +39,10 @@ class Gatekeeper:
         """These jobs with gates have left their leases: somebody may wait for what they held."""
         self._freed += jobs
 
+    def left(self, gates: Iterable[str]) -> None:
+        """Jobs have left these gates, and nobody has gone on there."""
+        self._left |= dict.fromkeys(gates)
+
     def sweep_now(self) -> None:
         """Look at all gates, a part at a time: something has changed and nobody can say what."""
         self._sweep_due_at = 0.0
@@ -45,16 +50,17 @@ class Gatekeeper:
     async def look(self) -> tuple[list[str], float]:
         """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look."""
         freed, self._freed = self._freed[:_MOST_TOGETHER], self._freed[_MOST_TOGETHER:]
+        left = [self._left.popitem()[0] for _ in range(min(len(self._left), _MOST_TOGETHER))]
         sweep = self._sweep if monotonic() >= self._sweep_due_at else None
         try:
             row = await self._database.fetchrow(
-                _SQL["admit"], freed, self._settled, sweep, _MOST_TOGETHER, pool="control"
+                _SQL["admit"], freed, left, self._settled, sweep, _MOST_TOGETHER, pool="control"
             )
         except BaseException:
-            self._freed = freed + self._freed
+            self._again(freed, left)
             raise
         if not row["is_mine"]:
-            self._freed = freed + self._freed
+            self._again(freed, left)
             return [], random.uniform(0.001, 0.005)
         if sweep is not None:
             self._sweep = row["swept"]
@@ -64,8 +70,12 @@ class Gatekeeper:
             await self._settle_mark()
         return list(row["queues"]), self._pause(row["heard"], row["seated"], row["opens_us"])
 
+    def _again(self, freed: list[int], left: list[str]) -> None:
+        self._freed = freed + self._freed
+        self.left(left)
+
     def _pause(self, heard: int, seated: int, opens_us: int | None) -> float:
-        if heard >= _MOST_TOGETHER or seated >= _MOST_OF_A_LIMIT or self._freed or self._sweep:
+        if heard >= _MOST_TOGETHER or seated >= _MOST_OF_A_LIMIT or self._freed or self._left or self._sweep:
             return 0.0
         pause = _BUSY_SECONDS if heard or seated else _LOOK_EVERY_SECONDS
         return pause if opens_us is None else min(pause, max(opens_us / 1_000_000, 0.001))

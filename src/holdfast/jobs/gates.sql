@@ -1,6 +1,6 @@
 -- name: admit
--- Promise: whoever may pass its gates is ready, its slots taken: after the jobs $1 that have ended, after the calls above $2, and in a part of all gates from $3 on.
-select is_mine, seated, heard, opens_us, swept, queues from holdfast.admit_v1($1::bigint[], $2::bigint, $3::text, $4::integer)
+-- Promise: whoever may pass its gates is ready, its slots taken: after the jobs $1 that have ended, at the gates $2, after the calls above $3, and in a part of all gates from $4 on.
+select is_mine, seated, heard, opens_us, swept, queues from holdfast.admit_v1($1::bigint[], $2::text[], $3::bigint, $4::text, $5::integer)
 
 -- name: call_mark
 -- Promise: no call at or below settled is there or can appear; pending and fence are for the next call.

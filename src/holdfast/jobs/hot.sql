@@ -1,20 +1,20 @@
 -- name: work
--- Promise: finish and claim in one round trip and one commit; rows of kind 0 are jobs, 1 refused completions, 2 says that this worker is dead.
+-- Promise: finish and claim in one round trip and one commit; rows of kind 0 are jobs, 1 refused completions, 2 says that this worker is dead, 3 names gates to look at, 4 gates to go on at with the next claim.
 select kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout_seconds, trace::text
 from holdfast.work_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
     $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean,
-    $14::bigint, $15::bigint, $16::integer, $17::text[], $18::smallint[], $19::bigint[], $13::text::bigint[])
+    $14::bigint, $15::bigint, $16::integer, $17::text[], $18::smallint[], $19::bigint[], $13::text::bigint[], $20::text[])
 
 -- name: claim
 -- Promise: work without anything to finish. Its commit does not wait for the disk: after a crash it has not happened.
 select kind, job_id, lease, queue, priority, seq, attempt, flags, task, args, max_attempts, timeout_seconds, trace::text
 from (select set_config('synchronous_commit', 'off', true) as wait) as disk,
-    holdfast.claim_v1($1::bigint, $2::bigint, $3::integer, $4::text[], $5::smallint[], $6::bigint[])
+    holdfast.claim_v1($1::bigint, $2::bigint, $3::integer, $4::text[], $5::smallint[], $6::bigint[], $7::text[])
 where disk.wait = 'off'
 
 -- name: finish
--- Promise: outcomes under the fence of their leases, nothing claimed; the refused ones come back.
-select holdfast.finish_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
+-- Promise: outcomes under the fence of their leases, nothing claimed; the refused ones come back, and the gates that the others have left.
+select refused, gates from holdfast.finish_v1($1::text::bigint[], $2::text::bigint[], $3::text::smallint[], $4::text::smallint[], $5::text::bigint[], $6::text::bigint[], $7::text[]::jsonb[],
     $8::text[]::jsonb[], $9::text[], $10::text::smallint[], $11::bigint[], $12::boolean, $13::text::bigint[])
 
 -- name: leave

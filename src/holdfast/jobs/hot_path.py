@@ -13,13 +13,13 @@ from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
 from holdfast.jobs.asking import Asking
 from holdfast.jobs.claim_order import ClaimOrder
+from holdfast.jobs.left_gates import LeftGates
 from holdfast.jobs.new_job import COMPANY, GATED
 from holdfast.jobs.records import Answer, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _WORKER_SHIFT = 36
-_JOB, _REFUSED, _DEAD = 0, 1, 2
-_MOST_HELD_BACK = 1000
+_JOB, _REFUSED, _DEAD, _WANTING, _LATER = 0, 1, 2, 3, 4
 
 
 def worker_of(lease: int) -> int:
@@ -44,8 +44,8 @@ class HotPath:
         self._over: list[int] = []
         self._unsure: set[int] = set()
         self.takes_straight = False
-        """Whether the last claim got all it asked for, some of it from before a limit: the next looks there again."""
-        self._held_back: list[int] = []
+        """Whether the last claim got something straight from a line: the next goes on there."""
+        self.left_gates = LeftGates()
         self.on_gates_freed: Callable[[list[int]], None] = lambda _jobs: None
 
     @property
@@ -66,10 +66,10 @@ class HotPath:
         exact = self.order.wants_exact()
         queues, priorities, marks = self.order.levels(exact=exact)
         base = self._draw(limit)
-        over = list(self._over)
+        over, left = list(self._over), self.left_gates.ask()
         asked_at = monotonic()
         try:
-            claim = (self.worker, base, limit, queues, priorities, marks)
+            claim = (self.worker, base, limit, queues, priorities, marks, left)
             if finished or over:
                 columns = _finish_columns(finished)
                 rows = await self._fetch("work", *columns, over, again, _company(finished), *claim)
@@ -85,29 +85,38 @@ class HotPath:
         else:
             self._answer_lost(base, limit)
             rows = [row for row in rows if row[0] != _JOB]
-        batch = self._read(rows, limit)
+        batch = self._read(rows)
         if exact or len(batch.claimed) < limit:
             self.order.exact_took(monotonic() - asked_at) if exact else self.order.distrust_hints()
         self._settle(finished, over)
         return batch
 
-    async def finish(self, finished: Sequence[Finished], *, again: bool = False) -> list[int]:
-        """Write what has finished and claim nothing; returns the ids that were refused."""
+    async def finish(self, finished: Sequence[Finished], *, again: bool = False, comes_back: bool = False) -> list[int]:
+        """Write what has finished and claim nothing; returns the ids that were refused.
+
+        ``comes_back``: a claim follows soon, and may go on at the gates that these have left.
+        """
         over = list(self._over)
-        refused: list[int] = await self._fetchval("finish", *_finish_columns(finished), over, again, _company(finished))
+        ((refused, gates),) = await self._fetch("finish", *_finish_columns(finished), over, again, _company(finished))
         self._settle(finished, over)
-        return refused
+        if comes_back:
+            self.left_gates.keep(gates or ())
+        else:
+            self.left_gates.give_up(gates or ())
+        return list(refused)
 
     async def leave(self, left: Sequence[Left]) -> list[int]:
         """Let jobs leave their leases for scheduled or ready; returns the ids that were refused."""
         over = list(self._over)
         refused: list[int] = await self._fetchval("leave", *_leave_columns(left), over)
         self._settle(left, over)
+        self._gates_freed(left)
         return refused
 
     def left_apart(self, left: Sequence[Left]) -> None:
         """These have left by ``leave_apart``: set the books right."""
         self._settle(left, ())
+        self._gates_freed(left)
 
     async def take_back_unread(self, database: Database, overdue_seconds: float, *, timeout_seconds: float) -> int:
         """From another thread: give back what a claim got whose answer has not been read for so long; how many jobs."""
@@ -163,9 +172,11 @@ class HotPath:
         self._unsure.update(range(base, base + limit + 1))
         self.asking.end()
         self.order.distrust_hints()
+        self.left_gates.lost()
 
-    def _read(self, rows: Iterable[Any], limit: int) -> Answer:
+    def _read(self, rows: Iterable[Any]) -> Answer:
         now, straight = monotonic(), False
+        wanting, later = list[str](), list[str]()
         batch = Answer([], [], dead=False)
         # The server joins payloads by hashing; the order of the claim is restored here.
         for row in sorted(rows, key=_claim_order):
@@ -178,14 +189,19 @@ class HotPath:
                 )
                 self._outstanding[lease] = self._outstanding.get(lease, 0) + 1
                 if seq < 0:
-                    batch.claimed[-1].straight = straight = True
+                    straight = True
                 else:
                     self.order.claimed(queue, priority, seq)
             elif kind == _REFUSED:
                 batch.refused.append(job_id)
             elif kind == _DEAD:
                 batch.dead = True
-        self.takes_straight = straight and len(batch.claimed) == limit
+            elif kind == _WANTING:
+                wanting = args.split("\n")
+            elif kind == _LATER:
+                later = args.split("\n")
+        self.takes_straight = straight
+        self.left_gates.answered(wanting, later)
         return batch
 
     def _settle(self, gone: Iterable[Finished | Left], over: Sequence[int]) -> None:
@@ -193,23 +209,16 @@ class HotPath:
         if over:
             ended = set(over)
             self._over = [lease for lease in self._over if lease not in ended]
-        gated: list[int] = []
         for item in gone:
-            if item.job.flags & GATED:
-                (self._held_back if item.job.straight else gated).append(item.job.id)
             lease = item.job.lease
             left = self._outstanding.get(lease, 0) - 1
             if left > 0:
                 self._outstanding[lease] = left
             elif self._outstanding.pop(lease, None) is not None:
                 self._over.append(lease)
-        if self.takes_straight:
-            # The next claim takes the slots that these have left, and a look goes through all lines now and then.
-            del self._held_back[:-_MOST_HELD_BACK]
-        else:
-            gated += self._held_back
-            self._held_back = []
-        if gated:
+
+    def _gates_freed(self, left: Sequence[Left]) -> None:
+        if gated := [item.job.id for item in left if item.job.flags & GATED]:
             self.on_gates_freed(gated)
 
     def _lowest(self) -> int:

@@ -40,8 +40,6 @@ class Claimed(Struct, eq=False):
     timeout_seconds: float | None
     trace: str | None
     claimed_at: float  # monotonic seconds
-    straight: bool = False
-    """Taken from before its limit, past ``ready``."""
 
 
 class Finished(Struct, eq=False):

@@ -6,6 +6,7 @@ from holdfast.clock import monotonic
 
 _SMOOTHING = 0.3
 _BATCH = 500
+_ENOUGH = 0.6
 
 
 class Prefetch:
@@ -40,8 +41,13 @@ class Prefetch:
         return min(self._most_ahead, int(self._rate * self._ahead_seconds))
 
     def room(self, idle_runners: int, waiting: int) -> int:
-        """How many to claim now; 0 while what waits will last beyond the next round trip."""
+        """How many to claim now; 0 while what waits will last beyond the next round trip.
+
+        Half of what may be held at a time: the runners work on it while the server looks for the other half. The bound
+        is a little above that half, for the speed it is reckoned by goes up and down between two calls.
+        """
         ahead = self.ahead
-        if waiting > ahead // 2:
+        if waiting > int(ahead * _ENOUGH):
             return 0
-        return min(_BATCH, max(0, idle_runners + ahead - waiting))
+        portion = max(idle_runners, ahead // 2)
+        return min(_BATCH, portion, max(0, idle_runners + ahead - waiting))

@@ -273,7 +273,7 @@ class Pump:
     async def _finish(self, finished: Sequence[Finished]) -> None:
         """Finish, halving the batch until a row at fault is alone; that job fails: its result cannot be stored."""
         try:
-            refused = await self._hot.finish(finished, again=self._again)
+            refused = await self._hot.finish(finished, again=self._again, comes_back=self.claiming)
         except DRIVER_ERRORS as error:
             fault = classify(error)
             if fault not in _ROW_AT_FAULT:

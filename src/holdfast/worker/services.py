@@ -66,6 +66,7 @@ class Services:
         await self._listener.listen("holdfast_operations", lambda _payload: self._operations.set())
         await self._listen_for_rings()
         self._hot.on_gates_freed = self._gates_freed
+        self._hot.left_gates.hand_over = self._gates_left
 
         def listen_anew() -> None:
             background.start(self._listen_for_rings(), name="ring channel")
@@ -105,6 +106,10 @@ class Services:
 
     def _gates_freed(self, jobs: list[int]) -> None:
         self._gatekeeper.freed(jobs)
+        self._gates.set()
+
+    def _gates_left(self, gates: list[str]) -> None:
+        self._gatekeeper.left(gates)
         self._gates.set()
 
     def _gates_changed(self) -> None:

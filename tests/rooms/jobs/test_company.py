@@ -13,10 +13,11 @@ BATCHED = 16
 LISTEN = """
     CREATE TABLE told (n integer GENERATED ALWAYS AS IDENTITY, job_id bigint, lease bigint, move smallint);
     CREATE OR REPLACE FUNCTION holdfast.tell_company_v1(p_jobs bigint[], p_leases bigint[], p_moves smallint[])
-    RETURNS void
+    RETURNS text[]
     LANGUAGE sql VOLATILE AS $$
         INSERT INTO told (job_id, lease, move)
-        SELECT i.job_id, i.lease, i.move FROM unnest(p_jobs, p_leases, p_moves) AS i(job_id, lease, move)
+        SELECT i.job_id, i.lease, i.move FROM unnest(p_jobs, p_leases, p_moves) AS i(job_id, lease, move);
+        SELECT NULL::text[]
     $$"""
 
 

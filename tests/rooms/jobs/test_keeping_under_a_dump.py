@@ -30,7 +30,7 @@ _DUMPING = """
             WHERE a.application_name = 'pg_dump' AND l.relation = c.oid AND l.granted))"""
 CLAIM = "SELECT * FROM holdfast.claim_v1($1, $2, 1, ARRAY['default'], ARRAY[5]::smallint[], ARRAY[0])"
 FINISH = """
-    SELECT holdfast.finish_v1(ARRAY[$1::bigint], ARRAY[$2::bigint], '{1}', '{1}', '{0}', '{0}', NULL, NULL,
+    SELECT refused FROM holdfast.finish_v1(ARRAY[$1::bigint], ARRAY[$2::bigint], '{1}', '{1}', '{0}', '{0}', NULL, NULL,
                               '{default}', '{1}', ARRAY[$1], false)"""
 _WAITS = """
     SELECT count(*) FROM pg_stat_activity

@@ -187,7 +187,7 @@ async def test_a_keyed_job_in_line_is_found_by_its_duplicate(app: Holdfast, work
 async def test_a_long_lane_costs_the_others_nothing(app: Holdfast, work: Task[..., Any], outsider: Any) -> None:
     """Letting in the next of another lane reads no more rows because ten thousand wait in this one."""
     await work.options(lane="long").enqueue_many([(n,) for n in range(10_000)])
-    await outsider.execute("SELECT holdfast.admit_v1('{}', 0, NULL, 20000)")
+    await outsider.execute("SELECT holdfast.admit_v1('{}', NULL, 0, NULL, 20000)")
     await in_lane(work, 2, "b")
     hand = await Hand.registered(app.database)
     await admit(app)
@@ -197,7 +197,7 @@ async def test_a_long_lane_costs_the_others_nothing(app: Holdfast, work: Task[..
                  FROM pg_stat_xact_user_tables WHERE schemaname = 'holdfast'"""
     async with outsider.transaction():
         before = await outsider.fetchval(fetched)
-        row = await outsider.fetchrow("SELECT * FROM holdfast.admit_v1($1, 0, NULL, 1000)", [job.id])
+        row = await outsider.fetchrow("SELECT * FROM holdfast.admit_v1($1, NULL, 0, NULL, 1000)", [job.id])
         assert await outsider.fetchval(fetched) - before < 100
         assert row["seated"] == 1
 
@@ -208,7 +208,7 @@ async def test_only_one_worker_looks_at_a_time_and_the_other_comes_back(
     (job,) = await in_lane(work, 1)
     keeper = Gatekeeper(app.database)
     async with outsider.transaction():
-        assert (await outsider.fetchrow("SELECT * FROM holdfast.admit_v1('{}', 99, NULL, 1)"))["is_mine"]
+        assert (await outsider.fetchrow("SELECT * FROM holdfast.admit_v1('{}', NULL, 99, NULL, 1)"))["is_mine"]
         queues, pause = await keeper.look()
         assert queues == []
         assert pause < 0.01

@@ -229,12 +229,12 @@ async def test_a_rate_lets_so_many_start_within_its_window(app: Holdfast, outsid
     await hand.complete(*claimed)
     await admit(app, *[job.id for job in claimed], sweep=True)
     assert await hand.claim() == []
-    opens_us = await outsider.fetchval("SELECT opens_us FROM holdfast.admit_v1('{}', 0, NULL, 10)")
+    opens_us = await outsider.fetchval("SELECT opens_us FROM holdfast.admit_v1('{}', NULL, 0, NULL, 10)")
     assert 59e6 < opens_us < 63e6
     await outsider.execute("SET holdfast.clock_offset = '59 seconds'")
-    assert (await outsider.fetchrow("SELECT * FROM holdfast.admit_v1('{}', 0, '', 10)"))["seated"] == 0
+    assert (await outsider.fetchrow("SELECT * FROM holdfast.admit_v1('{}', NULL, 0, '', 10)"))["seated"] == 0
     await outsider.execute("SET holdfast.clock_offset = '63 seconds'")
-    assert (await outsider.fetchrow("SELECT * FROM holdfast.admit_v1('{}', 0, NULL, 10)"))["seated"] == 3
+    assert (await outsider.fetchrow("SELECT * FROM holdfast.admit_v1('{}', NULL, 0, NULL, 10)"))["seated"] == 3
 
 
 async def test_a_retry_takes_a_place_of_the_rate_again(app: Holdfast) -> None:
@@ -303,7 +303,7 @@ async def test_in_the_line_of_a_limit_the_more_urgent_goes_first_and_nobody_star
     # A job of the last level that has waited for a hundred seconds goes before an urgent one that comes now.
     await outsider.execute("SET holdfast.clock_offset = '100 seconds'")
     await call.options(priority=0).using(outsider).enqueue(4)
-    await outsider.execute("SELECT holdfast.admit_v1('{}', 0, NULL, 10)")
+    await outsider.execute("SELECT holdfast.admit_v1('{}', NULL, 0, NULL, 10)")
     await hand.complete(urgent)
     await admit(app, urgent.id)
     assert (await app.jobs.show((await hand.claim_one()).id)).args == {"n": 2}

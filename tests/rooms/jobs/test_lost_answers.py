@@ -162,7 +162,7 @@ async def test_jobs_of_a_claim_whose_answer_was_lost_are_given_back(app: Holdfas
     ids = await work.enqueue_many([()] * 3)
     hand = await Hand.registered(app.database)
 
-    def lose(_rows: Any, _limit: int) -> Batch:
+    def lose(_rows: Any) -> Batch:
         raise ConnectionResetError
 
     with pytest.MonkeyPatch.context() as patch:

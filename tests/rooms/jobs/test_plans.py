@@ -15,8 +15,9 @@ FULL = 120_000
 QUEUES, PRIORITIES, MARKS = ["default"] * 10, list(range(10)), [0] * 10
 CLAIM = "SELECT * FROM holdfast.claim_v1($1, $2, $3, $4, $5, $6)"
 FINISH = """
-    SELECT holdfast.finish_v1($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
-                              NULL, NULL, ARRAY['default'], $7::smallint[], $8::bigint[], $9)"""
+    SELECT refused FROM holdfast.finish_v1(
+        $1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[], $5::bigint[], $6::bigint[],
+        NULL, NULL, ARRAY['default'], $7::smallint[], $8::bigint[], $9)"""
 MARKS_SQL = "SELECT * FROM holdfast.marks_v1($1, $2, $3, $4, $5)"
 PROMOTE = "SELECT * FROM holdfast.promote_v1('-infinity', 100)"
 TAKE_KEY = "SELECT holdfast.take_key_v1($1, $2)"
@@ -25,7 +26,7 @@ KEYED = """
                                      ARRAY[0]::smallint[], NULL, NULL, NULL, NULL, ARRAY[$1], NULL)"""
 RETRY = "SELECT holdfast.retry_v1($1)"
 CANCEL = "SELECT * FROM holdfast.cancel_v1(ARRAY[$1::bigint], NULL)"
-ADMIT = "SELECT * FROM holdfast.admit_v1($1, 0, NULL, 1000)"
+ADMIT = "SELECT * FROM holdfast.admit_v1($1, NULL, 0, NULL, 1000)"
 LINE_UP = "SELECT holdfast.line_up_v1(ARRAY[$1::bigint], ARRAY['default'], '{5}', '{1}', '{8}')"
 
 FILL = f"""

@@ -40,7 +40,7 @@ async def test_a_rescued_straggler_is_ready_once(app: Holdfast, keep_aside: Keep
     async def work() -> None: ...
 
     plain, laned = await work.enqueue(), await work.options(lane="a").enqueue()
-    await outsider.fetch("SELECT holdfast.admit_v1('{}', 0, '', 100)")
+    await outsider.fetch("SELECT holdfast.admit_v1('{}', NULL, 0, '', 100)")
     hand = await Hand.registered(app.database)
     assert {claimed.id for claimed in await hand.claim()} == {plain, laned}
     await keep_aside(plain, laned)

@@ -109,48 +109,15 @@ BEGIN
     PERFORM holdfast.move_marks_v1(v_lanes, v_others);
 END $$;
 
-CREATE OR REPLACE FUNCTION holdfast.take_straight_v1(p_lease bigint, p_places tid[], p_limit integer,
-    OUT jobs bigint[], OUT queues text[], OUT priorities smallint[], OUT seqs bigint[], OUT attempts smallint[], OUT flags smallint[],
-    OUT alone boolean)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
-DECLARE
-    v_now   timestamptz := holdfast.now();
-    v_gates text[];
-    v_ranks bigint[];
-BEGIN
-    -- Their numbers are below all that ready gives out: they are no marks for the next claim.
-    WITH gone AS (
-        DELETE FROM holdfast.blocked b WHERE b.ctid = ANY (ARRAY(
-            SELECT x.ctid FROM holdfast.blocked x WHERE x.ctid = ANY (p_places) FOR UPDATE SKIP LOCKED))
-        RETURNING b.gate, b.rank, b.seq, b.job_id, b.queue, b.priority, b.attempt, b.flags
-    ), held AS (
-        INSERT INTO holdfast.lease_slot (lease, gate, job_ids) SELECT p_lease, g.gate, array_agg(g.job_id) FROM gone g GROUP BY g.gate
-    ), lines AS (
-        SELECT array_agg(l.gate) AS gates, array_agg(l.rank) AS ranks FROM (SELECT g.gate, max(g.rank) AS rank FROM gone g GROUP BY g.gate) AS l
-    )
-    SELECT array_agg(g.job_id), array_agg(g.queue), array_agg(g.priority), array_agg(g.attempt), array_agg(g.flags),
-           bool_or(g.flags & 5 <> 0), (SELECT l.gates FROM lines l), (SELECT l.ranks FROM lines l)
-    INTO jobs, queues, priorities, attempts, flags, alone, v_gates, v_ranks FROM (SELECT * FROM gone ORDER BY gone.rank, gone.seq) AS g;
-    seqs := ARRAY(SELECT generate_series(1, cardinality(jobs)) - 1000000);
-    -- Who is left first, or else the last that was taken: a line that is emptied again and again must not be waded through anew.
-    UPDATE holdfast.gate g
-    SET (mark_rank, mark_seq) = (
-            SELECT coalesce(max(h.rank), l.rank), coalesce(max(h.seq), 0) FROM (
-                SELECT b.rank, b.seq FROM holdfast.blocked b WHERE b.gate = g.name AND (b.rank, b.seq) >= (g.mark_rank, g.mark_seq)
-                ORDER BY b.rank, b.seq LIMIT 1) AS h),
-        low_lease_slot = coalesce((
-            SELECT s.seq FROM holdfast.lease_slot s WHERE s.gate = g.name AND s.seq >= g.low_lease_slot ORDER BY s.seq LIMIT 1), g.low_lease_slot),
-        opens_at = CASE WHEN cardinality(jobs) = p_limit AND coalesce(g.opens_at < v_now + interval '50 milliseconds', true)
-                        THEN v_now + interval '100 milliseconds' ELSE g.opens_at END
-    FROM unnest(v_gates, v_ranks) AS l(name, rank) WHERE g.name = l.name;
-END $$;
-
 CREATE OR REPLACE FUNCTION holdfast.tell_batches_v1(p_jobs bigint[], p_moves smallint[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    v_low  bigint;
+    v_high bigint;
 BEGIN
     -- Most of those that others wait for stand before gates and are in no batch: one descent says so for all of them.
-    IF NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.job_id BETWEEN (SELECT min(j) FROM unnest(p_jobs) AS j)
-                                                                         AND (SELECT max(j) FROM unnest(p_jobs) AS j)) THEN
+    SELECT min(j), max(j) INTO v_low, v_high FROM unnest(p_jobs) AS j;
+    IF NOT EXISTS (SELECT FROM holdfast.batch_member m WHERE m.job_id BETWEEN v_low AND v_high) THEN
         RETURN;
     END IF;
     INSERT INTO holdfast.batch_delta (batch_id, completed, failed, cancelled, reopened)
