@@ -1073,6 +1073,7 @@ DECLARE
     v_rows  holdfast.blocked[];
     v_stops text[];
     v_turn  record;
+    v_calls record;
 BEGIN
     is_mine := pg_try_advisory_xact_lock(1212574, 0);
     IF NOT is_mine THEN
@@ -1081,11 +1082,17 @@ BEGIN
     seated := 0;
     queues := '{}';
     -- Gates to look at: those that jobs have left, by name (p_left) or of jobs that have ended (p_freed), those somebody has come to, rates whose time has come, a part of all as a safety net.
+    -- Calls for the same gates are heard together: many who enqueue into the same lanes would otherwise have them looked at each time.
     heard := 0;
-    v_gates := p_left;
-    IF EXISTS (SELECT FROM holdfast.gate_call c WHERE c.id > p_settled) THEN
-        SELECT v_gates || c.gates, c.heard INTO v_gates, heard FROM holdfast.calls_v1(p_settled, p_limit) AS c;
-    END IF;
+    SELECT NULL::text[] AS gates, 0::bigint AS heard, p_settled AS last INTO v_calls;
+    WHILE coalesce(cardinality(v_gates), 0) <= p_limit AND EXISTS (SELECT FROM holdfast.gate_call c WHERE c.id > v_calls.last) LOOP
+        SELECT c.gates, c.heard, c.last INTO v_calls FROM holdfast.calls_v1(v_calls.last, p_limit / 2 + 1) AS c;
+        EXIT WHEN v_calls.heard = 0;
+        heard := heard + v_calls.heard;
+        v_gates := ARRAY(SELECT g FROM unnest(v_gates || v_calls.gates) AS g GROUP BY g);
+        EXIT WHEN heard >= 5 * p_limit;
+    END LOOP;
+    v_gates := v_gates || p_left;
     IF cardinality(p_freed) > 0 THEN
         v_gates := v_gates || holdfast.gates_among_v1(p_freed);
     END IF;
@@ -1664,7 +1671,7 @@ END $function$;
 comment on function holdfast.call_mark_v1(bigint,text[]) is 'No call with a number up to settled is there or can ever appear; pending and fence are for the next call.';
 
 -- [function] holdfast.calls_v1(bigint,integer)
-CREATE OR REPLACE FUNCTION holdfast.calls_v1(p_settled bigint, p_limit integer, OUT gates text[], OUT heard bigint)
+CREATE OR REPLACE FUNCTION holdfast.calls_v1(p_settled bigint, p_limit integer, OUT gates text[], OUT heard bigint, OUT last bigint)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1675,16 +1682,16 @@ BEGIN
     WITH heard AS (
         DELETE FROM holdfast.gate_call c WHERE c.ctid = ANY (ARRAY(
             SELECT x.ctid FROM holdfast.gate_call x WHERE x.id > p_settled ORDER BY x.id LIMIT p_limit FOR UPDATE SKIP LOCKED))
-        RETURNING c.gate, c.rank, c.seq
+        RETURNING c.id, c.gate, c.rank, c.seq
     ), of_gates AS (
-        SELECT h.gate, min(h.rank) AS rank, min(h.seq) AS seq, count(*) AS n FROM heard h GROUP BY h.gate
+        SELECT h.gate, min(h.rank) AS rank, min(h.seq) AS seq, count(*) AS n, max(h.id) AS last FROM heard h GROUP BY h.gate
     ), lowered AS (
         UPDATE holdfast.gate g SET mark_rank = least(o.rank, g.mark_rank), mark_seq = 0
         FROM of_gates o WHERE g.name = o.gate AND (o.rank, o.seq) < (g.mark_rank, g.mark_seq)
     )
-    SELECT array_agg(o.gate) FILTER (WHERE o.gate <> ''), coalesce(sum(o.n), 0) INTO gates, heard FROM of_gates o;
+    SELECT array_agg(o.gate) FILTER (WHERE o.gate <> ''), coalesce(sum(o.n), 0), max(o.last) INTO gates, heard, last FROM of_gates o;
 END $function$;
-comment on function holdfast.calls_v1(bigint,integer) is 'Takes calls, the oldest first: the gates to look at. A newcomer before the mark of its gate lowers the mark.';
+comment on function holdfast.calls_v1(bigint,integer) is 'Takes calls, the oldest first: the gates to look at, and the number of the last. A newcomer before the mark of its gate lowers the mark.';
 
 -- [function] holdfast.cancel_batch_v1(bigint,text)
 CREATE OR REPLACE FUNCTION holdfast.cancel_batch_v1(p_batch bigint, p_reason text)

@@ -19,6 +19,7 @@ from holdfast.jobs.records import Answer, Claimed, Finished, Left
 
 _SQL = load_statements("holdfast.jobs", "hot.sql")
 _WORKER_SHIFT = 36
+_STRAIGHT_SECONDS = 0.1
 _JOB, _REFUSED, _DEAD, _WANTING, _LATER = 0, 1, 2, 3, 4
 
 
@@ -43,8 +44,7 @@ class HotPath:
         self._outstanding: dict[int, int] = {}
         self._over: list[int] = []
         self._unsure: set[int] = set()
-        self.takes_straight = False
-        """Whether the last claim got something straight from a line: the next goes on there."""
+        self._straight_until = 0.0
         self.left_gates = LeftGates()
         self.on_gates_freed: Callable[[list[int]], None] = lambda _jobs: None
 
@@ -52,6 +52,11 @@ class HotPath:
     def leases(self) -> list[int]:
         """The leases this worker knows of, oldest first."""
         return sorted(self._outstanding)
+
+    @property
+    def takes_straight(self) -> bool:
+        """Whether a claim of just now got something straight from a line: the next one goes on there."""
+        return monotonic() < self._straight_until
 
     @property
     def owes_ends(self) -> bool:
@@ -200,7 +205,7 @@ class HotPath:
                 wanting = args.split("\n")
             elif kind == _LATER:
                 later = args.split("\n")
-        self.takes_straight = straight
+        self._straight_until = now + _STRAIGHT_SECONDS if straight else 0.0
         self.left_gates.answered(wanting, later)
         return batch
 
