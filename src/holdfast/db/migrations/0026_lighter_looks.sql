@@ -1,7 +1,6 @@
 -- Looks cost more than they let in. Now they pass by the lines of limits that a worker takes straight from before they read
--- anything of them, and such a line is its for 100 ms; a lane's slot is looked for once; what concerns rates and limits is not
--- asked where only lanes are looked at; members of batches are looked for only where there are any. And a line that a claim
--- empties keeps its mark at its end: while an old snapshot is held, the next claim would wade through all that has passed.
+-- anything of them; a lane's slot is looked for once; what concerns rates and limits is not asked where only lanes are looked at;
+-- members of batches are looked for only where there are any.
 
 DROP FUNCTION holdfast.heads_v1(text[]);
 CREATE FUNCTION holdfast.heads_v1(p_lanes text[], p_others text[], OUT jobs bigint[], OUT is_simple boolean)

@@ -1,6 +1,8 @@
 -- A lane's next job stood before its gate twice over: a look moved it to ready, and a claim from there into a lease. Now the claim
 -- that goes with the end of a job takes the next of its lane straight into its lease, as it does from the lines of limits: under the
--- same lock, tried and never waited for. Whoever ends a job is told which gates it has left that nobody went on at.
+-- same lock, tried and never waited for. Whoever ends a job is told which gates it has left that nobody went on at. The line of a
+-- limit is left to whoever takes all it asked for, for 100 ms, and one that a claim empties keeps its mark at its end: while an
+-- old snapshot is held, the next claim would wade through all that has passed. Calls for the same gates are heard together.
 
 DROP FUNCTION holdfast.leave_lease_slots_v1(bigint[], bigint[]);
 CREATE FUNCTION holdfast.leave_lease_slots_v1(p_jobs bigint[], p_leases bigint[]) RETURNS text[]
