@@ -2763,7 +2763,7 @@ CREATE OR REPLACE FUNCTION holdfast.find_straight_v1(p_queues text[], p_limit in
  SET jit TO 'off'
 AS $function$
 DECLARE
-    v_left   text[] := p_kept || p_freed;
+    v_left   text[] COLLATE "C" := p_kept || p_freed;       -- lane: < limit: < rate:, whatever the database sorts by
     v_kept   integer := coalesce(cardinality(p_kept), 0);
     v_open   text[];
     v_line   record;
@@ -6701,10 +6701,10 @@ CREATE OR REPLACE FUNCTION holdfast.take_straight_v1(p_lease bigint, p_places ti
 AS $function$
 DECLARE
     v_now     timestamptz := holdfast.now();
-    v_gates   text[];
+    v_gates   text[] COLLATE "C";
     v_ranks   bigint[];
     v_numbers bigint[];
-    v_last    text;
+    v_last    text   COLLATE "C";
     v_line    record;
 BEGIN
     WITH gone AS (

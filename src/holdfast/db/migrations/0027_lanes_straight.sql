@@ -108,7 +108,7 @@ CREATE FUNCTION holdfast.find_straight_v1(
     p_queues text[], p_limit integer, p_kept text[], p_freed text[], OUT places tid[], OUT marks text[], OUT wanting text[], OUT later text[])
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_sort = off SET enable_bitmapscan = off SET jit = off AS $$
 DECLARE
-    v_left   text[] := p_kept || p_freed;
+    v_left   text[] COLLATE "C" := p_kept || p_freed;       -- lane: < limit: < rate:, whatever the database sorts by
     v_kept   integer := coalesce(cardinality(p_kept), 0);
     v_open   text[];
     v_line   record;
@@ -177,10 +177,10 @@ CREATE FUNCTION holdfast.take_straight_v1(p_lease bigint, p_places tid[], p_mark
 LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     v_now     timestamptz := holdfast.now();
-    v_gates   text[];
+    v_gates   text[] COLLATE "C";
     v_ranks   bigint[];
     v_numbers bigint[];
-    v_last    text;
+    v_last    text   COLLATE "C";
     v_line    record;
 BEGIN
     WITH gone AS (
