@@ -50,7 +50,8 @@ async def test_a_worker_of_the_cluster_that_dies_costs_no_attempt(
     file = tmp_path / "log"
     job_id = await tasks.hold_on.enqueue(str(file))
     async with working(app, ("dask",), dask_address=cluster.scheduler_address):
-        await eventually(file.exists, within_seconds=30)
+        # Not only there: killed before its word is written, the second would be the first.
+        await eventually(lambda: file.exists() and file.read_text() == "x", within_seconds=30)
         (nanny,) = cluster.workers.values()
         os.kill(nanny.pid, signal.SIGKILL)  # the cluster starts another, and the attempt again
         assert await app.jobs.result(job_id, timeout_seconds=50) == "xx"
