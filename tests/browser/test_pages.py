@@ -39,7 +39,7 @@ async def day(module_processes: Processes) -> AsyncIterator[BusyDay]:
         yield day
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "options"),
     [

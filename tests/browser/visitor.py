@@ -70,7 +70,7 @@ class Visitor:
         """A picture of the whole page, for people to look at."""
         path = SCREENSHOTS / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        await self.page.screenshot(path=path, full_page=True, animations="disabled", timeout=60_000)
+        await self.page.screenshot(path=path, full_page=True, animations="disabled", timeout=120_000)
         return path
 
     def listen(self) -> None:
