@@ -14,6 +14,7 @@ from holdfast.db import Statement
 from holdfast.jobs import Operator
 from tests.rooms.api.conftest import MakeToken, Serve
 from tests.rooms.jobs.hand import Hand
+from tests.waiting import eventually
 
 _FOLD = Statement("fold", "SELECT holdfast.fold_failures_v1(1000)")
 
@@ -189,6 +190,12 @@ async def test_queues_show_what_waits_who_paused_them_and_who_serves_them(
     await send.enqueue(1)
     await send.options(run_in="1h").enqueue(2)
     await send.options(queue="other").enqueue(2)
+
+    async def minute_is_young() -> bool:
+        """What is told is told of full minutes: none may begin between here and the answer."""
+        return bool(await outsider.fetchval("SELECT extract(second FROM clock_timestamp()) < 40"))
+
+    await eventually(minute_is_young)
     await outsider.execute(
         """INSERT INTO holdfast.tally (queue, minute, enqueued, completed, failed, took_us)
            SELECT 'mail', date_trunc('minute', now()) - n * interval '1 minute', 60, 30, 6, 3600000
