@@ -138,7 +138,7 @@ class QueueCalls:
         levels: tuple[Sequence[str], Sequence[int], Sequence[int]] = ((QUEUE,), (PRIORITY,), (0,)),
         kept: Sequence[str] = (),
     ) -> list[Any]:
-        """``kept``: gates that jobs of this worker have left. A row of kind 3 names those it did not go on at."""
+        """``kept``: gates that jobs of this worker have left. Rows of kind 3 and 4 name those it did not go on at."""
         return await self.rows("claim_v1", worker, lease, limit, *map(list, levels), list(kept))
 
     async def go_on(

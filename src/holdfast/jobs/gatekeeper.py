@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 from holdfast.clock import monotonic
 from holdfast.db import Database, load_statements
@@ -50,7 +51,9 @@ class Gatekeeper:
     async def look(self) -> tuple[list[str], float]:
         """Let in whoever may pass. Returns the queues that have got jobs, and the seconds until the next look."""
         freed, self._freed = self._freed[:_MOST_TOGETHER], self._freed[_MOST_TOGETHER:]
-        left = [self._left.popitem()[0] for _ in range(min(len(self._left), _MOST_TOGETHER))]
+        left = list(islice(self._left, _MOST_TOGETHER))
+        for gate in left:
+            del self._left[gate]
         sweep = self._sweep if monotonic() >= self._sweep_due_at else None
         try:
             row = await self._database.fetchrow(

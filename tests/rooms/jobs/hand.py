@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from holdfast.jobs import (
     HotPath,
     Left,
     Outcome,
+    Task,
     audit,
     audit_gates,
     encode_error,
@@ -111,6 +112,11 @@ async def admit(app: Holdfast, *freed: int, sweep: bool = False) -> list[str]:
     keeper.freed(freed)
     queues, _ = await keeper.look()
     return queues
+
+
+async def in_lane(task: Task[..., Any], count: int, lane: str = "a") -> list[int]:
+    """So many jobs in one lane, each enqueued by itself."""
+    return [int(await task.options(lane=lane).enqueue(n)) for n in range(count)]
 
 
 async def assert_gates_kept(database: Database) -> None:

@@ -9,20 +9,8 @@ import pytest
 
 from holdfast import Holdfast
 from holdfast.jobs import Gatekeeper, Promoter, Task
-from tests.rooms.jobs.hand import Hand, admit, assert_conserved, assert_gates_kept
+from tests.rooms.jobs.hand import Hand, admit, assert_conserved, assert_gates_kept, in_lane
 from tests.waiting import eventually
-
-
-@pytest.fixture
-def work(app: Holdfast) -> Task[..., Any]:
-    @app.task
-    async def work(n: int = 0) -> None: ...
-
-    return work
-
-
-async def in_lane(work: Task[..., Any], count: int, lane: str = "a") -> list[int]:
-    return [int(await work.options(lane=lane).enqueue(n)) for n in range(count)]
 
 
 async def places(app: Holdfast, jobs: list[int]) -> list[str]:
